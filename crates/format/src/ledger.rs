@@ -1,0 +1,259 @@
+//! Ledger records and what they amount to (format-spec, chapter 8).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::FormatError;
+use crate::ids::{Digest, IncarnationId, PackId, SessionId};
+use crate::record::{Record, strictly_sorted};
+use crate::session::Position;
+
+/// One maintenance record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerRecord {
+    /// The incarnation it belongs to.
+    pub incarnation: IncarnationId,
+    /// Its number there.
+    pub number: u64,
+    /// BLAKE3 of the object before it; zeros for number 0.
+    pub previous: Digest,
+    /// Unix nanoseconds.
+    pub time: i64,
+    /// What it says.
+    pub body: LedgerBody,
+}
+
+/// What a ledger record says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LedgerBody {
+    /// First record of an incarnation.
+    Open {
+        /// The record it follows on; none for the repository's first.
+        parent: Option<Parent>,
+    },
+    /// These packs are about to go.
+    Condemn {
+        /// Which.
+        packs: Vec<PackId>,
+    },
+    /// Closes a condemn; these packs are gone for ever.
+    Retire {
+        /// Number of the condemn.
+        condemned: u64,
+        /// Which.
+        packs: Vec<PackId>,
+    },
+    /// Closes a condemn; its packs live.
+    Reinstate {
+        /// Number of the condemn.
+        condemned: u64,
+    },
+    /// These snapshots are no more.
+    Forget {
+        /// Which.
+        snapshots: Vec<SessionId>,
+        /// Who said so.
+        who: String,
+        /// And why.
+        why: String,
+    },
+    /// Writers treat these packs as absent.
+    Damaged {
+        /// Which.
+        packs: Vec<PackId>,
+    },
+    /// Ends that.
+    Repaired {
+        /// Which.
+        packs: Vec<PackId>,
+    },
+    /// What all records before it amount to.
+    Checkpoint(Box<LedgerState>),
+}
+
+impl LedgerBody {
+    /// Whether only a full slot may say this.
+    pub fn needs_full_role(&self) -> bool {
+        !matches!(self, Self::Damaged { .. } | Self::Repaired { .. })
+    }
+
+    /// Its name, for people to read.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "open",
+            Self::Condemn { .. } => "condemn",
+            Self::Retire { .. } => "retire",
+            Self::Reinstate { .. } => "reinstate",
+            Self::Forget { .. } => "forget",
+            Self::Damaged { .. } => "damaged",
+            Self::Repaired { .. } => "repaired",
+            Self::Checkpoint(_) => "checkpoint",
+        }
+    }
+}
+
+/// The record that an incarnation follows on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Where.
+    pub position: Position,
+    /// BLAKE3 of its object.
+    pub digest: Digest,
+}
+
+impl Record for LedgerRecord {
+    const NAME: &'static str = "ledger record";
+
+    fn validate(&self) -> Result<(), FormatError> {
+        let opens = matches!(self.body, LedgerBody::Open { .. });
+        if opens != (self.number == 0) {
+            return Err(FormatError::malformed(Self::NAME, "its number and body disagree"));
+        }
+        if self.number == 0 && self.previous != Digest([0; 32]) {
+            return Err(FormatError::malformed(Self::NAME, "nothing precedes number 0"));
+        }
+        match &self.body {
+            LedgerBody::Checkpoint(state) => state.validate(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A snapshot as a checkpoint lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogueEntry {
+    /// Which.
+    pub id: SessionId,
+    /// BLAKE3 of its object.
+    pub digest: Digest,
+    /// Its series.
+    pub series: String,
+    /// Unix nanoseconds.
+    pub started: i64,
+    /// Unix nanoseconds.
+    pub finished: i64,
+    /// Where it ran.
+    pub host: String,
+    /// Bytes of the source.
+    pub bytes_read: u64,
+    /// Everything the run left in the store.
+    pub bytes_added: u64,
+}
+
+/// What the records up to some number amount to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerState {
+    /// Gone for ever.
+    pub retired: BTreeSet<PackId>,
+    /// Condemns not yet closed, by number.
+    pub condemned: BTreeMap<u64, Vec<PackId>>,
+    /// Damaged and not repaired.
+    pub damaged: BTreeSet<PackId>,
+    /// No more.
+    pub forgotten: BTreeSet<SessionId>,
+    /// Sessions that will never commit.
+    pub fences: BTreeSet<SessionId>,
+    /// Snapshots at the time of the last checkpoint.
+    pub catalogue: Vec<CatalogueEntry>,
+}
+
+impl LedgerState {
+    fn validate(&self) -> Result<(), FormatError> {
+        if strictly_sorted(&self.catalogue, |entry| entry.id) {
+            Ok(())
+        } else {
+            Err(FormatError::malformed(LedgerRecord::NAME, "its catalogue is not sorted"))
+        }
+    }
+
+    /// Takes one more record into account. Repeating a record changes nothing.
+    pub fn apply(&mut self, record: &LedgerRecord) {
+        match &record.body {
+            LedgerBody::Open { .. } => {}
+            LedgerBody::Condemn { packs } => {
+                self.condemned.insert(record.number, packs.clone());
+            }
+            LedgerBody::Retire { condemned, packs } => {
+                self.condemned.remove(condemned);
+                self.retired.extend(packs);
+            }
+            LedgerBody::Reinstate { condemned } => {
+                self.condemned.remove(condemned);
+            }
+            LedgerBody::Forget { snapshots, .. } => self.forgotten.extend(snapshots),
+            LedgerBody::Damaged { packs } => self.damaged.extend(packs),
+            LedgerBody::Repaired { packs } => {
+                packs.iter().for_each(|pack| {
+                    self.damaged.remove(pack);
+                });
+            }
+            LedgerBody::Checkpoint(state) => *self = (**state).clone(),
+        }
+    }
+
+    /// Whether a writer must treat the pack as absent.
+    pub fn closes(&self, pack: &PackId) -> bool {
+        self.retired.contains(pack)
+            || self.damaged.contains(pack)
+            || self.condemned.values().any(|packs| packs.contains(pack))
+    }
+
+    /// The packs that a writer must treat as absent.
+    pub fn closed_set(&self) -> BTreeSet<PackId> {
+        let condemned = self.condemned.values().flatten();
+        self.retired.iter().chain(&self.damaged).chain(condemned).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(number: u64, body: LedgerBody) -> LedgerRecord {
+        LedgerRecord {
+            incarnation: IncarnationId([1; 8]),
+            number,
+            previous: Digest([0; 32]),
+            time: 0,
+            body,
+        }
+    }
+
+    #[test]
+    fn a_retired_pack_is_closed_for_ever_a_reinstated_one_is_not() {
+        let (a, b) = (PackId([1; 32]), PackId([2; 32]));
+        let mut state = LedgerState::default();
+        state.apply(&record(1, LedgerBody::Condemn { packs: vec![a] }));
+        state.apply(&record(2, LedgerBody::Condemn { packs: vec![b] }));
+        assert!(state.closes(&a) && state.closes(&b));
+        state.apply(&record(3, LedgerBody::Retire { condemned: 1, packs: vec![a] }));
+        state.apply(&record(4, LedgerBody::Reinstate { condemned: 2 }));
+        assert!(state.closes(&a) && !state.closes(&b));
+        state.apply(&record(5, LedgerBody::Condemn { packs: vec![a] }));
+        state.apply(&record(6, LedgerBody::Reinstate { condemned: 5 }));
+        assert_eq!(state.closed_set(), BTreeSet::from([a]));
+    }
+
+    #[test]
+    fn a_damaged_pack_is_closed_until_it_is_repaired() {
+        let a = PackId([1; 32]);
+        let mut state = LedgerState::default();
+        state.apply(&record(1, LedgerBody::Damaged { packs: vec![a] }));
+        assert!(state.closes(&a));
+        state.apply(&record(2, LedgerBody::Repaired { packs: vec![a] }));
+        assert!(!state.closes(&a));
+    }
+
+    #[test]
+    fn a_checkpoint_stands_for_what_came_before_it() {
+        let mut state = LedgerState::default();
+        state.apply(&record(1, LedgerBody::Condemn { packs: vec![PackId([1; 32])] }));
+        let checkpoint = record(2, LedgerBody::Checkpoint(Box::new(state.clone())));
+        let decoded: LedgerRecord =
+            crate::record::decode(&crate::record::encode(&checkpoint)).unwrap();
+        let mut fresh = LedgerState::default();
+        fresh.apply(&decoded);
+        assert_eq!(fresh, state);
+    }
+}

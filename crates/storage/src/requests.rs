@@ -1,0 +1,144 @@
+//! One asynchronous function per request: the checks that every store needs, whatever it is.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{
+    Error, GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
+};
+
+use crate::{Created, ObjectInfo, StoreError};
+
+/// An object of a store, as requests speak of it.
+pub(crate) struct Object {
+    pub(crate) name: String,
+    pub(crate) path: Path,
+}
+
+impl Object {
+    fn error(&self, operation: &'static str) -> impl FnOnce(Error) -> StoreError {
+        move |error| StoreError::from_store(&self.name, operation, error)
+    }
+
+    fn short(&self, wanted: u64, got: u64) -> StoreError {
+        StoreError::Short { name: self.name.clone(), wanted, got }
+    }
+}
+
+pub(crate) async fn put(
+    store: &dyn ObjectStore,
+    object: &Object,
+    data: Bytes,
+) -> Result<(), StoreError> {
+    let put = store.put_opts(&object.path, PutPayload::from(data), PutMode::Overwrite.into());
+    put.await.map_err(object.error("write"))?;
+    Ok(())
+}
+
+pub(crate) async fn create(
+    store: &dyn ObjectStore,
+    object: &Object,
+    data: Bytes,
+) -> Result<Created, StoreError> {
+    let put = store.put_opts(&object.path, PutPayload::from(data), PutMode::Create.into());
+    match put.await {
+        Ok(_) => Ok(Created::Created),
+        // S3 answers a failed If-None-Match with "precondition failed".
+        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::Exists),
+        Err(error) => Err(object.error("create")(error)),
+    }
+}
+
+pub(crate) async fn get(
+    store: &dyn ObjectStore,
+    object: &Object,
+    limit: u64,
+) -> Result<Bytes, StoreError> {
+    let result = store.get_opts(&object.path, GetOptions::default()).await;
+    let result = result.map_err(object.error("read"))?;
+    let size = result.meta.size;
+    if size > limit {
+        return Err(StoreError::TooLarge { name: object.name.clone(), size, limit });
+    }
+    body(object, result, size).await
+}
+
+/// The range is cut to the object before anything is allocated for it: it may come from an index
+/// that names more bytes than there is memory.
+pub(crate) async fn get_range(
+    store: &dyn ObjectStore,
+    object: &Object,
+    range: Range<u64>,
+) -> Result<Bytes, StoreError> {
+    let wanted = range.end.saturating_sub(range.start);
+    if wanted == 0 {
+        return Ok(Bytes::new());
+    }
+    let options = GetOptions {
+        range: Some(GetRange::Bounded(range.clone())),
+        ..GetOptions::default()
+    };
+    match store.get_opts(&object.path, options).await {
+        Ok(result) => {
+            let got = result.range.end.saturating_sub(result.range.start);
+            if got != wanted || result.range.start != range.start {
+                return Err(object.short(wanted, got.min(wanted)));
+            }
+            body(object, result, wanted).await
+        }
+        Err(error @ Error::NotFound { .. }) => Err(object.error("read")(error)),
+        Err(error) => Err(explain_range(store, object, &range, error).await),
+    }
+}
+
+/// Stores answer a range behind the end with errors of their own; the size tells what it means.
+async fn explain_range(
+    store: &dyn ObjectStore,
+    object: &Object,
+    range: &Range<u64>,
+    error: Error,
+) -> StoreError {
+    match store.head(&object.path).await {
+        Ok(meta) if meta.size <= range.start => object.short(range.end - range.start, 0),
+        _ => object.error("read")(error),
+    }
+}
+
+async fn body(object: &Object, result: GetResult, wanted: u64) -> Result<Bytes, StoreError> {
+    let bytes = result.bytes().await.map_err(object.error("read"))?;
+    let got = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if got != wanted {
+        return Err(object.short(wanted, got));
+    }
+    Ok(bytes)
+}
+
+pub(crate) async fn head(
+    store: &dyn ObjectStore,
+    object: &Object,
+) -> Result<Option<ObjectInfo>, StoreError> {
+    match store.head(&object.path).await {
+        Ok(meta) => Ok(Some(meta.into())),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(object.error("look up")(error)),
+    }
+}
+
+pub(crate) async fn delete(store: &dyn ObjectStore, object: &Object) -> Result<(), StoreError> {
+    match store.delete(&object.path).await {
+        Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(object.error("delete")(error)),
+    }
+}
+
+pub(crate) async fn list(
+    store: &dyn ObjectStore,
+    prefix: &Object,
+) -> Result<Vec<ObjectInfo>, StoreError> {
+    let listing = store.list(Some(&prefix.path)).map_ok(ObjectInfo::from);
+    let mut objects: Vec<_> = listing.try_collect().await.map_err(prefix.error("list"))?;
+    objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(objects)
+}

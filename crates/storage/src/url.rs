@@ -1,0 +1,150 @@
+//! Where a store is: a path, `file://`, `memory://NAME`, later a cloud.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::StoreError;
+
+/// A store's address, complete in itself: it does not depend on the current directory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StoreUrl {
+    place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    Directory(PathBuf),
+    Memory(String),
+    Cloud { scheme: &'static str, rest: String },
+}
+
+const CLOUDS: [&str; 3] = ["s3", "az", "gs"];
+
+impl StoreUrl {
+    /// Reads a path, relative to `current_dir` unless absolute, or a URL.
+    pub fn parse(text: &str, current_dir: &Path) -> Result<Self, StoreError> {
+        let place = match text.split_once("://") {
+            Some((scheme, rest)) if is_scheme(scheme) => parse_url(scheme, rest),
+            _ => parse_path(text, current_dir),
+        };
+        match place {
+            Ok(place) => Ok(Self { place }),
+            Err(why) => Err(StoreError::BadUrl { url: text.to_owned(), why }),
+        }
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Directory(path) => write!(f, "{}", path.display()),
+            Place::Memory(name) => write!(f, "memory://{name}"),
+            Place::Cloud { scheme, rest } => write!(f, "{scheme}://{rest}"),
+        }
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+fn parse_path(text: &str, current_dir: &Path) -> Result<Place, String> {
+    if text.is_empty() {
+        return Err("it is empty; give a path or a URL".to_owned());
+    }
+    directory(&current_dir.join(text))
+}
+
+fn parse_url(scheme: &str, rest: &str) -> Result<Place, String> {
+    let scheme = scheme.to_ascii_lowercase();
+    if let Some(scheme) = CLOUDS.into_iter().find(|cloud| *cloud == scheme) {
+        return Ok(Place::Cloud { scheme, rest: rest.to_owned() });
+    }
+    match scheme.as_str() {
+        "memory" => Ok(Place::Memory(rest.to_owned())),
+        "file" => parse_file_url(rest),
+        _ => Err(format!(
+            "{scheme}:// is not a kind of store; use a path, file://, memory://, s3://, az:// or gs://"
+        )),
+    }
+}
+
+fn parse_file_url(rest: &str) -> Result<Place, String> {
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    if !path.starts_with('/') {
+        return Err("a file URL has three slashes and an absolute path: file:///path".to_owned());
+    }
+    let path = percent_decode(path).ok_or("its percent encoding is broken")?;
+    directory(Path::new(&path))
+}
+
+fn directory(path: &Path) -> Result<Place, String> {
+    if path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err("a path cannot contain a zero byte".to_owned());
+    }
+    // Not the file system's own answer: `..` behind a symbolic link stays as it is.
+    match std::path::absolute(path) {
+        Ok(path) => Ok(Place::Directory(path.components().collect())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => hex_digit(bytes.next()?)? << 4 | hex_digit(bytes.next()?)?,
+            plain => plain,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        StoreUrl::parse(text, Path::new("/home/u")).unwrap().to_string()
+    }
+
+    #[test]
+    fn paths_are_made_absolute_from_the_given_directory() {
+        assert_eq!(parsed("backup"), "/home/u/backup");
+        assert_eq!(parsed("./a/../b/"), "/home/u/a/../b");
+        assert_eq!(parsed("/srv//b/"), "/srv/b");
+        assert_eq!(parsed("odd: name?#%20"), "/home/u/odd: name?#%20");
+    }
+
+    #[test]
+    fn file_urls_are_decoded() {
+        assert_eq!(parsed("file:///srv/b%20c"), "/srv/b c");
+        assert_eq!(parsed("FILE://localhost/srv"), "/srv");
+    }
+
+    #[test]
+    fn a_printed_address_reads_back_as_the_same_address() {
+        for text in ["x", "file:///srv/a%23b", "memory://m", "s3://bucket/prefix"] {
+            let url = StoreUrl::parse(text, Path::new("/home/u")).unwrap();
+            assert_eq!(StoreUrl::parse(&url.to_string(), Path::new("/")).unwrap(), url);
+        }
+    }
+
+    #[test]
+    fn bad_addresses_are_refused_with_a_reason() {
+        for text in ["", "file://srv/x", "file:///a%2", "file:///a%ff", "ftp://h/x", "a\0b"] {
+            let error = StoreUrl::parse(text, Path::new("/")).unwrap_err();
+            assert!(matches!(error, StoreError::BadUrl { .. }), "{text:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+"""Nightjar format 1, read independently of the program that writes it.
+
+Written from the chapters in format-spec/ alone. One module per layer:
+
+    postcard    the record encoding (README, Notation), strict
+    records     every record of chapters 1 to 8
+    crypto      hashes, AEAD, HPKE, Ed25519, zstd, Padme (README, chapters 1 and 2)
+    chunking    derived keys, gear table and cut points (chapters 2 and 3)
+    repository  the objects and the chain of trust (chapters 1 and 2)
+    blobs       packs, index, encodings and chains (chapters 3, 4 and 5)
+    manifests   content lists and directories (chapter 6)
+    history     snapshots and the ledger (chapters 7 and 8)
+"""
