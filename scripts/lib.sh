@@ -52,6 +52,17 @@ need_rust() {
         die "the Rust of rust-toolchain.toml is missing: rustup toolchain install 1.95.0 -c rustfmt -c clippy"
 }
 
+# claim_target: drops what another checkout built of Nightjar's own crates. In a shared target
+# directory cargo tells checkouts apart by file times only, and would take the other's program
+# for this one's.
+claim_target() {
+    local claim="$CARGO_TARGET_DIR/checkout"
+    if [ "$(cat "$claim" 2>/dev/null)" = "$PWD" ]; then return; fi
+    cargo clean --quiet --locked --workspace --release
+    mkdir -p "$CARGO_TARGET_DIR"
+    printf '%s\n' "$PWD" >"$claim"
+}
+
 # need_cargo_tool NAME VERSION: builds a cargo subcommand when there is none.
 need_cargo_tool() {
     if command -v "$1" >/dev/null; then return; fi

@@ -47,8 +47,7 @@ impl Cipher {
         buffer: &'a mut [u8],
     ) -> Result<&'a mut [u8], CodecError> {
         let not_authentic = CodecError::NotAuthentic { what };
-        let (text, tag) =
-            buffer.split_last_chunk_mut::<TAG_LEN>().ok_or(not_authentic.clone())?;
+        let (text, tag) = buffer.split_last_chunk_mut::<TAG_LEN>().ok_or(not_authentic.clone())?;
         self.0
             .decrypt_inout_detached(
                 &Nonce::from(nonce),

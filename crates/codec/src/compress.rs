@@ -5,9 +5,34 @@
 
 use std::cell::RefCell;
 
+use nightjar_format::blob::Encoding;
 use zstd::zstd_safe::{CCtx, CParameter, DCtx};
 
 use crate::CodecError;
+
+/// A blob as it is stored, before sealing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// How it decodes.
+    pub encoding: Encoding,
+    /// What is sealed.
+    pub bytes: Vec<u8>,
+}
+
+/// Encodes a blob, decodes what it made and compares: a compressor's bug must never reach a
+/// pack.
+pub fn encode_verified(plaintext: &[u8], level: i32) -> Payload {
+    let Some(bytes) = compress(plaintext, level) else {
+        return Payload { encoding: Encoding::Raw, bytes: plaintext.to_vec() };
+    };
+    let payload = Payload { encoding: Encoding::Zstd, bytes };
+    // Whatever zstd did wrong, the plaintext itself is right.
+    if decodes_to(&payload.bytes, plaintext) {
+        payload
+    } else {
+        Payload { encoding: Encoding::Raw, bytes: plaintext.to_vec() }
+    }
+}
 
 /// zstd's level where nothing else is asked for: on dumps, more costs three times the time for
 /// four per cent of the bytes.
@@ -57,6 +82,16 @@ fn frame(compressor: &mut CCtx<'_>, scratch: &mut Vec<u8>, plaintext: &[u8]) -> 
     (scratch.len() < plaintext.len()).then(|| scratch.as_slice().to_vec())
 }
 
+/// Whether a frame gives the plaintext back, decoded into scratch space.
+fn decodes_to(frame: &[u8], plaintext: &[u8]) -> bool {
+    CONTEXT.with_borrow_mut(|context| {
+        let Context { decompressor, scratch, .. } = context;
+        scratch.clear();
+        scratch.reserve(plaintext.len());
+        decompressor.decompress(scratch, frame).is_ok() && scratch == plaintext
+    })
+}
+
 /// Decompresses a frame of exactly `raw_len` bytes, the prefix given if it was made with one.
 pub fn decompress(
     frame: &[u8],
@@ -65,9 +100,8 @@ pub fn decompress(
 ) -> Result<Vec<u8>, CodecError> {
     let mut plaintext = Vec::with_capacity(raw_len);
     let outcome = match base {
-        None => CONTEXT.with_borrow_mut(|context| {
-            context.decompressor.decompress(&mut plaintext, frame)
-        }),
+        None => CONTEXT
+            .with_borrow_mut(|context| context.decompressor.decompress(&mut plaintext, frame)),
         Some(base) => {
             let mut decompressor = DCtx::create();
             decompressor
@@ -126,9 +160,8 @@ mod tests {
 
     #[test]
     fn noise_is_not_blown_up() {
-        let noise: Vec<u8> = (0..1000u64)
-            .flat_map(|i| blake3::hash(&i.to_le_bytes()).as_bytes().to_vec())
-            .collect();
+        let noise: Vec<u8> =
+            (0..1000u64).flat_map(|i| blake3::hash(&i.to_le_bytes()).as_bytes().to_vec()).collect();
         assert_eq!(compress(&noise, DEFAULT_LEVEL), None);
     }
 

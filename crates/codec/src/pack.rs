@@ -75,14 +75,13 @@ impl PackCipher {
                 let info = key_info(&repository, &header);
                 let key =
                     Zeroizing::new(secret.open(&info, encapsulated, ciphertext, "pack header")?);
-                let key = key
-                    .as_array::<32>()
-                    .ok_or(CodecError::NotAuthentic { what: "pack header" })?;
+                let key =
+                    key.as_array::<32>().ok_or(CodecError::NotAuthentic { what: "pack header" })?;
                 SecretKey::new(*key)
             }
             KeyMaterial::Tree { salt } => {
-                let metadata_key = metadata_key(header.epoch)
-                    .ok_or(CodecError::UnknownEpoch(header.epoch))?;
+                let metadata_key =
+                    metadata_key(header.epoch).ok_or(CodecError::UnknownEpoch(header.epoch))?;
                 tree_key(&metadata_key, &salt)
             }
         };
@@ -180,4 +179,3 @@ impl PackCipher {
 fn tree_key(metadata_key: &SecretKey, salt: &[u8; 32]) -> SecretKey {
     derive_key(Purpose::TreePack, &[metadata_key.expose(), salt])
 }
-

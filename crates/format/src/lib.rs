@@ -24,6 +24,4 @@ pub mod slot;
 pub mod snapshot;
 
 pub use error::FormatError;
-pub use ids::{
-    BlobId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
-};
+pub use ids::{BlobId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId};

@@ -363,10 +363,14 @@ impl FileContent {
                     end = hole_end;
                     holes += hole.length;
                 }
-                _ => return Err(FormatError::malformed(DIRECTORY_NODE, "holes are out of order")),
+                _ => {
+                    return Err(FormatError::malformed(DIRECTORY_NODE, "holes are out of order"));
+                }
             }
         }
-        let Content::Chunks(chunks) = &self.content else { return Ok(()) };
+        let Content::Chunks(chunks) = &self.content else {
+            return Ok(());
+        };
         let too_long = |chunk: &ContentRef| chunk.length > limits::BLOB_BYTES as u64;
         if chunks.len() > limits::DIRECT_CHUNKS || chunks.iter().any(too_long) {
             return Err(FormatError::malformed(DIRECTORY_NODE, "a file has impossible chunks"));

@@ -59,13 +59,8 @@ impl PackHeader {
 
     /// The bytes in front of the key material: the associated data of footer and trailer.
     pub fn to_bytes(self) -> Vec<u8> {
-        [
-            MAGIC.as_slice(),
-            &[self.kind as u8],
-            &self.epoch.to_le_bytes(),
-            self.session.as_bytes(),
-        ]
-        .concat()
+        [MAGIC.as_slice(), &[self.kind as u8], &self.epoch.to_le_bytes(), self.session.as_bytes()]
+            .concat()
     }
 
     /// Reads the beginning of a pack; `bytes` may go on.
@@ -73,8 +68,8 @@ impl PackHeader {
         let mut fields = FieldReader::new(WHAT, bytes);
         fields.magic(MAGIC)?;
         let [kind] = fields.array()?;
-        let kind = BlobKind::from_byte(kind)
-            .ok_or(FormatError::malformed(WHAT, "its kind is unknown"))?;
+        let kind =
+            BlobKind::from_byte(kind).ok_or(FormatError::malformed(WHAT, "its kind is unknown"))?;
         let header = Self { kind, epoch: fields.u32()?, session: SessionId(fields.array()?) };
         let material = match kind {
             BlobKind::Data => KeyMaterial::Data {

@@ -41,8 +41,7 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, FormatError> {
             limit: R::LIMIT_BYTES as u64,
         });
     }
-    let (version, body) =
-        bytes.split_first().ok_or(FormatError::malformed(what, "it is empty"))?;
+    let (version, body) = bytes.split_first().ok_or(FormatError::malformed(what, "it is empty"))?;
     if *version != VERSION {
         return Err(FormatError::UnknownVersion { what, version: *version });
     }

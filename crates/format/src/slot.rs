@@ -189,13 +189,8 @@ impl SlotObject {
     /// The whole object.
     pub fn to_object(&self) -> Vec<u8> {
         let len = u32::try_from(self.record_bytes.len()).unwrap_or(u32::MAX);
-        [
-            MAGIC.as_slice(),
-            &len.to_le_bytes(),
-            &self.record_bytes,
-            &self.signature.to_bytes(),
-        ]
-        .concat()
+        [MAGIC.as_slice(), &len.to_le_bytes(), &self.record_bytes, &self.signature.to_bytes()]
+            .concat()
     }
 
     /// Reads the object. The signature is not checked here.

@@ -22,7 +22,9 @@ impl Record for Register {
     const NAME: &'static str = "snapshot object";
 
     fn validate(&self) -> Result<(), FormatError> {
-        let Self::Committed(snapshot) = self else { return Ok(()) };
+        let Self::Committed(snapshot) = self else {
+            return Ok(());
+        };
         if snapshot.series.is_empty() {
             return Err(FormatError::malformed(Self::NAME, "its series has no name"));
         }

@@ -1,1 +1,37 @@
-//! repository
+//! The engine: what makes a set of objects in a store a repository.
+//!
+//! Operations are functions over an opened [`Repository`], one module per noun:
+//!
+//! - [`repository`]: creating and opening; [`slots`]: who has access; [`keychain`]: whom to
+//!   believe;
+//! - [`ingest`]: from a source's bytes to a committed snapshot;
+//! - [`read`]: from a snapshot back to bytes, every one of them checked;
+//! - [`manifest`]: content lists and directories, walking and comparing them;
+//! - [`snapshots`], [`ledger`]: the write protocol (format-spec, chapter 10);
+//! - [`index`]: the local index, a cache that can always be made anew;
+//! - [`verify`]: what is damaged; [`status`]: what is there.
+//!
+//! The engine prints nothing and looks nothing up: clock, random numbers, names and the cache
+//! directory come with the [`Environment`]; progress and findings go to the caller, remarks for
+//! the log to `tracing`.
+
+mod cache;
+mod environment;
+mod error;
+pub mod index;
+pub mod ingest;
+pub mod keychain;
+pub mod ledger;
+pub mod manifest;
+mod packs;
+pub mod read;
+pub mod repository;
+mod session;
+pub mod slots;
+pub mod snapshots;
+pub mod status;
+pub mod verify;
+
+pub use environment::{Clock, Environment, Progress};
+pub use error::{RepositoryError, Result};
+pub use repository::{NewRepository, Repository};

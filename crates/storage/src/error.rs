@@ -104,11 +104,9 @@ impl StoreError {
         use object_store::Error as E;
         match error {
             E::NotFound { .. } => Self::NotFound { name: name.to_owned() },
-            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::PermissionDenied {
-                name: name.to_owned(),
-                operation,
-                source: Box::new(error),
-            },
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+                Self::PermissionDenied { name: name.to_owned(), operation, source: Box::new(error) }
+            }
             _ => Self::from_cause(name, operation, Box::new(error)),
         }
     }
@@ -135,18 +133,16 @@ impl StoreError {
         let Self::Failed { source, .. } = self else {
             return false;
         };
-        matches!(
-            source.downcast_ref(),
-            Some(E::NotImplemented { .. } | E::NotSupported { .. })
-        )
+        matches!(source.downcast_ref(), Some(E::NotImplemented { .. } | E::NotSupported { .. }))
     }
 }
 
 /// The kind of the first operating system error in the chain of sources.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    std::iter::successors(Some(error), |error| error.source())
-        .find_map(|error| error.downcast_ref::<io::Error>())
-        .map(io::Error::kind)
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => Some(error.kind()),
+        None => io_kind(error.source()?),
+    }
 }
 
 #[cfg(test)]

@@ -39,12 +39,35 @@ impl Executor {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let (sender, answer) = sync_channel(1);
+        let (sender, pending) = self.pending(name, operation);
         match self.runtime.get_or_init(start_runtime) {
             Ok(runtime) => drop(runtime.spawn(async move { deliver(&sender, request.await) })),
             Err(why) => deliver(&sender, Err(failed(name, operation, why))),
         }
-        Pending { answer, name: name.to_owned(), operation, _executor: Arc::clone(self) }
+        pending
+    }
+
+    /// A request whose answer needs no request.
+    pub(crate) fn answered<T>(
+        self: &Arc<Self>,
+        name: &str,
+        operation: &'static str,
+        answer: Result<T, StoreError>,
+    ) -> Pending<T> {
+        let (sender, pending) = self.pending(name, operation);
+        deliver(&sender, answer);
+        pending
+    }
+
+    fn pending<T>(
+        self: &Arc<Self>,
+        name: &str,
+        operation: &'static str,
+    ) -> (SyncSender<Result<T, StoreError>>, Pending<T>) {
+        let (sender, answer) = sync_channel(1);
+        let executor = Arc::clone(self);
+        let pending = Pending { answer, name: name.to_owned(), operation, _executor: executor };
+        (sender, pending)
     }
 }
 

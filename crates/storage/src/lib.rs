@@ -20,7 +20,8 @@
 //! plain threads, rayon workers and even foreign asynchronous code are all in order.
 //!
 //! Cross-cutting behaviour is a decorator around [`ObjectStore`], never an option of the store:
-//! [`counters`] counts, [`faults`] breaks things in tests.
+//! [`counters`] counts, [`faults`] breaks things in tests. [`Store::inner`] and [`Store::over`] put
+//! one in between.
 
 pub mod counters;
 mod error;

@@ -1,6 +1,7 @@
 //! One asynchronous function per request: the checks that every store needs, whatever it is.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -28,8 +29,8 @@ impl Object {
 }
 
 pub(crate) async fn put(
-    store: &dyn ObjectStore,
-    object: &Object,
+    store: Arc<dyn ObjectStore>,
+    object: Object,
     data: Bytes,
 ) -> Result<(), StoreError> {
     let put = store.put_opts(&object.path, PutPayload::from(data), PutMode::Overwrite.into());
@@ -38,8 +39,8 @@ pub(crate) async fn put(
 }
 
 pub(crate) async fn create(
-    store: &dyn ObjectStore,
-    object: &Object,
+    store: Arc<dyn ObjectStore>,
+    object: Object,
     data: Bytes,
 ) -> Result<Created, StoreError> {
     let put = store.put_opts(&object.path, PutPayload::from(data), PutMode::Create.into());
@@ -52,8 +53,8 @@ pub(crate) async fn create(
 }
 
 pub(crate) async fn get(
-    store: &dyn ObjectStore,
-    object: &Object,
+    store: Arc<dyn ObjectStore>,
+    object: Object,
     limit: u64,
 ) -> Result<Bytes, StoreError> {
     let result = store.get_opts(&object.path, GetOptions::default()).await;
@@ -62,34 +63,32 @@ pub(crate) async fn get(
     if size > limit {
         return Err(StoreError::TooLarge { name: object.name.clone(), size, limit });
     }
-    body(object, result, size).await
+    body(&object, result, size).await
 }
 
 /// The range is cut to the object before anything is allocated for it: it may come from an index
 /// that names more bytes than there is memory.
 pub(crate) async fn get_range(
-    store: &dyn ObjectStore,
-    object: &Object,
+    store: Arc<dyn ObjectStore>,
+    object: Object,
     range: Range<u64>,
 ) -> Result<Bytes, StoreError> {
     let wanted = range.end.saturating_sub(range.start);
     if wanted == 0 {
         return Ok(Bytes::new());
     }
-    let options = GetOptions {
-        range: Some(GetRange::Bounded(range.clone())),
-        ..GetOptions::default()
-    };
+    let options =
+        GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
     match store.get_opts(&object.path, options).await {
         Ok(result) => {
             let got = result.range.end.saturating_sub(result.range.start);
             if got != wanted || result.range.start != range.start {
                 return Err(object.short(wanted, got.min(wanted)));
             }
-            body(object, result, wanted).await
+            body(&object, result, wanted).await
         }
         Err(error @ Error::NotFound { .. }) => Err(object.error("read")(error)),
-        Err(error) => Err(explain_range(store, object, &range, error).await),
+        Err(error) => Err(explain_range(&store, &object, &range, error).await),
     }
 }
 
@@ -116,8 +115,8 @@ async fn body(object: &Object, result: GetResult, wanted: u64) -> Result<Bytes, 
 }
 
 pub(crate) async fn head(
-    store: &dyn ObjectStore,
-    object: &Object,
+    store: Arc<dyn ObjectStore>,
+    object: Object,
 ) -> Result<Option<ObjectInfo>, StoreError> {
     match store.head(&object.path).await {
         Ok(meta) => Ok(Some(meta.into())),
@@ -126,7 +125,7 @@ pub(crate) async fn head(
     }
 }
 
-pub(crate) async fn delete(store: &dyn ObjectStore, object: &Object) -> Result<(), StoreError> {
+pub(crate) async fn delete(store: Arc<dyn ObjectStore>, object: Object) -> Result<(), StoreError> {
     match store.delete(&object.path).await {
         Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(object.error("delete")(error)),
@@ -134,8 +133,8 @@ pub(crate) async fn delete(store: &dyn ObjectStore, object: &Object) -> Result<(
 }
 
 pub(crate) async fn list(
-    store: &dyn ObjectStore,
-    prefix: &Object,
+    store: Arc<dyn ObjectStore>,
+    prefix: Object,
 ) -> Result<Vec<ObjectInfo>, StoreError> {
     let listing = store.list(Some(&prefix.path)).map_ok(ObjectInfo::from);
     let mut objects: Vec<_> = listing.try_collect().await.map_err(prefix.error("list"))?;

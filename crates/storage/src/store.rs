@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use object_store::path::Path;
 
 use crate::counters::{Counters, CountingStore};
 use crate::executor::{Executor, Pending};
@@ -85,23 +86,112 @@ impl Store {
 
     /// Writes an object, replacing one of that name.
     pub fn put(&self, name: &str, data: Bytes) -> Result<(), StoreError> {
-        self.start_put(name.to_owned(), data).wait()
+        self.start(name, "write", |store, object| requests::put(store, object, data)).wait()
+    }
+
+    /// Begins to write an object, replacing one of that name.
+    pub fn start_put(&self, name: String, data: Bytes) -> Pending<()> {
+        self.start(&name, "write", |store, object| requests::put(store, object, data))
     }
 
     /// Writes an object unless one of that name exists.
     ///
-    /// After [`StoreError::Failed`] the object may exist with these bytes or another's: read it
+    /// After [`StoreError::Failed`] the object may exist, with these bytes or another's: read it
     /// back and compare.
     pub fn create(&self, name: &str, data: Bytes) -> Result<Created, StoreError> {
-        let object = object(name, "create")?;
-        self.start(name, "create", async move |store| {
-            requests::create(store.as_ref(), &object, data).await
-        })
-        .wait()
+        self.start(name, "create", |store, object| requests::create(store, object, data)).wait()
     }
 
     /// Reads a whole object, unless it is larger than `limit_bytes`.
     pub fn get(&self, name: &str, limit_bytes: u64) -> Result<Bytes, StoreError> {
-        todo_placeholder!()
+        self.start(name, "read", |store, object| requests::get(store, object, limit_bytes)).wait()
+    }
+
+    /// Reads exactly the bytes of `range`; [`StoreError::Short`] if the object ends before. An
+    /// empty range is answered without asking the store.
+    pub fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.start(name, "read", |store, object| requests::get_range(store, object, range)).wait()
+    }
+
+    /// Begins to read exactly the bytes of `range`, as [`Store::get_range`] does.
+    pub fn start_get_range(&self, name: String, range: Range<u64>) -> Pending<Bytes> {
+        self.start(&name, "read", |store, object| requests::get_range(store, object, range))
+    }
+
+    /// Size and time of an object; `None` if there is no such object.
+    pub fn head(&self, name: &str) -> Result<Option<ObjectInfo>, StoreError> {
+        self.start(name, "look up", requests::head).wait()
+    }
+
+    /// Makes sure that there is no object of that name; it need not have existed.
+    pub fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.start(name, "delete", requests::delete).wait()
+    }
+
+    /// The objects below `prefix`, which is whole segments such as `packs` or `packs/ab`, or empty
+    /// for all objects. Sorted by name; empty when nothing is there.
+    pub fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+        let path = prefix_path(prefix, "list");
+        self.start_at(prefix, path, "list", requests::list).wait()
+    }
+
+    /// What has been asked of this store so far, through this handle and its clones.
+    pub fn counters(&self) -> Counters {
+        self.shared.objects.counters()
+    }
+
+    /// Whether the store refuses to create an object that exists, as not all that claim to do.
+    ///
+    /// Creates the scratch object `name` twice, looks whether the second is refused and the first
+    /// one's bytes stand, and removes it. Nobody else may use the name meanwhile.
+    pub fn probe_conditional_create(&self, name: &str) -> Result<bool, StoreError> {
+        self.delete(name)?;
+        let honoured = self.create_twice(name);
+        self.delete(name)?;
+        match honoured {
+            Err(error) if error.is_unsupported() => Ok(false),
+            decided => decided,
+        }
+    }
+
+    fn create_twice(&self, name: &str) -> Result<bool, StoreError> {
+        const FIRST: &[u8] = b"nightjar probe: first";
+        const SECOND: &[u8] = b"nightjar probe: second";
+        let first = self.create(name, Bytes::from_static(FIRST))?;
+        let second = self.create(name, Bytes::from_static(SECOND))?;
+        let stands = self.get(name, 1024)? == FIRST;
+        Ok(first == Created::Created && second == Created::Exists && stands)
+    }
+
+    fn start<T, F, R>(&self, name: &str, operation: &'static str, request: R) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+        R: FnOnce(Arc<dyn ObjectStore>, Object) -> F,
+    {
+        self.start_at(name, object_path(name, operation), operation, request)
+    }
+
+    fn start_at<T, F, R>(
+        &self,
+        name: &str,
+        path: Result<Path, StoreError>,
+        operation: &'static str,
+        request: R,
+    ) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+        R: FnOnce(Arc<dyn ObjectStore>, Object) -> F,
+    {
+        let executor = &self.shared.executor;
+        match path {
+            Ok(path) => {
+                let object = Object { name: name.to_owned(), path };
+                let store: Arc<dyn ObjectStore> = self.shared.objects.clone();
+                executor.start(name, operation, request(store, object))
+            }
+            Err(error) => executor.answered(name, operation, Err(error)),
+        }
     }
 }

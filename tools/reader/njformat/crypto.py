@@ -3,6 +3,7 @@
 import hashlib
 import struct
 
+import argon2.exceptions
 import argon2.low_level
 import zstandard
 from blake3 import blake3
@@ -60,9 +61,12 @@ def aead_open(key, nonce, ciphertext, associated, what):
 
 
 def argon2id(passphrase, salt, memory_kib, passes, lanes):
-    return argon2.low_level.hash_secret_raw(
-        passphrase, salt, time_cost=passes, memory_cost=memory_kib, parallelism=lanes, hash_len=32,
-        type=argon2.low_level.Type.ID, version=0x13)
+    try:
+        return argon2.low_level.hash_secret_raw(
+            passphrase, salt, time_cost=passes, memory_cost=memory_kib, parallelism=lanes, hash_len=32,
+            type=argon2.low_level.Type.ID, version=0x13)
+    except argon2.exceptions.HashingError as e:
+        raise FormatError(f"Argon2id: {e}") from None
 
 
 # HPKE with X-Wing. The library takes the two component keys; X-Wing expands its 32-byte private key with
@@ -143,8 +147,14 @@ def zstd_decode(frame, limit, prefix=None, sized=False):
         dictionary = None
         if prefix is not None:
             dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-        return zstandard.ZstdDecompressor(dict_data=dictionary).decompress(
-            frame, max_output_size=limit, allow_extra_data=False)
+        decompressor = zstandard.ZstdDecompressor(dict_data=dictionary)
+        plain = decompressor.decompress(frame, max_output_size=limit, allow_extra_data=False)
+        if size < 0:  # then the library may pass over a second frame
+            again = decompressor.decompressobj()
+            again.decompress(frame)
+            if not again.eof or again.unused_data:
+                raise FormatError("a zstd frame is followed by something")
+        return plain
     except zstandard.ZstdError as e:
         raise FormatError(f"zstd: {e}") from None
 

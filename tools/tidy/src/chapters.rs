@@ -18,16 +18,9 @@ pub fn check(readme: &File, spec: &[File], modules: &[File]) -> Vec<String> {
     let chapters: Vec<Chapter> = readme.text.lines().filter_map(row).collect();
     let mut breaches = Vec::new();
     if chapters.iter().all(|chapter| chapter.modules.is_empty()) {
-        breaches.push(format!(
-            "{}: found no chapter with a module in its table",
-            readme.path
-        ));
+        breaches.push(format!("{}: found no chapter with a module in its table", readme.path));
     }
-    breaches.extend(
-        chapters
-            .iter()
-            .flat_map(|chapter| missing_modules(chapter, modules)),
-    );
+    breaches.extend(chapters.iter().flat_map(|chapter| missing_modules(chapter, modules)));
     for chapter in &chapters {
         if !spec.iter().any(|file| file_name(file) == chapter.file) {
             breaches.push(format!(
@@ -37,14 +30,9 @@ pub fn check(readme: &File, spec: &[File], modules: &[File]) -> Vec<String> {
         }
     }
     for file in spec.iter().filter(|file| file_name(file) != "README.md") {
-        if !chapters
-            .iter()
-            .any(|chapter| chapter.file == file_name(file))
-        {
-            breaches.push(format!(
-                "{}: {} is not in the table of chapters",
-                readme.path, file.path
-            ));
+        if !chapters.iter().any(|chapter| chapter.file == file_name(file)) {
+            breaches
+                .push(format!("{}: {} is not in the table of chapters", readme.path, file.path));
         }
     }
     breaches
@@ -56,9 +44,9 @@ fn missing_modules(chapter: &Chapter, modules: &[File]) -> Vec<String> {
     for module in &chapter.modules {
         let path = format!("crates/format/src/{module}.rs");
         match modules.iter().find(|file| file.path == path) {
-            None => breaches.push(format!(
-                "{path} is missing: format-spec, chapter {number} names it"
-            )),
+            None => {
+                breaches.push(format!("{path} is missing: format-spec, chapter {number} names it"))
+            }
             Some(file) if !named_chapters(&file.header()).contains(&number) => breaches.push(
                 format!("{path}: its header does not name \"format-spec, chapter {number}\""),
             ),
@@ -74,11 +62,7 @@ fn row(line: &str) -> Option<Chapter<'_>> {
     let number = title.split(' ').next()?.parse().ok()?;
     let file = rest.strip_suffix(')')?;
     let modules = cells.next()?.split('`').skip(1).step_by(2).collect();
-    Some(Chapter {
-        number,
-        file,
-        modules,
-    })
+    Some(Chapter { number, file, modules })
 }
 
 /// The numbers after "format-spec, chapter" or "format-spec, chapters", up to the next mark.
@@ -109,10 +93,8 @@ mod tests {
 
     fn run(spec: &[&str], modules: &[(&str, &str)]) -> Vec<String> {
         let readme = File::new("format-spec/README.md", TABLE);
-        let spec: Vec<File> = spec
-            .iter()
-            .map(|name| File::new(&format!("format-spec/{name}"), ""))
-            .collect();
+        let spec: Vec<File> =
+            spec.iter().map(|name| File::new(&format!("format-spec/{name}"), "")).collect();
         let modules: Vec<File> = modules
             .iter()
             .map(|(name, text)| File::new(&format!("crates/format/src/{name}"), text))
@@ -120,20 +102,11 @@ mod tests {
         check(&readme, &spec, &modules)
     }
 
-    const SPEC: [&str; 4] = [
-        "README.md",
-        "01-objects.md",
-        "02-packs.md",
-        "03-invariants.md",
-    ];
-    const OBJECT: (&str, &str) = (
-        "object.rs",
-        "//! Objects (format-spec, chapters 1\n//! and 3).\n",
-    );
-    const REPOSITORY: (&str, &str) = (
-        "repository.rs",
-        "//! The object (format-spec, chapter 1).\n",
-    );
+    const SPEC: [&str; 4] = ["README.md", "01-objects.md", "02-packs.md", "03-invariants.md"];
+    const OBJECT: (&str, &str) =
+        ("object.rs", "//! Objects (format-spec, chapters 1\n//! and 3).\n");
+    const REPOSITORY: (&str, &str) =
+        ("repository.rs", "//! The object (format-spec, chapter 1).\n");
     const PACK: (&str, &str) = ("pack.rs", "//! Packs (format-spec, chapter 2).\n");
 
     #[test]
@@ -161,10 +134,7 @@ mod tests {
     #[test]
     fn a_file_that_is_missing_or_not_in_the_table_is_named() {
         assert_eq!(
-            run(
-                &["01-objects.md", "02-packs.md", "04-extra.md"],
-                &[OBJECT, REPOSITORY, PACK]
-            ),
+            run(&["01-objects.md", "02-packs.md", "04-extra.md"], &[OBJECT, REPOSITORY, PACK]),
             [
                 "format-spec/README.md: chapter 3 has no file 03-invariants.md",
                 "format-spec/README.md: format-spec/04-extra.md is not in the table of chapters",
@@ -175,9 +145,6 @@ mod tests {
     #[test]
     fn an_empty_table_is_a_breach() {
         let found = check(&File::new("format-spec/README.md", "# Format\n"), &[], &[]);
-        assert_eq!(
-            found,
-            ["format-spec/README.md: found no chapter with a module in its table"]
-        );
+        assert_eq!(found, ["format-spec/README.md: found no chapter with a module in its table"]);
     }
 }

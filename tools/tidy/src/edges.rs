@@ -17,14 +17,8 @@ const BELOW: &[(&str, &[&str])] = &[
     ("storage", &[]),
     ("repository", &["format", "codec", "storage"]),
     ("source", &["format", "codec", "storage", "repository"]),
-    (
-        "cli",
-        &["format", "codec", "storage", "repository", "source"],
-    ),
-    (
-        "testkit",
-        &["format", "codec", "storage", "repository", "source"],
-    ),
+    ("cli", &["format", "codec", "storage", "repository", "source"]),
+    ("testkit", &["format", "codec", "storage", "repository", "source"]),
 ];
 
 /// Checks the document that `cargo metadata --no-deps --format-version 1` prints.
@@ -62,23 +56,18 @@ fn breach(from: &str, to: &str, is_dev: bool) -> Option<String> {
             .then(|| format!("{from} uses {to} outside of its tests: make it a dev-dependency"));
     }
     let Some(_) = below(to) else {
-        return Some(format!(
-            "{from} uses {to}, which is no library: nothing may use it"
-        ));
+        return Some(format!("{from} uses {to}, which is no library: nothing may use it"));
     };
     match below(from) {
-        Some(allowed) if !allowed.contains(&short(to)) => Some(format!(
-            "{from} uses {to}, which does not stand below it (ARCHITECTURE.md)"
-        )),
+        Some(allowed) if !allowed.contains(&short(to)) => {
+            Some(format!("{from} uses {to}, which does not stand below it (ARCHITECTURE.md)"))
+        }
         _ => None,
     }
 }
 
 fn below(package: &str) -> Option<&'static [&'static str]> {
-    BELOW
-        .iter()
-        .find(|(name, _)| *name == short(package))
-        .map(|(_, below)| *below)
+    BELOW.iter().find(|(name, _)| *name == short(package)).map(|(_, below)| *below)
 }
 
 fn short(package: &str) -> &str {
@@ -86,10 +75,7 @@ fn short(package: &str) -> &str {
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value
-        .get(key)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -114,11 +100,7 @@ mod tests {
     fn downward_edges_pass() {
         let downward = [
             ("crates/codec", "nightjar-codec", "nightjar-format"),
-            (
-                "crates/repository",
-                "nightjar-repository",
-                "nightjar-storage",
-            ),
+            ("crates/repository", "nightjar-repository", "nightjar-storage"),
             ("crates/cli", "nightjar-cli", "nightjar-format"),
             ("benches", "nightjar-benches", "nightjar-repository"),
         ];
@@ -126,12 +108,7 @@ mod tests {
             assert_eq!(breaches(folder, from, to, None), [""; 0]);
         }
         assert_eq!(
-            breaches(
-                "crates/codec",
-                "nightjar-codec",
-                "nightjar-testkit",
-                Some("dev")
-            ),
+            breaches("crates/codec", "nightjar-codec", "nightjar-testkit", Some("dev")),
             [""; 0]
         );
     }
@@ -151,9 +128,7 @@ mod tests {
                 let found = breaches("crates/x", from, to, kind);
                 assert_eq!(
                     found,
-                    [format!(
-                        "{from} uses {to}, which does not stand below it (ARCHITECTURE.md)"
-                    )]
+                    [format!("{from} uses {to}, which does not stand below it (ARCHITECTURE.md)")]
                 );
             }
         }
@@ -182,11 +157,7 @@ mod tests {
     #[test]
     fn a_crate_without_a_place_is_named() {
         let found = breaches("crates/new", "nightjar-new", "nightjar-format", None);
-        assert!(
-            found
-                .iter()
-                .any(|line| line.starts_with("nightjar-new has no place"))
-        );
+        assert!(found.iter().any(|line| line.starts_with("nightjar-new has no place")));
     }
 
     #[test]

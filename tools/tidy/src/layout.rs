@@ -6,20 +6,14 @@ use crate::File;
 const MOST_LINES: usize = 600;
 
 /// Module names that say nothing about what is inside.
-const EMPTY_NAMES: &[&str] = &[
-    "common", "helper", "helpers", "manager", "managers", "util", "utils",
-];
+const EMPTY_NAMES: &[&str] =
+    &["common", "helper", "helpers", "manager", "managers", "util", "utils"];
 
 /// Every file begins with a `//!` header.
 pub fn headers(files: &[File]) -> Vec<String> {
     let bare = files.iter().filter(|file| file.header().is_empty());
-    bare.map(|file| {
-        format!(
-            "{}:1: begin with a //! header that says what the file is",
-            file.path
-        )
-    })
-    .collect()
+    bare.map(|file| format!("{}:1: begin with a //! header that says what the file is", file.path))
+        .collect()
 }
 
 /// No production file is longer than 600 lines before its inline tests.
@@ -41,15 +35,10 @@ pub fn lengths(files: &[File]) -> Vec<String> {
 pub fn module_names(files: &[File]) -> Vec<String> {
     let mut breaches = Vec::new();
     for file in files {
-        let parts = file
-            .path
-            .split('/')
-            .map(|part| part.strip_suffix(".rs").unwrap_or(part));
+        let parts = file.path.split('/').map(|part| part.strip_suffix(".rs").unwrap_or(part));
         for name in parts.filter(|name| EMPTY_NAMES.contains(name)) {
-            breaches.push(format!(
-                "{}: \"{name}\" says nothing: name it for what it holds",
-                file.path
-            ));
+            breaches
+                .push(format!("{}: \"{name}\" says nothing: name it for what it holds", file.path));
         }
         for (number, line) in (1..).zip(file.text.lines()) {
             if let Some(name) = inline_module(line).filter(|name| EMPTY_NAMES.contains(name)) {
@@ -71,10 +60,7 @@ fn is_production(path: &str) -> bool {
 fn production_lines(text: &str) -> usize {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let opens_tests = |pair: &[&str]| matches!(pair, ["#[cfg(test)]", next] if module(next).is_some() && next.ends_with('{'));
-    lines
-        .windows(2)
-        .position(opens_tests)
-        .unwrap_or(lines.len())
+    lines.windows(2).position(opens_tests).unwrap_or(lines.len())
 }
 
 /// The name in `mod name {`.
@@ -84,9 +70,8 @@ fn inline_module(line: &str) -> Option<&str> {
 
 /// The name in `mod name` with any visibility before it.
 fn module(line: &str) -> Option<&str> {
-    let mut words = line
-        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .filter(|word| !word.is_empty());
+    let mut words =
+        line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
     let visibility = ["pub", "crate", "super", "in"];
     match words.find(|word| !visibility.contains(word)) {
         Some("mod") => words.next(),

@@ -15,27 +15,21 @@ pub struct File {
 impl File {
     /// A file of this path and content.
     pub fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Self { path: path.to_owned(), text: text.to_owned() }
     }
 
     /// What follows `//!` in the lines that the file begins with, joined by spaces.
     pub fn header(&self) -> String {
         let lines = self.text.lines().map_while(|line| line.strip_prefix("//!"));
-        lines
-            .map(str::trim)
-            .collect::<Vec<_>>()
-            .join(" ")
-            .trim()
-            .to_owned()
+        lines.map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
     }
 }
 
-/// The root of the checkout that this crate was built in.
+/// The root of the checkout, as a test of this crate sees it: cargo runs tests in the folder of
+/// their package. A path from compile time could be another checkout's, since several share one
+/// target directory.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    PathBuf::from("../..")
 }
 
 /// All files under `folders` of `root` whose names end in `suffix`, sorted by path. Folders that
@@ -61,10 +55,7 @@ fn walk(root: &Path, folder: &str, suffix: &str, found: &mut Vec<File>) -> io::R
                 walk(root, &path, suffix, found)?;
             }
         } else if name.ends_with(suffix) {
-            found.push(File {
-                text: fs::read_to_string(entry.path())?,
-                path,
-            });
+            found.push(File { text: fs::read_to_string(entry.path())?, path });
         }
     }
     Ok(())
@@ -77,11 +68,7 @@ mod tests {
     #[test]
     fn the_walk_finds_this_file() {
         let found = files(&root(), &["tools", "no-such-folder"], ".rs").unwrap();
-        assert!(
-            found
-                .iter()
-                .any(|file| file.path == "tools/tidy/src/tree.rs")
-        );
+        assert!(found.iter().any(|file| file.path == "tools/tidy/src/tree.rs"));
     }
 
     #[test]

@@ -22,10 +22,7 @@ pub fn check(documents: &[File]) -> Vec<String> {
             } else if !in_fence {
                 let found = prose_words(line).filter_map(|word| instead_of(&word));
                 breaches.extend(found.map(|(word, instead)| {
-                    format!(
-                        "{}:{number}: \"{word}\": our word is \"{instead}\"",
-                        document.path
-                    )
+                    format!("{}:{number}: \"{word}\": our word is \"{instead}\"", document.path)
                 }));
             }
         }
@@ -34,10 +31,7 @@ pub fn check(documents: &[File]) -> Vec<String> {
 }
 
 fn instead_of(word: &str) -> Option<(&'static str, &'static str)> {
-    SYNONYMS
-        .iter()
-        .find(|(synonym, _)| *synonym == word)
-        .copied()
+    SYNONYMS.iter().find(|(synonym, _)| *synonym == word).copied()
 }
 
 fn prose_words(line: &str) -> impl Iterator<Item = String> {

@@ -16,9 +16,7 @@ fn assert_none(breaches: &[String]) {
 fn rust_files() -> io::Result<Vec<File>> {
     let found = files(&root(), &["crates", "tools", "tests", "benches"], ".rs")?;
     if found.len() < 10 {
-        return Err(io::Error::other(
-            "found hardly any Rust files: is this the checkout?",
-        ));
+        return Err(io::Error::other("found hardly any Rust files: is this the checkout?"));
     }
     Ok(found)
 }
@@ -32,13 +30,7 @@ fn document(path: &str) -> io::Result<File> {
 #[test]
 fn crates_use_only_what_stands_below_them() -> Outcome {
     let output = Command::new("cargo")
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
         .output()?;
     if !output.status.success() {

@@ -1,0 +1,137 @@
+//! What help shows below the options: examples to copy.
+
+use crate::exit::Exit;
+
+pub(super) fn overview() -> String {
+    format!(
+        "\
+Examples:
+  export NIGHTJAR_REPOSITORY=/srv/backup
+  nightjar init
+  nightjar backup --name orders.sql -- pg_dump -Z0 orders
+  nightjar snapshot list
+  nightjar restore latest -- psql orders_copy
+
+`nightjar COMMAND --help` explains each command.
+
+{}
+Documentation of the exit codes and of the fields of --json is stable from version to version.",
+        Exit::table()
+    )
+}
+
+pub(super) const INIT: &str = "\
+Examples:
+  nightjar --repository /srv/backup init
+      asks twice for a passphrase
+  nightjar --repository /srv/backup --key-file /root/nightjar.key init
+      makes the key file: copy it to a safe place
+  nightjar -r /srv/backup --password-command 'pass show backup' init --label admin";
+
+pub(super) const SNAPSHOT: &str = "\
+Examples:
+  nightjar snapshot create --name orders.sql -- pg_dump -Z0 orders
+  nightjar snapshot list --series orders.sql
+  nightjar snapshot restore latest --to /tmp/restored";
+
+pub(super) const CREATE: &str = "\
+Examples:
+  nightjar backup --name orders.sql -- pg_dump -Z0 orders
+      no snapshot if pg_dump fails
+  pg_dump -Z0 orders | nightjar backup --stdin orders.sql \\
+      --expect-tail 'PostgreSQL database dump complete'
+  nightjar backup /etc /srv/www --series web --label reason=nightly
+  nightjar backup --series shop --name shop.dump --min-size 100MB -- \\
+      pg_dump -Fc -Z0 shop
+
+Let the dump be uncompressed (-Z0): a compressed one hardly deduplicates.
+Sizes: KB, MB, GB count in thousands; KiB, MiB, GiB in 1024.";
+
+pub(super) const LIST: &str = "\
+Examples:
+  nightjar snapshot list
+  nightjar snapshot list --series orders.sql
+  nightjar snapshot list --json | jq -r '.[-1].id'
+
+With --json, an array of objects with id, series, time, host, bytes_read, bytes_added and more.";
+
+pub(super) const SHOW: &str = "\
+Examples:
+  nightjar snapshot show 3f2a
+  nightjar snapshot show latest --series orders.sql --json";
+
+pub(super) const LS: &str = "\
+Examples:
+  nightjar snapshot ls latest
+  nightjar snapshot ls 3f2a etc/postgresql --long";
+
+pub(super) const RESTORE: &str = "\
+Examples:
+  nightjar restore latest --series orders.sql -- psql orders_copy
+      fails if psql fails
+  nightjar restore 3f2a --to /tmp/restored
+  nightjar restore 3f2a --to /tmp/restored etc/postgresql --overwrite
+  nightjar restore latest --stdout | sha256sum";
+
+pub(super) const VERIFY: &str = "\
+Examples:
+  nightjar snapshot verify --all
+  nightjar snapshot verify latest --series orders.sql --level data
+  nightjar snapshot verify 3f2a 77c0 --level presence
+
+Levels: presence looks whether everything is there; packs reads every byte and needs no key to
+the data; data decrypts and decodes as a restore does.";
+
+pub(super) const DIFF: &str = "\
+Examples:
+  nightjar snapshot diff 3f2a 77c0
+  nightjar snapshot diff 3f2a latest --series web --json";
+
+pub(super) const FORGET: &str = "\
+Examples:
+  nightjar snapshot forget 3f2a --reason 'made by mistake'
+  nightjar snapshot forget 3f2a 77c0 --reason 'holds data that had to go'";
+
+pub(super) const KEY: &str = "\
+Examples:
+  nightjar key list
+  nightjar key add --role write --label db1 --new-key-file /root/db1.key
+  nightjar key remove 9c1e";
+
+pub(super) const KEY_ADD: &str = "\
+Examples:
+  nightjar key add --label anna
+      asks for your passphrase, then twice for hers
+  nightjar key add --role write --label db1 --new-key-file db1.key
+      makes db1.key: a host that has it can back up, but read no backup
+  nightjar key add --label safe --new-password-file recovery.txt";
+
+pub(super) const KEY_LIST: &str = "\
+Examples:
+  nightjar key list
+  nightjar key list --json";
+
+pub(super) const KEY_REMOVE: &str = "\
+Examples:
+  nightjar key remove 9c1e";
+
+pub(super) const INDEX_REBUILD: &str = "\
+Examples:
+  nightjar index rebuild
+  nightjar index rebuild --from-packs
+      when index objects were lost";
+
+pub(super) const INDEX_STATUS: &str = "\
+Examples:
+  nightjar index status";
+
+pub(super) const STATUS: &str = "\
+Examples:
+  nightjar status
+  nightjar status --json | jq .bytes_stored";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  nightjar completions bash > ~/.local/share/bash-completion/completions/nightjar
+  nightjar completions zsh > ~/.zfunc/_nightjar
+  nightjar completions fish > ~/.config/fish/completions/nightjar.fish";

@@ -1,0 +1,206 @@
+//! `nightjar snapshot …`
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use nightjar_format::snapshot::Label;
+
+use super::{examples, values};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Make a snapshot of a dump, a command's output or directories
+    #[command(after_help = examples::CREATE)]
+    Create(SnapshotCreate),
+    /// List snapshots
+    List(SnapshotList),
+    /// Show everything about one snapshot
+    Show(SnapshotShow),
+    /// List the files in a snapshot
+    Ls(SnapshotLs),
+    /// Give back what a snapshot holds
+    #[command(after_help = examples::RESTORE)]
+    Restore(SnapshotRestore),
+    /// Check that snapshots can be restored
+    Verify(SnapshotVerify),
+    /// Compare two snapshots
+    Diff(SnapshotDiff),
+    /// Forget snapshots
+    Forget(SnapshotForget),
+}
+
+/// Make a snapshot of a dump, a command's output or directories.
+///
+/// Prefer a command behind `--` to a pipe: only its exit status tells a complete dump from a
+/// truncated one. If it fails, there is no snapshot.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("source").required(true).args(["paths", "stdin", "command"])))]
+pub(crate) struct SnapshotCreate {
+    /// Files and directories to store
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Store standard input, as a file of this name
+    #[arg(long, value_name = "NAME", value_parser = values::file_name)]
+    pub(crate) stdin: Option<String>,
+    /// Store what the command behind `--` prints, as a file of this name
+    #[arg(long, value_name = "NAME", value_parser = values::file_name, requires = "command")]
+    pub(crate) name: Option<String>,
+    /// The command whose output is stored, if it succeeds
+    #[arg(last = true, value_name = "COMMAND", requires = "name")]
+    pub(crate) command: Vec<OsString>,
+    /// The name under which snapshots of the same source follow on each other [default: NAME,
+    /// or host and path]
+    #[arg(long, value_name = "NAME", value_parser = values::not_empty)]
+    pub(crate) series: Option<String>,
+    /// A note that stays with the snapshot; may be given more than once
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = values::label)]
+    pub(crate) labels: Vec<Label>,
+    /// Refuse a dump that is smaller than this
+    #[arg(long, value_name = "SIZE", value_parser = values::size, conflicts_with = "paths")]
+    pub(crate) min_size: Option<u64>,
+    /// Refuse a dump in whose last lines this text does not stand
+    #[arg(long, value_name = "TEXT", value_parser = values::not_empty)]
+    #[arg(conflicts_with = "paths")]
+    pub(crate) expect_tail: Option<String>,
+    /// How hard to compress, from 1 to 19
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub(crate) compression_level: i32,
+}
+
+/// List snapshots, oldest first.
+#[derive(Debug, Args)]
+#[command(after_help = examples::LIST)]
+pub(crate) struct SnapshotList {
+    /// Only those of this series
+    #[arg(long, value_name = "NAME")]
+    pub(crate) series: Option<String>,
+}
+
+/// Show everything about one snapshot.
+#[derive(Debug, Args)]
+#[command(after_help = examples::SHOW)]
+pub(crate) struct SnapshotShow {
+    #[command(flatten)]
+    pub(crate) snapshot: OneSnapshot,
+}
+
+/// Which snapshot is meant.
+#[derive(Debug, Args)]
+pub(crate) struct OneSnapshot {
+    /// The snapshot: `latest`, or an id or its beginning
+    #[arg(value_name = "ID", value_parser = values::snapshot)]
+    pub(crate) id: String,
+    /// The series that `latest` means
+    #[arg(long, value_name = "NAME")]
+    pub(crate) series: Option<String>,
+}
+
+/// List the files in a snapshot.
+#[derive(Debug, Args)]
+#[command(after_help = examples::LS)]
+pub(crate) struct SnapshotLs {
+    #[command(flatten)]
+    pub(crate) snapshot: OneSnapshot,
+    /// Only these, and what lies below them
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Show kind, mode, owner, size and time as well
+    #[arg(long, short)]
+    pub(crate) long: bool,
+}
+
+/// Give back what a snapshot holds.
+///
+/// Every byte is checked before it is given out. With `--stdout` or a command, exactly one file
+/// must be meant, and the report goes to standard error.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("destination").required(true).args(["to", "stdout", "command"])))]
+pub(crate) struct SnapshotRestore {
+    #[command(flatten)]
+    pub(crate) snapshot: OneSnapshot,
+    /// Only these files and directories of the snapshot
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Restore into this directory, which is made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+    /// Write the one file to standard output
+    #[arg(long)]
+    pub(crate) stdout: bool,
+    /// The command that gets the one file on its standard input; its exit status counts
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+    /// Replace files that exist; without it, they are left alone and the restore fails
+    #[arg(long, conflicts_with_all = ["stdout", "command"])]
+    pub(crate) overwrite: bool,
+}
+
+/// How thoroughly to check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyLevel {
+    /// Everything is there and has the right size
+    Presence,
+    /// Every pack's bytes are unaltered
+    Packs,
+    /// Every blob decrypts and decodes to what its id promises
+    Data,
+}
+
+/// Check that snapshots can be restored.
+///
+/// Nothing is changed. If damage is found, it is listed with the snapshots that it hits, and the
+/// exit code is 4.
+#[derive(Debug, Args)]
+#[command(after_help = examples::VERIFY)]
+#[command(group(
+    ArgGroup::new("what").required(true).multiple(true).args(["ids", "of_series", "all"])
+))]
+pub(crate) struct SnapshotVerify {
+    /// The snapshots: `latest`, or ids or their beginnings
+    #[arg(value_name = "ID", value_parser = values::snapshot)]
+    pub(crate) ids: Vec<String>,
+    /// All snapshots of this series; or with `latest`, the one that it means
+    #[arg(long = "series", id = "of_series", value_name = "NAME")]
+    pub(crate) series: Option<String>,
+    /// All snapshots, and everything else in the repository
+    #[arg(long, conflicts_with_all = ["ids", "of_series"])]
+    pub(crate) all: bool,
+    /// How thoroughly [default: data; packs if the slot has the role write]
+    #[arg(long, value_enum)]
+    pub(crate) level: Option<VerifyLevel>,
+}
+
+/// Compare two snapshots.
+///
+/// Each line begins with what happened: `+` added, `-` removed, `M` content changed, `U` only
+/// mode, owner, times or attributes changed.
+#[derive(Debug, Args)]
+#[command(after_help = examples::DIFF)]
+pub(crate) struct SnapshotDiff {
+    /// The old snapshot: `latest`, or an id or its beginning
+    #[arg(value_name = "OLD", value_parser = values::snapshot)]
+    pub(crate) old: String,
+    /// The new snapshot
+    #[arg(value_name = "NEW", value_parser = values::snapshot)]
+    pub(crate) new: String,
+    /// The series that `latest` means
+    #[arg(long, value_name = "NAME")]
+    pub(crate) series: Option<String>,
+}
+
+/// Forget snapshots.
+///
+/// The ledger keeps who forgot which snapshot and why. A forgotten snapshot cannot be brought
+/// back. What only it used is freed when garbage is collected.
+#[derive(Debug, Args)]
+#[command(after_help = examples::FORGET)]
+pub(crate) struct SnapshotForget {
+    /// The snapshots: ids or their beginnings, not `latest`
+    #[arg(value_name = "ID", required = true, value_parser = values::explicit_snapshot)]
+    pub(crate) ids: Vec<String>,
+    /// Why, for the ledger
+    #[arg(long, value_name = "TEXT", value_parser = values::not_empty)]
+    pub(crate) reason: String,
+}

@@ -1,0 +1,143 @@
+//! Reading single values.
+
+use bytesize::ByteSize;
+use nightjar_format::limits;
+use nightjar_format::snapshot::Label;
+
+/// Argon2 needs eight blocks of a KiB for each of its four lanes.
+const ARGON2_MEMORY_MIN_KIB: u32 = 32;
+
+/// A number of bytes: `500`, `64KiB`, `1.5 GB`.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    text.parse::<ByteSize>().map(|size| size.0).map_err(|_| {
+        "expected a number of bytes such as 500, 64KiB, 10MB or 1.5GiB".to_owned()
+    })
+}
+
+/// Memory for Argon2, in KiB.
+pub(super) fn argon2_memory(text: &str) -> Result<u32, String> {
+    let kib = u32::try_from(size(text)? / 1024).unwrap_or(u32::MAX);
+    if (ARGON2_MEMORY_MIN_KIB..=limits::ARGON2_MEMORY_KIB).contains(&kib) {
+        Ok(kib)
+    } else {
+        Err(format!(
+            "expected {} to {}",
+            ByteSize::kib(ARGON2_MEMORY_MIN_KIB),
+            ByteSize::kib(limits::ARGON2_MEMORY_KIB)
+        ))
+    }
+}
+
+/// `KEY=VALUE`.
+pub(super) fn label(text: &str) -> Result<Label, String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => {
+            Ok(Label { key: key.to_owned(), value: value.to_owned() })
+        }
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+/// Any text but none.
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// The name of the one file in a dump's snapshot.
+pub(super) fn file_name(text: &str) -> Result<String, String> {
+    let plain = !matches!(text, "" | "." | "..") && !text.contains(['/', '\0']);
+    if plain && text.len() <= 4096 {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a plain file name, such as orders.sql".to_owned())
+    }
+}
+
+/// The beginning of a snapshot's or slot's id.
+pub(super) fn id(text: &str) -> Result<String, String> {
+    let text = text.to_ascii_lowercase();
+    let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match (text.len(), digits) {
+        (1..=32, true) => Ok(text),
+        _ => Err("expected an id or its beginning: up to 32 digits and letters a to f".to_owned()),
+    }
+}
+
+/// `latest`, or the beginning of a snapshot's id.
+pub(super) fn snapshot(text: &str) -> Result<String, String> {
+    if text == "latest" {
+        return Ok(text.to_owned());
+    }
+    id(text).map_err(|error| format!("{error}, or `latest`"))
+}
+
+/// The beginning of a snapshot's id, and nothing that means another one tomorrow.
+pub(super) fn explicit_snapshot(text: &str) -> Result<String, String> {
+    if text == "latest" {
+        return Err("what is forgotten must be named by its id".to_owned());
+    }
+    id(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_both_systems_of_units() {
+        let cases = [
+            ("0", 0),
+            ("500", 500),
+            ("64KiB", 65_536),
+            ("64 KiB", 65_536),
+            ("10MB", 10_000_000),
+            ("1.5GiB", 1_610_612_736),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "x", "-1", "12 apples", "1.2.3MiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn memory_for_argon2_is_bounded() {
+        assert_eq!(argon2_memory("64MiB"), Ok(65_536));
+        assert_eq!(argon2_memory("32KiB"), Ok(32));
+        for text in ["31KiB", "5GiB", "0", "1"] {
+            assert!(argon2_memory(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_have_a_key_and_may_have_an_empty_value() {
+        assert_eq!(label("a=b=c").unwrap().value, "b=c");
+        assert_eq!(label("a=").unwrap().value, "");
+        assert!(label("=b").is_err());
+        assert!(label("a").is_err());
+    }
+
+    #[test]
+    fn ids_may_be_abbreviated_and_typed_in_capitals() {
+        assert_eq!(snapshot("A5"), Ok("a5".to_owned()));
+        assert_eq!(snapshot("latest"), Ok("latest".to_owned()));
+        for text in ["", "xyz", &"a".repeat(33)] {
+            assert!(snapshot(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn latest_is_never_forgotten() {
+        assert!(explicit_snapshot("latest").is_err());
+        assert!(explicit_snapshot("a5").is_ok());
+    }
+
+    #[test]
+    fn a_dump_has_a_plain_file_name() {
+        assert!(file_name("orders.sql").is_ok());
+        for text in ["", ".", "..", "a/b", "/etc/passwd"] {
+            assert!(file_name(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the engine is handed: clock, random numbers, names, the place for caches.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use etcetera::BaseStrategy;
+use nightjar_codec::Random;
+use nightjar_repository::{Clock, Environment};
+
+/// Names this program in the records it writes.
+pub(crate) const PROGRAM: &str = concat!("nightjar ", env!("CARGO_PKG_VERSION"));
+
+/// The system's clock.
+struct OsClock;
+
+impl Clock for OsClock {
+    fn now(&self) -> i64 {
+        i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The system's random numbers.
+struct OsRandom;
+
+impl Random for OsRandom {
+    #[expect(clippy::panic, reason = "nothing safe can be done without random numbers")]
+    #[expect(clippy::disallowed_methods, reason = "this is what the environment hands out")]
+    fn fill(&self, out: &mut [u8]) {
+        if let Err(error) = getrandom::fill(out) {
+            panic!("the operating system gives no random numbers: {error}");
+        }
+    }
+}
+
+/// The system's random numbers, for what the program itself makes.
+pub(crate) fn random() -> Arc<dyn Random> {
+    Arc::new(OsRandom)
+}
+
+/// A variable of the process, unless it is empty.
+#[expect(clippy::disallowed_methods, reason = "the command line reads the environment for all")]
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The machine's name.
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Who runs the program: by name, or by number where no variable tells.
+pub(crate) fn user() -> String {
+    ["USER", "LOGNAME"].iter().find_map(|name| variable(name)).map_or_else(
+        || rustix::process::getuid().as_raw().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+/// Everything together; `cache_dir` as the user gave it.
+pub(crate) fn environment(cache_dir: Option<&Path>) -> anyhow::Result<Environment> {
+    Ok(Environment {
+        clock: Arc::new(OsClock),
+        random: random(),
+        host: host(),
+        user: user(),
+        process: std::process::id(),
+        program: PROGRAM.to_owned(),
+        cache_dir: find_cache_dir(cache_dir)?,
+    })
+}
+
+fn find_cache_dir(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(directory) = given {
+        return std::path::absolute(directory)
+            .with_context(|| format!("cannot use {} for caches", directory.display()));
+    }
+    let strategy = etcetera::choose_base_strategy()
+        .context("cannot find a home directory for caches; give one with --cache-dir")?;
+    Ok(strategy.cache_dir().join("nightjar"))
+}

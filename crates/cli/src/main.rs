@@ -1,0 +1,41 @@
+//! `nightjar`, the program: arguments in, results and exit codes out.
+//!
+//! A command line is read ([`args`]), one function of [`commands`] runs, and what it returns
+//! decides the exit code ([`exit`]). Standard output carries results and nothing else
+//! ([`output`]); warnings, errors and progress go to standard error, all through one door
+//! ([`stderr`]), so that they never tear a progress bar. What the engine must not look up by
+//! itself (clock, random numbers, names, directories, secrets) comes from [`environment`] and
+//! [`secret_input`].
+
+mod args;
+mod commands;
+mod environment;
+mod exit;
+mod output;
+mod progress;
+mod secret_input;
+mod stderr;
+
+use std::process::ExitCode;
+
+/// RocksDB shares it: its own allocations and ours come from one heap.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let arguments = match args::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(refusal) => return refusal.print().into(),
+    };
+    let globals = &arguments.globals;
+    stderr::set_json(globals.json);
+    stderr::log_warnings(globals.verbose);
+    let exit = match commands::run(&arguments) {
+        Ok(exit) => exit,
+        Err(error) => {
+            stderr::print_error(&error);
+            exit::of(&error)
+        }
+    };
+    exit.into()
+}

@@ -1,0 +1,80 @@
+//! The directory for a repository's caches on this machine, and the cache of small objects.
+//!
+//! ```text
+//! <cache dir>/<repository id>/    mode 0700
+//!     objects/<name>              sealed bytes of write-once metadata objects
+//!     head                        the newest ledger head seen
+//!     lock                        held while the local index is brought up to date
+//!     index/                      the local index, shared
+//!     private/<process>-<n>/      a process's own copy of it
+//! ```
+//!
+//! Everything here can be deleted at any time. Cached objects are kept sealed and are opened
+//! and checked like fetched ones, so a damaged cache entry is only a reason to fetch again.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nightjar_format::object::ObjectName;
+use nightjar_format::{RepositoryId, SessionId};
+
+use crate::error::{Result, local};
+
+/// The caches of one repository.
+pub(crate) struct ObjectCache {
+    directory: PathBuf,
+}
+
+impl ObjectCache {
+    pub(crate) fn open(cache_dir: &Path, repository: &RepositoryId) -> Result<Self> {
+        let directory = cache_dir.join(repository.to_string());
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)
+            .map_err(local(format!("cannot make the cache directory {}", directory.display())))?;
+        Ok(Self { directory })
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn path(&self, name: &ObjectName) -> PathBuf {
+        self.directory.join("objects").join(name.to_string())
+    }
+
+    /// A cached object's bytes; whatever goes wrong, it is not cached.
+    pub(crate) fn get(&self, name: &ObjectName) -> Option<Vec<u8>> {
+        fs::read(self.path(name)).ok()
+    }
+
+    /// Keeps an object's bytes, if that is possible.
+    pub(crate) fn put(&self, name: &ObjectName, object: &[u8]) {
+        let path = self.path(name);
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let written = path
+            .parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(&temporary, object))
+            .and_then(|()| fs::rename(&temporary, &path));
+        if let Err(error) = written {
+            tracing::debug!("cannot cache {name}: {error}");
+        }
+    }
+
+    /// The snapshots that are cached.
+    pub(crate) fn snapshots(&self) -> Vec<SessionId> {
+        let Ok(entries) = fs::read_dir(self.directory.join("objects/snapshots")) else {
+            return Vec::new();
+        };
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    /// Drops an object.
+    pub(crate) fn remove(&self, name: &ObjectName) {
+        // What cannot be removed is checked again when it is read.
+        let _ = fs::remove_file(self.path(name));
+    }
+}

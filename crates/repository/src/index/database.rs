@@ -1,0 +1,320 @@
+//! The tables of the local index, on RocksDB.
+//!
+//! | family | key | value |
+//! |---|---|---|
+//! | `blobs` | blob id | every [`Location`], joined by the merge operator |
+//! | `packs` | ordinal, big-endian | [`PackInfo`] |
+//! | `listings` | pack id ‖ digest of its table | ordinal |
+//! | `applied` | index id | nothing: this index object is in |
+//! | `meta` | name | value |
+//!
+//! Packs have small ordinals, so that a location takes few bytes. A pack that two index objects
+//! list with the same table has one ordinal; with another table (one of them lies) it has two,
+//! and neither shadows the other.
+
+use std::path::Path;
+
+use nightjar_codec::digest;
+use nightjar_format::blob::{BlobEntry, BlobKind, Encoding};
+use nightjar_format::index::PackRecord;
+use nightjar_format::pack::PackHeader;
+use nightjar_format::{BlobId, IndexId, PackId, SessionId};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    MergeOperands, Options, WriteBatch,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{RepositoryError, Result};
+
+/// Changed whenever the tables change: another number means "make it anew".
+const LAYOUT: &[u8] = b"1";
+
+const BLOBS: &str = "blobs";
+const PACKS: &str = "packs";
+const LISTINGS: &str = "listings";
+const APPLIED: &str = "applied";
+const META: &str = "meta";
+
+/// Shared by all tables, in bytes.
+const BLOCK_CACHE_BYTES: usize = 24 << 20;
+/// All write buffers together, in bytes.
+const WRITE_BUFFER_BYTES: usize = 8 << 20;
+/// Written in one batch.
+const BATCH_BLOBS: usize = 16_384;
+
+/// Where a blob lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Location {
+    /// The pack's ordinal.
+    pub(crate) pack: u32,
+    pub(crate) offset: u32,
+    pub(crate) stored_len: u32,
+    pub(crate) raw_len: u32,
+    encoding: StoredEncoding,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum StoredEncoding {
+    Raw,
+    Zstd,
+    Delta { base: BlobId, depth: u8 },
+}
+
+impl Location {
+    pub(crate) fn new(pack: u32, entry: &BlobEntry) -> Self {
+        let encoding = match entry.encoding {
+            Encoding::Raw => StoredEncoding::Raw,
+            Encoding::Zstd => StoredEncoding::Zstd,
+            Encoding::Delta { base, depth } => StoredEncoding::Delta { base, depth },
+        };
+        let BlobEntry { offset, stored_len, raw_len, .. } = *entry;
+        Self { pack, offset, stored_len, raw_len, encoding }
+    }
+
+    pub(crate) fn encoding(&self) -> Encoding {
+        match self.encoding {
+            StoredEncoding::Raw => Encoding::Raw,
+            StoredEncoding::Zstd => Encoding::Zstd,
+            StoredEncoding::Delta { base, depth } => Encoding::Delta { base, depth },
+        }
+    }
+
+    /// As the pack's table tells it.
+    pub(crate) fn entry(&self, id: BlobId) -> BlobEntry {
+        BlobEntry {
+            id,
+            offset: self.offset,
+            stored_len: self.stored_len,
+            raw_len: self.raw_len,
+            encoding: self.encoding(),
+            sketch: [0; 3],
+        }
+    }
+
+    /// Where its ciphertext lies in the pack.
+    pub(crate) fn range(&self) -> std::ops::Range<u64> {
+        let start = u64::from(self.offset);
+        start..start + u64::from(self.stored_len)
+    }
+}
+
+/// What is known of a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackInfo {
+    pub(crate) pack_id: PackId,
+    pub(crate) size: u64,
+    kind: u8,
+    pub(crate) session: SessionId,
+    /// BLAKE3 of its encoded table.
+    pub(crate) table_digest: [u8; 32],
+    pub(crate) blobs: u64,
+    pub(crate) raw_bytes: u64,
+    /// An index object lists it; otherwise only its footer was read.
+    pub(crate) published: bool,
+}
+
+impl PackInfo {
+    pub(crate) fn kind(&self) -> BlobKind {
+        BlobKind::from_byte(self.kind).unwrap_or(BlobKind::Tree)
+    }
+}
+
+/// The tables.
+pub(crate) struct Database {
+    db: DB,
+    next_ordinal: u32,
+}
+
+impl Database {
+    /// Opens the tables at `path`, creating what is missing. An error means: make them anew.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_db_write_buffer_size(WRITE_BUFFER_BYTES);
+        options.set_max_open_files(128);
+        options.set_keep_log_file_num(1);
+        options.set_max_background_jobs(2);
+        let families = [BLOBS, PACKS, LISTINGS, APPLIED, META]
+            .map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
+        let db = DB::open_cf_descriptors(&options, path, families)?;
+        let mut database = Self { db, next_ordinal: 0 };
+        match database.get(META, b"layout")? {
+            Some(layout) if layout == LAYOUT => {}
+            Some(_) => return Err(RepositoryError::LocalIndex("it has another layout".into())),
+            None => database.db.put_cf(database.family(META)?, b"layout", LAYOUT)?,
+        }
+        database.next_ordinal = database.read_next_ordinal()?;
+        Ok(database)
+    }
+
+    fn family(&self, name: &str) -> Result<&ColumnFamily> {
+        self.db.cf_handle(name).ok_or(RepositoryError::Internal("a table is missing"))
+    }
+
+    fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.db.get_cf(self.family(family)?, key)?)
+    }
+
+    fn read_next_ordinal(&self) -> Result<u32> {
+        let mut iterator = self.db.raw_iterator_cf(self.family(PACKS)?);
+        iterator.seek_to_last();
+        let last = iterator.key().map(ordinal_of).transpose()?;
+        iterator.status()?;
+        Ok(last.map_or(0, |last| last + 1))
+    }
+
+    /// Makes a checkpoint: hard links to the same tables.
+    pub(crate) fn checkpoint(&self, path: &Path) -> Result<()> {
+        Ok(rocksdb::checkpoint::Checkpoint::new(&self.db)?.create_checkpoint(path)?)
+    }
+
+    /// The index objects that are in.
+    pub(crate) fn applied(&self) -> Result<Vec<IndexId>> {
+        self.db
+            .iterator_cf(self.family(APPLIED)?, rocksdb::IteratorMode::Start)
+            .map(|item| {
+                let (key, _) = item?;
+                key.as_array::<16>().copied().map(IndexId).ok_or_else(unreadable)
+            })
+            .collect()
+    }
+
+    /// Notes that all packs of an index object are in.
+    pub(crate) fn mark_applied(&self, id: &IndexId) -> Result<()> {
+        Ok(self.db.put_cf(self.family(APPLIED)?, id.as_bytes(), b"")?)
+    }
+
+    /// Adds a pack with its blobs and returns its ordinal. Adding it again changes nothing.
+    pub(crate) fn add_pack(
+        &mut self,
+        pack: &PackRecord,
+        session: SessionId,
+        published: bool,
+    ) -> Result<u32> {
+        let table = postcard::to_allocvec(&pack.table).map_err(|_| unreadable())?;
+        let table_digest = digest::hash(&table).0;
+        let listing = [pack.pack_id.as_bytes().as_slice(), &table_digest].concat();
+        if let Some(known) = self.get(LISTINGS, &listing)? {
+            let ordinal = ordinal_of(&known)?;
+            if published {
+                self.publish(ordinal)?;
+            }
+            return Ok(ordinal);
+        }
+        let ordinal = self.next_ordinal;
+        self.next_ordinal += 1;
+        let info = PackInfo {
+            pack_id: pack.pack_id,
+            size: pack.size,
+            kind: pack.kind,
+            session,
+            table_digest,
+            blobs: pack.table.ids.len() as u64,
+            raw_bytes: pack.table.rows.iter().map(|row| u64::from(row.raw_len)).sum(),
+            published,
+        };
+        // The pack first: its ordinal is taken even if the process dies before the listing is
+        // written, and then its blobs are written again under another.
+        self.put_info(ordinal, &info)?;
+        let entries: Vec<BlobEntry> =
+            pack.table.entries(PackHeader::blobs_offset(info.kind())).collect();
+        for entries in entries.chunks(BATCH_BLOBS) {
+            let mut batch = WriteBatch::default();
+            let blobs = self.family(BLOBS)?;
+            for entry in entries {
+                let location = postcard::to_allocvec(&Location::new(ordinal, entry))
+                    .map_err(|_| unreadable())?;
+                batch.merge_cf(blobs, entry.id.as_bytes(), location);
+            }
+            self.db.write(batch)?;
+        }
+        self.db.put_cf(self.family(LISTINGS)?, listing, ordinal.to_be_bytes())?;
+        Ok(ordinal)
+    }
+
+    fn put_info(&self, ordinal: u32, info: &PackInfo) -> Result<()> {
+        let value = postcard::to_allocvec(info).map_err(|_| unreadable())?;
+        Ok(self.db.put_cf(self.family(PACKS)?, ordinal.to_be_bytes(), value)?)
+    }
+
+    fn publish(&self, ordinal: u32) -> Result<()> {
+        match self.pack(ordinal)? {
+            info if info.published => Ok(()),
+            info => self.put_info(ordinal, &PackInfo { published: true, ..info }),
+        }
+    }
+
+    /// A pack by its ordinal.
+    pub(crate) fn pack(&self, ordinal: u32) -> Result<PackInfo> {
+        let value = self.get(PACKS, &ordinal.to_be_bytes())?.ok_or_else(unreadable)?;
+        postcard::from_bytes(&value).map_err(|_| unreadable())
+    }
+
+    /// Every pack, by ordinal.
+    pub(crate) fn packs(&self) -> Result<impl Iterator<Item = Result<(u32, PackInfo)>>> {
+        let iterator = self.db.iterator_cf(self.family(PACKS)?, rocksdb::IteratorMode::Start);
+        Ok(iterator.map(|item| {
+            let (key, value) = item?;
+            let info = postcard::from_bytes(&value).map_err(|_| unreadable())?;
+            Ok((ordinal_of(&key)?, info))
+        }))
+    }
+
+    /// Every place a blob lies at, least depth first, then the oldest.
+    pub(crate) fn locations(&self, id: &BlobId) -> Result<Vec<Location>> {
+        let family = self.family(BLOBS)?;
+        let Some(value) = self.db.get_pinned_cf(family, id.as_bytes())? else {
+            return Ok(Vec::new());
+        };
+        let mut rest: &[u8] = &value;
+        let mut locations = Vec::new();
+        while !rest.is_empty() {
+            let (location, after) =
+                postcard::take_from_bytes::<Location>(rest).map_err(|_| unreadable())?;
+            if !locations.contains(&location) {
+                locations.push(location);
+            }
+            rest = after;
+        }
+        locations.sort_by_key(|location| (location.encoding().depth(), location.pack));
+        Ok(locations)
+    }
+}
+
+fn family_options(name: &str, cache: &Cache) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_cache_index_and_filter_blocks_with_high_priority(true);
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    blocks.set_bloom_filter(10.0, false);
+    blocks.set_format_version(5);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    // Ids do not compress.
+    options.set_compression_type(DBCompressionType::None);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES / 2);
+    options.set_target_file_size_base(32 << 20);
+    if name == BLOBS {
+        options.set_merge_operator_associative("join locations", join);
+    }
+    options
+}
+
+/// Joins the locations of a blob: each is self-delimiting, so bytes are simply put in a row.
+fn join(_: &[u8], existing: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
+    let mut joined = existing.unwrap_or_default().to_vec();
+    operands.iter().for_each(|operand| joined.extend_from_slice(operand));
+    Some(joined)
+}
+
+fn ordinal_of(bytes: &[u8]) -> Result<u32> {
+    bytes.as_array::<4>().map(|bytes| u32::from_be_bytes(*bytes)).ok_or_else(unreadable)
+}
+
+fn unreadable() -> RepositoryError {
+    RepositoryError::LocalIndex("a value does not decode".into())
+}

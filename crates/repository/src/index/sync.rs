@@ -1,0 +1,252 @@
+//! Bringing the local index up to date, and making private copies of it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use nightjar_format::index::{IndexRecord, PackRecord};
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::pack::{PackHeader, Trailer};
+use nightjar_format::{IndexId, PackId, SessionId, limits};
+use nightjar_storage::ObjectInfo;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::{RepositoryError, Result, local};
+use crate::index::LocalIndex;
+use crate::index::database::Database;
+use crate::packs::cipher_of;
+use crate::repository::Repository;
+
+/// What filling the local index found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Index objects in the store.
+    pub index_objects: u64,
+    /// Those that were not in the local index before.
+    pub applied: u64,
+    /// Packs known now.
+    pub packs: u64,
+    /// Blobs in them.
+    pub blobs: u64,
+    /// What could not be read, for people to read.
+    pub findings: Vec<String>,
+}
+
+/// Fetched ahead while filling.
+const FETCH_AHEAD: usize = 16;
+
+/// Brings the shared index up to date and returns a private copy of it.
+pub(crate) fn open_private(repository: &Repository) -> Result<(LocalIndex, SyncReport)> {
+    let _lock = lock_shared(repository)?;
+    remove_stale_copies(repository);
+    let (database, report) = bring_up_to_date(repository)?;
+    let directory = PrivateDirectory::create(repository)?;
+    let path = directory.path.join("index");
+    database.checkpoint(&path)?;
+    drop(database);
+    Ok((LocalIndex::new(directory, path)?, report))
+}
+
+/// Makes the shared index anew from the index objects.
+pub fn rebuild(repository: &Repository) -> Result<SyncReport> {
+    let _lock = lock_shared(repository)?;
+    remove_database(&shared_path(repository))?;
+    bring_up_to_date(repository).map(|(_, report)| report)
+}
+
+/// Makes the shared index anew from the index objects, then adds what only the footers of packs
+/// tell. Packs that no index object lists serve readers, never writers.
+pub fn rebuild_from_packs(repository: &Repository) -> Result<SyncReport> {
+    repository.require_full("read the footers of data packs")?;
+    let _lock = lock_shared(repository)?;
+    remove_database(&shared_path(repository))?;
+    let (mut database, mut report) = bring_up_to_date(repository)?;
+    let listed: BTreeSet<PackId> =
+        database.packs()?.map(|pack| pack.map(|(_, info)| info.pack_id)).collect::<Result<_>>()?;
+    for info in repository.store.list("packs")? {
+        let Some(name @ ObjectName::Pack(id)) = ObjectName::parse(&info.name) else {
+            continue;
+        };
+        if listed.contains(&id) {
+            continue;
+        }
+        match read_footer(repository, &info, id) {
+            Ok((pack, session)) => {
+                report.packs += 1;
+                report.blobs += pack.table.ids.len() as u64;
+                database.add_pack(&pack, session, false)?;
+            }
+            Err(error) if error.is_damage() => report.findings.push(format!("{name}: {error}")),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(report)
+}
+
+/// What the local index holds, after bringing it up to date.
+pub fn status(repository: &Repository) -> Result<SyncReport> {
+    let _lock = lock_shared(repository)?;
+    bring_up_to_date(repository).map(|(_, report)| report)
+}
+
+fn shared_path(repository: &Repository) -> PathBuf {
+    repository.cache.directory().join("index")
+}
+
+fn lock_shared(repository: &Repository) -> Result<File> {
+    let path = repository.cache.directory().join("lock");
+    let what = format!("cannot lock {}", path.display());
+    let file = File::create(&path).map_err(local(&what))?;
+    flock(&file, FlockOperation::LockExclusive).map_err(|error| local(&what)(error.into()))?;
+    Ok(file)
+}
+
+fn remove_database(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(local(format!("cannot remove {}", path.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the shared index, made anew if it is corrupt or names index objects that are gone, and
+/// applies the index objects that it lacks.
+fn bring_up_to_date(repository: &Repository) -> Result<(Database, SyncReport)> {
+    let path = shared_path(repository);
+    let present: BTreeSet<IndexId> = repository
+        .store
+        .list("index")?
+        .iter()
+        .filter_map(|info| match ObjectName::parse(&info.name) {
+            Some(ObjectName::Index(id)) => Some(id),
+            _ => None,
+        })
+        .collect();
+    let (mut database, applied) = match open_shared(&path) {
+        Ok((database, applied)) if applied.is_subset(&present) => (database, applied),
+        Ok(_) => {
+            tracing::debug!("index objects are gone; making the local index anew");
+            remove_database(&path)?;
+            open_shared(&path)?
+        }
+        Err(error) => {
+            tracing::warn!("{error}; making it anew");
+            remove_database(&path)?;
+            open_shared(&path)?
+        }
+    };
+    let missing: Vec<IndexId> = present.difference(&applied).copied().collect();
+    let mut report = SyncReport { index_objects: present.len() as u64, ..SyncReport::default() };
+    for ids in missing.chunks(FETCH_AHEAD) {
+        apply(repository, &mut database, ids, &mut report)?;
+    }
+    for pack in database.packs()? {
+        let (_, info) = pack?;
+        report.packs += 1;
+        report.blobs += info.blobs;
+    }
+    for finding in &report.findings {
+        tracing::warn!("{finding}");
+    }
+    Ok((database, report))
+}
+
+fn open_shared(path: &Path) -> Result<(Database, BTreeSet<IndexId>)> {
+    let database = Database::open(path)?;
+    let applied = database.applied()?.into_iter().collect();
+    Ok((database, applied))
+}
+
+fn apply(
+    repository: &Repository,
+    database: &mut Database,
+    ids: &[IndexId],
+    report: &mut SyncReport,
+) -> Result<()> {
+    for id in ids {
+        match fetch(repository, id) {
+            Ok(record) => {
+                for pack in &record.packs {
+                    database.add_pack(pack, record.session, true)?;
+                }
+                database.mark_applied(id)?;
+                report.applied += 1;
+            }
+            // Its packs count as absent; verify reports it, and the next sync tries again.
+            Err(error) if error.is_damage() => report.findings.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads an index object.
+pub(crate) fn fetch(repository: &Repository, id: &IndexId) -> Result<IndexRecord> {
+    let name = ObjectName::Index(*id);
+    let limit = limits::METADATA_OBJECT_BYTES as u64;
+    let object = repository.store.get(&name.to_string(), limit)?;
+    Ok(repository.unseal::<IndexRecord>(MetadataKind::Index, &name, &object)?.record)
+}
+
+/// What a pack's footer says.
+fn read_footer(
+    repository: &Repository,
+    info: &ObjectInfo,
+    pack_id: PackId,
+) -> Result<(PackRecord, SessionId)> {
+    let store = &repository.store;
+    let name = info.name.as_str();
+    let failed = |error| RepositoryError::in_object(name, error);
+    let cipher = cipher_of(repository, &pack_id, info.size)?;
+    let trailer_start = info.size.saturating_sub(Trailer::SEALED_LEN as u64);
+    let sealed = store.get_range(name, trailer_start..info.size)?;
+    let trailer = cipher.open_trailer(&sealed, info.size).map_err(failed)?;
+    let sealed = store.get_range(name, trailer.footer_range(info.size))?;
+    let table = cipher.open_footer(&sealed, &trailer).map_err(failed)?;
+    let PackHeader { kind, epoch, session } = *cipher.header();
+    Ok((PackRecord { pack_id, size: info.size, kind: kind as u8, epoch, table }, session))
+}
+
+/// A directory for one process's copy, locked as long as it is in use.
+pub(crate) struct PrivateDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl PrivateDirectory {
+    fn create(repository: &Repository) -> Result<Self> {
+        let nonce: [u8; 4] = repository.environment.random.array();
+        let name =
+            format!("{}-{}", repository.environment.process, nightjar_format::ids::to_hex(&nonce));
+        let path = repository.cache.directory().join("private").join(name);
+        let what = format!("cannot make {}", path.display());
+        fs::create_dir_all(&path).map_err(local(&what))?;
+        let lock = File::create(path.join("lock")).map_err(local(&what))?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|error| local(&what)(error.into()))?;
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for PrivateDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::debug!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// Removes the copies of processes that died. Called under the shared lock, as copies are made.
+fn remove_stale_copies(repository: &Repository) {
+    let Ok(entries) = fs::read_dir(repository.cache.directory().join("private")) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let in_use = File::open(path.join("lock"))
+            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_err());
+        if !in_use && let Err(error) = fs::remove_dir_all(&path) {
+            tracing::debug!("cannot remove {}: {error}", path.display());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Reads streams into segments and cuts them into chunks.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Sender;
+use nightjar_codec::chunker::Chunker;
+use nightjar_format::manifest::Entry;
+
+use crate::environment::Progress;
+use crate::error::{RepositoryError, Result};
+use crate::ingest::assembler::Assembly;
+use crate::ingest::encoder::Encoder;
+use crate::ingest::segment::{Batch, Item, Mark, Segment, SegmentPool};
+
+/// Takes streams and directory entries in the order in which they stand in the snapshot: depth
+/// first, each directory sorted by name.
+pub struct Feeder<'a> {
+    chunker: Chunker,
+    pool: SegmentPool,
+    encoder: Arc<Encoder>,
+    assembly: Sender<Assembly>,
+    progress: &'a Progress,
+    batch: Batch,
+    /// Bytes of the segment that hold plaintext.
+    filled: usize,
+    /// Where the next chunk begins.
+    start: usize,
+}
+
+impl<'a> Feeder<'a> {
+    pub(crate) fn new(
+        chunker: Chunker,
+        encoder: Arc<Encoder>,
+        assembly: Sender<Assembly>,
+        progress: &'a Progress,
+    ) -> Self {
+        let pool = SegmentPool::new(chunker.max_len());
+        let batch = Batch { number: 0, segment: pool.take(), items: Vec::new() };
+        Self { chunker, pool, encoder, assembly, progress, batch, filled: 0, start: 0 }
+    }
+
+    /// Reads a stream to its end and returns its length in bytes. The entry it belongs to
+    /// follows with [`Self::file`].
+    ///
+    /// `what` names the stream in errors.
+    pub fn stream(&mut self, reader: &mut dyn Read, what: &str) -> Result<u64> {
+        self.stream_inspected(reader, what, &mut |_| {})
+    }
+
+    /// Like [`Self::stream`], showing all bytes to `inspect` as they come.
+    pub fn stream_inspected(
+        &mut self,
+        reader: &mut dyn Read,
+        what: &str,
+        inspect: &mut dyn FnMut(&[u8]),
+    ) -> Result<u64> {
+        let mut length = 0;
+        loop {
+            let room = self.batch.segment.bytes.get_mut(self.filled..).unwrap_or_default();
+            if room.is_empty() {
+                self.cut(false);
+                self.hand_over()?;
+                continue;
+            }
+            let read = match reader.read(room) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(source) => {
+                    let what = format!("cannot read {what}");
+                    return Err(RepositoryError::Stream { what, source });
+                }
+            };
+            inspect(room.get(..read).unwrap_or_default());
+            self.filled += read;
+            length += read as u64;
+            self.progress.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        }
+        self.cut(true);
+        Ok(length)
+    }
+
+    /// The file whose stream has just ended.
+    pub fn file(&mut self, entry: Entry) -> Result<()> {
+        self.mark(Mark::File(Box::new(entry)))
+    }
+
+    /// The stream that has just ended broke off: no entry follows for it.
+    pub fn discard(&mut self) -> Result<()> {
+        self.mark(Mark::Discard)
+    }
+
+    /// An entry without content.
+    pub fn other(&mut self, entry: Entry) -> Result<()> {
+        self.mark(Mark::Other(Box::new(entry)))
+    }
+
+    /// Begins a directory; its entries follow.
+    pub fn enter_directory(&mut self) -> Result<()> {
+        self.mark(Mark::EnterDirectory)
+    }
+
+    /// Ends the directory, of which this is the entry.
+    pub fn leave_directory(&mut self, entry: Entry) -> Result<()> {
+        self.mark(Mark::LeaveDirectory(Box::new(entry)))
+    }
+
+    fn mark(&mut self, mark: Mark) -> Result<()> {
+        self.batch.items.push(Item::Mark(mark));
+        // Marks take memory too: a tree of empty files must not pile them up.
+        if self.batch.items.len() >= MOST_ITEMS { self.hand_over() } else { Ok(()) }
+    }
+
+    /// Cuts chunks off what is filled; all of it if the stream has ended.
+    fn cut(&mut self, ended: bool) {
+        loop {
+            let rest = self.batch.segment.bytes.get(self.start..self.filled).unwrap_or_default();
+            if rest.is_empty() || (!ended && rest.len() < self.chunker.max_len()) {
+                return;
+            }
+            let len = self.chunker.cut(rest);
+            self.batch.items.push(Item::Chunk { start: self.start, len });
+            self.start += len;
+        }
+    }
+
+    /// Sends the batch to the workers and moves what is not yet cut into a fresh segment.
+    fn hand_over(&mut self) -> Result<()> {
+        let mut segment: Segment = self.pool.take();
+        let tail = self.batch.segment.bytes.get(self.start..self.filled).unwrap_or_default();
+        let len = tail.len();
+        segment.bytes.get_mut(..len).unwrap_or_default().copy_from_slice(tail);
+        let next = Batch { number: self.batch.number + 1, segment, items: Vec::new() };
+        let batch = std::mem::replace(&mut self.batch, next);
+        (self.start, self.filled) = (0, len);
+        if self.encoder.failed.load(Ordering::Relaxed) {
+            return Err(RepositoryError::Internal("the pipeline has stopped"));
+        }
+        let (encoder, assembly) = (Arc::clone(&self.encoder), self.assembly.clone());
+        rayon::spawn_fifo(move || {
+            // The assembler is gone only if it failed, and then it says why.
+            let _ = assembly.send(Assembly::Batch(encoder.encode(batch)));
+        });
+        Ok(())
+    }
+
+    /// Sends what is left and says how many batches there were.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.hand_over()?;
+        let batches = self.batch.number;
+        // As above.
+        let _ = self.assembly.send(Assembly::End { batches });
+        Ok(())
+    }
+}
+
+/// Items in a batch, at most.
+const MOST_ITEMS: usize = 4096;

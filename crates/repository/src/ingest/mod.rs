@@ -1,0 +1,30 @@
+//! From a source's bytes to packs: the writing pipeline.
+//!
+//! ```text
+//!  caller                rayon                 one thread            three threads
+//! ┌──────────┐ batches ┌──────────┐ in order ┌──────────────┐ packs ┌─────────────┐
+//! │ read,cut │────────→│ id, look │─────────→│ dedup, fill  │──────→│ seal, hash, │──→ store
+//! │ (feeder) │         │ up, zstd │          │ packs, nodes │←──────│ upload      │
+//! └──────────┘         └──────────┘          └──────────────┘durable└─────────────┘
+//! ```
+//!
+//! **Memory** is bounded by what circulates: a fixed number of segments, each taken by the
+//! feeder and given back when the assembler is done with its batch, and a fixed number of packs.
+//! Whoever is slow makes the others wait.
+//!
+//! **Order.** Batches are numbered and assembled in the order they were read, so packs hold a
+//! dump in its own order and a restore reads them from front to back. A pack is listed in an
+//! index object only when it is durable, and the snapshot is committed only when everything is
+//! listed (format-spec, chapter 10).
+//!
+//! **Duplicates** are looked for twice: by the workers in the index, and by the assembler, which
+//! alone knows what is in packs that are still open or on their way.
+
+mod assembler;
+mod encoder;
+mod feeder;
+mod segment;
+mod snapshot;
+
+pub use feeder::Feeder;
+pub use snapshot::{Fed, SnapshotRequest, create_snapshot};

@@ -1,0 +1,164 @@
+//! One run, from announcement to commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crossbeam_channel::unbounded;
+use nightjar_codec::digest;
+use nightjar_format::object::ObjectName;
+use nightjar_format::snapshot::{Counts, Label, Previous, Snapshot, Source};
+
+use crate::environment::Progress;
+use crate::error::{RepositoryError, Result};
+use crate::index::LocalIndex;
+use crate::index::sync::open_private;
+use crate::ingest::assembler::{Assembled, Assembler};
+use crate::ingest::encoder::Encoder;
+use crate::ingest::feeder::Feeder;
+use crate::packs::Uploader;
+use crate::repository::Repository;
+use crate::session::Session;
+use crate::snapshots::{self, SnapshotInfo};
+
+/// What to call a run, and how to store it.
+#[derive(Debug, Clone)]
+pub struct SnapshotRequest {
+    /// The name under which successive snapshots stand.
+    pub series: String,
+    /// Sorted by key, no key twice.
+    pub labels: Vec<Label>,
+    /// zstd's level.
+    pub level: i32,
+}
+
+/// What the source says when everything was fed.
+#[derive(Debug)]
+pub struct Fed {
+    /// How it was read.
+    pub source: Source,
+    /// Files that could not be read.
+    pub unreadable: u64,
+}
+
+/// Stores what `feed` feeds and commits a snapshot of it.
+///
+/// If `feed` fails there is no snapshot, and its error is returned.
+pub fn create_snapshot<E: From<RepositoryError>>(
+    repository: &Repository,
+    request: &SnapshotRequest,
+    progress: &Progress,
+    feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
+) -> std::result::Result<SnapshotInfo, E> {
+    let started = repository.environment.clock.now();
+    let mut session = Session::begin(repository)?;
+    let stored = store(repository, &mut session, request, progress, feed);
+    let (fed, assembled, previous) = match stored {
+        Ok(stored) => stored,
+        Err(error) => {
+            session.abandon();
+            return Err(error);
+        }
+    };
+    let environment = &repository.environment;
+    let snapshot = Snapshot {
+        series: request.series.clone(),
+        started,
+        finished: environment.clock.now(),
+        host: environment.host.clone(),
+        user: environment.user.clone(),
+        program: environment.program.clone(),
+        labels: request.labels.clone(),
+        source: fed.source,
+        counts: Counts { unreadable: fed.unreadable, ..assembled.counts },
+        root: assembled.root,
+        previous,
+    };
+    Ok(commit(repository, session, snapshot)?)
+}
+
+fn store<E: From<RepositoryError>>(
+    repository: &Repository,
+    session: &mut Session<'_>,
+    request: &SnapshotRequest,
+    progress: &Progress,
+    feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
+) -> std::result::Result<(Fed, Assembled, Option<Previous>), E> {
+    let (mut index, _) = open_private(repository)?;
+    index.close_packs(&session.ledger().state)?;
+    let list = snapshots::list_under(repository, session.ledger())?;
+    for finding in &list.findings {
+        tracing::warn!("{finding}");
+    }
+    let previous = list.previous_of(&request.series);
+    let (fed, assembled) = run(repository, session, Arc::new(index), request, progress, feed)?;
+    Ok((fed, assembled, previous))
+}
+
+fn run<E: From<RepositoryError>>(
+    repository: &Repository,
+    session: &mut Session<'_>,
+    index: Arc<LocalIndex>,
+    request: &SnapshotRequest,
+    progress: &Progress,
+    feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
+) -> std::result::Result<(Fed, Assembled), E> {
+    let encoder = Arc::new(Encoder {
+        index: Arc::clone(&index),
+        identifier: repository.identifier(),
+        level: request.level,
+        failed: AtomicBool::new(false),
+    });
+    let chunker = repository.chunker()?;
+    let (assembly, arrivals) = unbounded();
+    thread::scope(|scope| {
+        let uploader = Uploader::start(scope, repository, progress);
+        let assembler = Assembler::new(repository, &index, session, request.level, uploader);
+        let failed = Arc::clone(&encoder);
+        let assembling = scope.spawn(move || {
+            let outcome = assembler.run(&arrivals);
+            if outcome.is_err() {
+                failed.failed.store(true, Ordering::Relaxed);
+            }
+            outcome
+        });
+        let mut feeder = Feeder::new(chunker, encoder, assembly, progress);
+        let fed = feed(&mut feeder);
+        let fed = match fed {
+            Ok(fed) => feeder.finish().map(|()| fed).map_err(E::from),
+            Err(error) => {
+                drop(feeder);
+                Err(error)
+            }
+        };
+        let assembled =
+            assembling.join().unwrap_or(Err(RepositoryError::Internal("the assembler panicked")));
+        match (fed, assembled) {
+            (Ok(fed), Ok(Some(assembled))) => Ok((fed, assembled)),
+            // If the pipeline stopped first, the feeder only says that it did.
+            (_, Err(error)) => Err(error.into()),
+            (Err(error), Ok(_)) => Err(error),
+            (Ok(_), Ok(None)) => Err(RepositoryError::Internal("the end was lost").into()),
+        }
+    })
+}
+
+/// Commits, with the object's own length counted among the bytes added.
+fn commit(
+    repository: &Repository,
+    session: Session<'_>,
+    mut snapshot: Snapshot,
+) -> Result<SnapshotInfo> {
+    let id = session.id();
+    snapshot.counts.bytes_added += session.sealed_len(&snapshot)?;
+    let object = session.commit(snapshot.clone())?;
+    let name = ObjectName::Snapshot(id);
+    repository.cache.put(&name, &object);
+    Ok(SnapshotInfo {
+        id,
+        digest: digest::hash(&object),
+        signer: repository.keychain.slot(),
+        stored: repository.environment.clock.now(),
+        snapshot,
+    })
+}

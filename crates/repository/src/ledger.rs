@@ -1,0 +1,256 @@
+//! Reading the ledger and appending to it (format-spec, chapter 8).
+//!
+//! A record is valid if a member signed it, a full one where the body asks for that, and if it
+//! names the digest of the record before it. Gaps and broken links are tampering: appending
+//! refuses to go on, other commands report it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nightjar_codec::digest;
+use nightjar_format::ledger::{LedgerBody, LedgerRecord, LedgerState};
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::session::Position;
+use nightjar_format::slot::Role;
+use nightjar_format::{Digest, IncarnationId, SlotId, limits};
+use nightjar_storage::Created;
+
+use crate::error::{RepositoryError, Result};
+use crate::repository::Repository;
+
+/// The ledger as it stood when it was read.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// Its newest record.
+    pub head: Position,
+    /// BLAKE3 of that record's object.
+    pub head_digest: Digest,
+    /// What all records amount to.
+    pub state: LedgerState,
+    /// Every record, oldest first, with its signer.
+    pub records: Vec<(LedgerRecord, SlotId)>,
+    /// What is not as it should be, for people to read.
+    pub findings: Vec<String>,
+}
+
+/// Reads the current incarnation to its head and compares it with what was seen before.
+pub fn read(repository: &Repository) -> Result<Ledger> {
+    let mut incarnations: BTreeMap<IncarnationId, BTreeSet<u64>> = BTreeMap::new();
+    for info in repository.store.list("ledger")? {
+        if let Some(ObjectName::Ledger(incarnation, number)) = ObjectName::parse(&info.name) {
+            incarnations.entry(incarnation).or_default().insert(number);
+        }
+    }
+    let incarnation = current_incarnation(repository, &incarnations)?;
+    let numbers = incarnations.remove(&incarnation).unwrap_or_default();
+    let ledger = replay(repository, incarnation, &numbers)?;
+    Ok(compare_with_seen(repository, ledger))
+}
+
+/// The incarnation that no other follows on.
+fn current_incarnation(
+    repository: &Repository,
+    incarnations: &BTreeMap<IncarnationId, BTreeSet<u64>>,
+) -> Result<IncarnationId> {
+    let mut current = repository.record.incarnation;
+    if !incarnations.contains_key(&current) {
+        return Err(RepositoryError::Tampered(format!(
+            "ledger/{current}/ is missing from the store"
+        )));
+    }
+    let mut parents = BTreeMap::new();
+    for incarnation in incarnations.keys().filter(|id| **id != current) {
+        let name = ObjectName::Ledger(*incarnation, 0);
+        let (_, record, _) = fetch(repository, &name)?;
+        if let LedgerBody::Open { parent: Some(parent) } = record.body {
+            parents.insert(parent.position.incarnation, *incarnation);
+        }
+    }
+    // Each incarnation is followed at most once: removing them on the way ends the walk.
+    while let Some(child) = parents.remove(&current) {
+        current = child;
+    }
+    Ok(current)
+}
+
+/// A record's object digest, the record and its signer, from the cache or the store.
+fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, LedgerRecord, SlotId)> {
+    if let Some(object) = repository.cache.get(name)
+        && let Ok(read) = open(repository, name, &object)
+    {
+        return Ok(read);
+    }
+    let limit = limits::METADATA_OBJECT_BYTES as u64;
+    let object = repository.store.get(&name.to_string(), limit)?;
+    let read = open(repository, name, &object)?;
+    repository.cache.put(name, &object);
+    Ok(read)
+}
+
+fn open(
+    repository: &Repository,
+    name: &ObjectName,
+    object: &[u8],
+) -> Result<(Digest, LedgerRecord, SlotId)> {
+    let opened = repository.unseal::<LedgerRecord>(MetadataKind::Ledger, name, object)?;
+    let record = opened.record;
+    if record.body.needs_full_role() && opened.role != Role::Full {
+        return Err(RepositoryError::Damaged {
+            object: name.to_string(),
+            why: format!(
+                "slot {} has the role write and may not {}",
+                opened.signer.short(),
+                record.body.name()
+            ),
+        });
+    }
+    if ObjectName::Ledger(record.incarnation, record.number) != *name {
+        return Err(RepositoryError::Damaged {
+            object: name.to_string(),
+            why: "it holds another record".into(),
+        });
+    }
+    Ok((digest::hash(object), record, opened.signer))
+}
+
+fn replay(
+    repository: &Repository,
+    incarnation: IncarnationId,
+    numbers: &BTreeSet<u64>,
+) -> Result<Ledger> {
+    let newest = numbers.last().copied().unwrap_or(0);
+    let mut ledger = Ledger {
+        head: Position { incarnation, number: newest },
+        head_digest: Digest([0; 32]),
+        state: LedgerState::default(),
+        records: Vec::new(),
+        findings: Vec::new(),
+    };
+    let mut previous = Some(Digest([0; 32]));
+    let mut expected = 0;
+    for number in numbers {
+        let name = ObjectName::Ledger(incarnation, *number);
+        if *number != expected {
+            ledger.findings.push(format!("ledger records {expected} to {number} are missing"));
+            previous = None;
+        }
+        expected = number + 1;
+        match fetch(repository, &name) {
+            Ok((digest, record, signer)) => {
+                if previous.is_some_and(|previous| previous != record.previous) {
+                    ledger.findings.push(format!("{name} does not follow on the record before it"));
+                }
+                ledger.state.apply(&record);
+                ledger.records.push((record, signer));
+                ledger.head_digest = digest;
+                previous = Some(digest);
+            }
+            Err(error) if error.is_damage() => {
+                ledger.findings.push(error.to_string());
+                previous = None;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ledger)
+}
+
+const SEEN: &str = "head";
+
+/// Reports a head that is older than, or differs from, the newest this machine has seen, and
+/// remembers this one.
+fn compare_with_seen(repository: &Repository, mut ledger: Ledger) -> Ledger {
+    let path = repository.cache.directory().join(SEEN);
+    let line =
+        format!("{} {} {}\n", ledger.head.incarnation, ledger.head.number, ledger.head_digest);
+    let seen = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut words = seen.split_whitespace();
+    let parsed = (|| {
+        let incarnation: IncarnationId = words.next()?.parse().ok()?;
+        let number: u64 = words.next()?.parse().ok()?;
+        let digest: Digest = words.next()?.parse().ok()?;
+        Some((incarnation, number, digest))
+    })();
+    if let Some((incarnation, number, digest)) = parsed
+        && incarnation == ledger.head.incarnation
+    {
+        if number > ledger.head.number {
+            ledger.findings.push(format!(
+                "the ledger ends at record {}, but record {number} was seen before: \
+                 the store shows an older state",
+                ledger.head.number
+            ));
+            return ledger;
+        }
+        if number == ledger.head.number && digest != ledger.head_digest {
+            ledger.findings.push(format!("ledger record {number} is not the one seen before"));
+            return ledger;
+        }
+    }
+    if seen != line
+        && let Err(error) = std::fs::write(&path, line)
+    {
+        tracing::debug!("cannot remember the ledger's head: {error}");
+    }
+    ledger
+}
+
+/// Appends a record and returns its position.
+///
+/// The number may be taken by another process at the same moment; then this reads on and tries
+/// the next. An answer that is lost is settled by comparing the bytes that stand there.
+pub fn append(repository: &Repository, body: &LedgerBody) -> Result<Position> {
+    repository.require_full("write to the ledger")?;
+    loop {
+        let ledger = read(repository)?;
+        if let Some(finding) = ledger.findings.first() {
+            return Err(RepositoryError::Tampered(finding.clone()));
+        }
+        let number = ledger.head.number + 1;
+        let incarnation = ledger.head.incarnation;
+        let name = ObjectName::Ledger(incarnation, number);
+        let record = LedgerRecord {
+            incarnation,
+            number,
+            previous: ledger.head_digest,
+            time: repository.environment.clock.now(),
+            body: body.clone(),
+        };
+        let object = repository.seal(MetadataKind::Ledger, &name, &record)?;
+        if create_settled(repository, &name, object)? == Settled::Ours {
+            return Ok(Position { incarnation, number });
+        }
+    }
+}
+
+/// Whose record stands under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// The one that was to be created.
+    Ours,
+    /// Another.
+    Theirs,
+}
+
+/// Creates an object under a contested name and settles ambiguous answers by reading back: the
+/// fresh salt in every metadata object makes our bytes unmistakable.
+pub(crate) fn create_settled(
+    repository: &Repository,
+    name: &ObjectName,
+    object: Vec<u8>,
+) -> Result<Settled> {
+    let object = bytes::Bytes::from(object);
+    let text = name.to_string();
+    let outcome = repository.store.create(&text, object.clone());
+    match outcome {
+        Ok(Created::Created) => Ok(Settled::Ours),
+        // Our own create may have taken effect before an answer that was lost and retried.
+        Ok(Created::Exists) | Err(nightjar_storage::StoreError::Failed { .. }) => {
+            match repository.store.get(&text, limits::METADATA_OBJECT_BYTES as u64) {
+                Ok(found) if found == object => Ok(Settled::Ours),
+                Ok(_) => Ok(Settled::Theirs),
+                Err(read_error) => Err(outcome.err().unwrap_or(read_error).into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,82 @@
+//! Packs: filling them, sealing them, sending them off, and opening them again.
+//!
+//! A pack is filled in memory with plain payloads, each at its final offset with room for its
+//! tag, and sealed in one parallel sweep when it is full: the nonce is the offset, so nothing
+//! needs sealing before its place is known. The id is the hash of the finished object.
+
+mod builder;
+mod uploader;
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use nightjar_codec::SecretKey;
+use nightjar_codec::metadata::Trust;
+use nightjar_codec::pack::PackCipher;
+use nightjar_format::PackId;
+use nightjar_format::blob::BlobKind;
+use nightjar_format::object::ObjectName;
+use nightjar_format::pack::PackHeader;
+
+use crate::error::{RepositoryError, Result};
+use crate::repository::Repository;
+
+pub(crate) use builder::OpenPack;
+pub(crate) use uploader::{Uploaded, Uploader};
+
+/// Opens a pack of `size` bytes in the store: fetches its beginning and derives its key.
+pub(crate) fn cipher_of(repository: &Repository, id: &PackId, size: u64) -> Result<PackCipher> {
+    let name = ObjectName::Pack(*id).to_string();
+    let longest = PackHeader::blobs_offset(BlobKind::Data) as u64;
+    let beginning = repository.store.get_range(&name, 0..size.min(longest))?;
+    cipher_from(repository, id, &beginning)
+}
+
+/// Opens a pack from its first bytes.
+pub(crate) fn cipher_from(
+    repository: &Repository,
+    id: &PackId,
+    beginning: &[u8],
+) -> Result<PackCipher> {
+    let keychain = &repository.keychain;
+    PackCipher::open(
+        repository.id(),
+        beginning,
+        |epoch| keychain.data_secret(epoch),
+        |epoch| keychain.metadata_key(epoch).map(|key| SecretKey::new(*key.expose())),
+    )
+    .map_err(|error| RepositoryError::in_object(ObjectName::Pack(*id), error))
+}
+
+/// Ciphers of packs that were opened lately.
+#[derive(Default)]
+pub(crate) struct CipherCache {
+    ciphers: std::sync::Mutex<IndexMap<PackId, Arc<PackCipher>>>,
+}
+
+/// Opening a data pack costs a fetch and a decapsulation; a cipher takes some hundred bytes.
+const CACHED_CIPHERS: usize = 1024;
+
+impl CipherCache {
+    pub(crate) fn get(
+        &self,
+        repository: &Repository,
+        id: &PackId,
+        size: u64,
+    ) -> Result<Arc<PackCipher>> {
+        let known = || {
+            let ciphers = self.ciphers.lock().unwrap_or_else(|poison| poison.into_inner());
+            ciphers.get(id).cloned()
+        };
+        if let Some(cipher) = known() {
+            return Ok(cipher);
+        }
+        let cipher = Arc::new(cipher_of(repository, id, size)?);
+        let mut ciphers = self.ciphers.lock().unwrap_or_else(|poison| poison.into_inner());
+        if ciphers.len() >= CACHED_CIPHERS {
+            ciphers.shift_remove_index(0);
+        }
+        ciphers.insert(*id, Arc::clone(&cipher));
+        Ok(cipher)
+    }
+}

@@ -1,0 +1,159 @@
+//! Fetching, opening and checking blobs.
+
+use std::sync::Arc;
+
+use nightjar_codec::compress;
+use nightjar_codec::digest::Identifier;
+use nightjar_codec::pack::PackCipher;
+use nightjar_format::blob::{BlobKind, Encoding};
+use nightjar_format::manifest::{DirectoryNode, ListNode};
+use nightjar_format::object::ObjectName;
+use nightjar_format::{BlobId, FormatError, limits, record};
+
+use crate::environment::Progress;
+use crate::error::{RepositoryError, Result};
+use crate::index::LocalIndex;
+use crate::index::database::Location;
+use crate::index::sync::open_private;
+use crate::packs::CipherCache;
+use crate::repository::Repository;
+
+/// A sealed blob, and where it came from.
+pub(crate) struct SealedBlob<'a> {
+    pub(crate) id: BlobId,
+    pub(crate) at: Location,
+    pub(crate) name: &'a ObjectName,
+    pub(crate) cipher: &'a PackCipher,
+}
+
+/// Reads blobs of a repository through a private copy of the local index.
+pub struct Reader<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) index: LocalIndex,
+    pub(crate) identifier: Identifier,
+    pub(crate) ciphers: CipherCache,
+    pub(crate) progress: &'a Progress,
+}
+
+impl<'a> Reader<'a> {
+    /// Brings the local index up to date and takes a copy of it.
+    pub fn open(repository: &'a Repository, progress: &'a Progress) -> Result<Self> {
+        let (index, _) = open_private(repository)?;
+        Ok(Self {
+            repository,
+            index,
+            identifier: repository.identifier(),
+            ciphers: CipherCache::default(),
+            progress,
+        })
+    }
+
+    /// How far reading has come.
+    pub fn progress(&self) -> &Progress {
+        self.progress
+    }
+
+    /// Reads a node of a content list.
+    pub(crate) fn list_node(&self, id: &BlobId) -> Result<ListNode> {
+        self.node(id, record::decode)
+    }
+
+    /// Reads a node of a directory.
+    pub(crate) fn directory_node(&self, id: &BlobId) -> Result<DirectoryNode> {
+        self.node(id, DirectoryNode::decode)
+    }
+
+    fn node<T>(
+        &self,
+        id: &BlobId,
+        decode: impl FnOnce(&[u8]) -> std::result::Result<T, FormatError>,
+    ) -> Result<T> {
+        let plaintext = self.blob(BlobKind::Tree, id)?;
+        decode(&plaintext)
+            .map_err(|error| RepositoryError::LostBlob { id: *id, why: error.to_string() })
+    }
+
+    /// Reads one blob, from whichever of its places is sound.
+    pub(crate) fn blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
+        self.blob_within(kind, id, limits::CHAIN_DEPTH)
+    }
+
+    /// Reads a blob through at most `steps` bases.
+    fn blob_within(&self, kind: BlobKind, id: &BlobId, steps: u8) -> Result<Vec<u8>> {
+        let locations = self.index.locations(id)?;
+        let mut why = "no index object lists it in a pack that is there".to_owned();
+        for location in &locations {
+            match self.blob_at(kind, id, location, steps) {
+                Ok(plaintext) => return Ok(plaintext),
+                Err(error) if error.is_damage() => why = error.to_string(),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(RepositoryError::LostBlob { id: *id, why })
+    }
+
+    fn blob_at(
+        &self,
+        kind: BlobKind,
+        id: &BlobId,
+        location: &Location,
+        steps: u8,
+    ) -> Result<Vec<u8>> {
+        let (name, cipher) = self.open_pack(kind, location)?;
+        let sealed = self.repository.store.get_range(&name.to_string(), location.range())?;
+        Progress::add(&self.progress.stored, sealed.len() as u64);
+        let blob = SealedBlob { id: *id, at: *location, name: &name, cipher: &cipher };
+        self.decode(kind, &blob, &mut sealed.to_vec(), steps)
+    }
+
+    /// The pack that a location points into, which must be of the right kind.
+    pub(crate) fn open_pack(
+        &self,
+        kind: BlobKind,
+        location: &Location,
+    ) -> Result<(ObjectName, Arc<PackCipher>)> {
+        let pack = self.index.pack(location.pack)?;
+        let name = ObjectName::Pack(pack.pack_id);
+        if pack.kind() != kind {
+            let why = "the index lists a blob of the other kind in it".into();
+            return Err(RepositoryError::Damaged { object: name.to_string(), why });
+        }
+        let cipher = self.ciphers.get(self.repository, &pack.pack_id, pack.size)?;
+        if cipher.header().kind != kind {
+            let why = "the index tells another kind than its header".into();
+            return Err(RepositoryError::Damaged { object: name.to_string(), why });
+        }
+        Ok((name, cipher))
+    }
+
+    /// Opens a sealed blob, decodes it and compares it with its id.
+    pub(crate) fn decode(
+        &self,
+        kind: BlobKind,
+        blob: &SealedBlob<'_>,
+        sealed: &mut [u8],
+        steps: u8,
+    ) -> Result<Vec<u8>> {
+        let SealedBlob { id, at, name, cipher } = blob;
+        let damaged = |error| RepositoryError::in_object(format!("blob {id} in {name}"), error);
+        let payload = cipher.open_blob(&at.entry(*id), sealed).map_err(damaged)?;
+        let raw_len = at.raw_len as usize;
+        let plaintext = match at.encoding() {
+            Encoding::Raw => payload.to_vec(),
+            Encoding::Zstd => compress::decompress(payload, raw_len, None).map_err(damaged)?,
+            Encoding::Delta { base, .. } => {
+                let steps = steps.checked_sub(1).ok_or_else(|| RepositoryError::LostBlob {
+                    id: *id,
+                    why: "its chain of deltas is too long".into(),
+                })?;
+                let base = self.blob_within(kind, &base, steps)?;
+                compress::decompress(payload, raw_len, Some(&base)).map_err(damaged)?
+            }
+        };
+        if self.identifier.blob_id(kind, &plaintext) == *id {
+            Ok(plaintext)
+        } else {
+            Err(damaged(nightjar_codec::CodecError::WrongContent))
+        }
+    }
+}

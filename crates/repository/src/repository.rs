@@ -1,0 +1,378 @@
+//! Opening and creating repositories; operations on them are functions elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use nightjar_codec::chunker::Chunker;
+use nightjar_codec::digest::{self, Identifier};
+use nightjar_codec::hybrid::PrivateKey;
+use nightjar_codec::metadata::{self, Opened, Sealer};
+use nightjar_codec::sign::SignatureContext;
+use nightjar_codec::slot::{
+    Anchor, NewSlot, Protection, SlotKeys, Unlock, Voucher, key_commitment, open_keyring,
+    seal_keyring, seal_slot, unwrap,
+};
+use nightjar_codec::{CodecError, SecretKey};
+use nightjar_format::keyring::{EpochRecord, Keyring, Member};
+use nightjar_format::ledger::{LedgerBody, LedgerRecord};
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::record::{self, Record};
+use nightjar_format::repository::{ChunkerParameters, RepositoryRecord};
+use nightjar_format::slot::{Argon2Parameters, Role, SlotLabel, SlotObject, Wrap};
+use nightjar_format::{Digest, IncarnationId, RepositoryId, limits};
+use nightjar_storage::{Created, Store};
+
+use crate::cache::ObjectCache;
+use crate::environment::Environment;
+use crate::error::{RepositoryError, Result};
+use crate::keychain::Keychain;
+
+/// An opened repository.
+pub struct Repository {
+    pub(crate) store: Store,
+    pub(crate) record: RepositoryRecord,
+    pub(crate) keychain: Keychain,
+    pub(crate) environment: Environment,
+    pub(crate) cache: ObjectCache,
+}
+
+/// What a new repository is to be like.
+#[derive(Debug, Clone, Copy)]
+pub struct NewRepository {
+    /// How streams are cut.
+    pub chunker: ChunkerParameters,
+    /// A pack is closed when it holds this many bytes.
+    pub pack_target_bytes: u32,
+    /// Cost of a passphrase.
+    pub argon2: Argon2Parameters,
+}
+
+impl Default for NewRepository {
+    fn default() -> Self {
+        Self {
+            chunker: ChunkerParameters::default(),
+            pack_target_bytes: 16 << 20,
+            argon2: Argon2Parameters::default(),
+        }
+    }
+}
+
+impl Repository {
+    /// Creates a repository with one full slot. The `repository` object is created last: before
+    /// it stands there is no repository.
+    pub fn create(
+        store: Store,
+        new: &NewRepository,
+        unlock: &Unlock,
+        label: &str,
+        environment: Environment,
+    ) -> Result<Self> {
+        refuse_if_used(&store)?;
+        let random = &*environment.random;
+        let record = RepositoryRecord {
+            required_features: vec![],
+            optional_features: vec![],
+            repository_id: RepositoryId(random.array()),
+            chunker: new.chunker,
+            pack_target_bytes: new.pack_target_bytes,
+            conditional_create: probe(&store, &environment)?,
+            incarnation: IncarnationId(random.array()),
+        };
+        let object = record.to_object();
+        // Checks the parameters as a reader would.
+        RepositoryRecord::from_object(&object)
+            .map_err(|error| RepositoryError::Refused(error.to_string()))?;
+        let root = make_root(&record, &object, new, unlock, label, &environment)
+            .map_err(|error| RepositoryError::in_object("repository", error))?;
+        for (name, bytes) in root {
+            create_new(&store, &name, bytes)?;
+        }
+        create_new(&store, &ObjectName::Repository, object)?;
+        Self::open(store, unlock, environment)
+    }
+
+    /// Opens a repository with a passphrase or key file.
+    pub fn open(store: Store, unlock: &Unlock, environment: Environment) -> Result<Self> {
+        let (record, hash) = read_repository_object(&store)?;
+        let slots = read_slots(&store)?;
+        let repository = record.repository_id;
+        let (keys, anchor) = unlock_slot(&repository, &slots, unlock)?;
+        let keyrings = read_keyrings(&store, &repository, &keys)?;
+        let keychain = Keychain::build(repository, hash, &keys, anchor, keyrings, &slots)
+            .map_err(|error| RepositoryError::Tampered(format!("its keys: {error}")))?;
+        let cache = ObjectCache::open(&environment.cache_dir, &repository)?;
+        Ok(Self { store, record, keychain, environment, cache })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> RepositoryId {
+        self.record.repository_id
+    }
+
+    /// What everybody may know about it.
+    pub fn record(&self) -> &RepositoryRecord {
+        &self.record
+    }
+
+    /// The opened slot and what it believes.
+    pub fn keychain(&self) -> &Keychain {
+        &self.keychain
+    }
+
+    /// Where its objects lie.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The directory for its caches on this machine.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.cache.directory().to_path_buf()
+    }
+
+    pub(crate) fn identifier(&self) -> Identifier {
+        self.keychain.identifier()
+    }
+
+    pub(crate) fn chunker(&self) -> Result<Chunker> {
+        Chunker::new(self.record.chunker, self.keychain.dedup_key())
+            .map_err(|error| RepositoryError::in_format("repository", error))
+    }
+
+    pub(crate) fn require_full(&self, what: &'static str) -> Result<()> {
+        match self.keychain.role() {
+            Role::Full => Ok(()),
+            Role::Write => Err(RepositoryError::RoleForbids { what }),
+        }
+    }
+
+    /// Seals and signs a record into the object of this name.
+    pub(crate) fn seal<R: Record>(
+        &self,
+        kind: MetadataKind,
+        name: &ObjectName,
+        record: &R,
+    ) -> Result<Vec<u8>> {
+        self.keychain
+            .sealer()
+            .and_then(|sealer| {
+                metadata::seal(&sealer, kind, name, record, &*self.environment.random)
+            })
+            .map_err(|error| RepositoryError::in_object(name, error))
+    }
+
+    /// Opens an object and checks its signature.
+    pub(crate) fn unseal<R: Record>(
+        &self,
+        kind: MetadataKind,
+        name: &ObjectName,
+        object: &[u8],
+    ) -> Result<Opened<R>> {
+        metadata::open(&self.keychain, kind, name, object)
+            .map_err(|error| RepositoryError::in_object(name, error))
+    }
+}
+
+fn refuse_if_used(store: &Store) -> Result<()> {
+    let already = |what: &str| {
+        Err(RepositoryError::AlreadyThere { url: store.url().to_owned(), what: what.into() })
+    };
+    if store.head(&ObjectName::Repository.to_string())?.is_some() {
+        return already("a repository");
+    }
+    for prefix in ["slots", "keyring", "ledger", "snapshots", "index", "packs"] {
+        if !store.list(prefix)?.is_empty() {
+            return already(&format!(
+                "objects under {prefix}/ of a repository whose `repository` object is missing"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn probe(store: &Store, environment: &Environment) -> Result<bool> {
+    let nonce: [u8; 16] = environment.random.array();
+    let name = format!("probe/{}", nightjar_format::ids::to_hex(&nonce));
+    Ok(store.probe_conditional_create(&name)?)
+}
+
+pub(crate) fn create_new(store: &Store, name: &ObjectName, bytes: Vec<u8>) -> Result<()> {
+    match store.create(&name.to_string(), bytes.into())? {
+        Created::Created => Ok(()),
+        Created::Exists => Err(RepositoryError::AlreadyThere {
+            url: store.url().to_owned(),
+            what: format!("{name}, made by another `nightjar init` at the same time"),
+        }),
+    }
+}
+
+/// The objects of epoch 1: the root slot, its keyring and the ledger's first record.
+fn make_root(
+    repository: &RepositoryRecord,
+    repository_object: &[u8],
+    new: &NewRepository,
+    unlock: &Unlock,
+    label: &str,
+    environment: &Environment,
+) -> std::result::Result<Vec<(ObjectName, Vec<u8>)>, CodecError> {
+    let random = &*environment.random;
+    let id = repository.repository_id;
+    let now = environment.clock.now();
+    let keys = SlotKeys::random(random)?;
+    let sign_key = keys.sign_key();
+    let slot_id = keys.slot_id();
+    let anchor =
+        Anchor { repository_hash: digest::hash(repository_object), root_public: sign_key.public() };
+    let (dedup_key, metadata_key) = (SecretKey::random(random), SecretKey::random(random));
+    let data_secret = PrivateKey::random(random)?;
+
+    let slot = seal_slot(
+        &id,
+        &anchor,
+        &keys,
+        &NewSlot {
+            role: Role::Full,
+            since_epoch: 1,
+            label: SlotLabel { label: label.to_owned(), created: now },
+        },
+        &Protection { unlock, argon2: new.argon2 },
+        &Voucher { slot_id, sign_key: &sign_key, metadata_key: &metadata_key },
+        random,
+    )?;
+    let root =
+        Member { slot_id, role: Role::Full, sign_public: sign_key.public(), since: 1, until: None };
+    let epoch_record = record::encode(&EpochRecord {
+        epoch: 1,
+        repository_hash: anchor.repository_hash,
+        previous: None,
+        created_by: slot_id,
+        data_public: data_secret.public().to_bytes(),
+        dedup_commitment: key_commitment(&dedup_key),
+        metadata_commitment: key_commitment(&metadata_key),
+        slots: vec![root],
+    });
+    let message = [id.as_bytes().as_slice(), &epoch_record].concat();
+    let keyring = Keyring {
+        signature: sign_key.sign(SignatureContext::Epoch, &message),
+        epoch_record,
+        dedup_key: *dedup_key.expose(),
+        metadata_key: *metadata_key.expose(),
+        data_secret: Some(*data_secret.seed().expose()),
+    };
+    let open = LedgerRecord {
+        incarnation: repository.incarnation,
+        number: 0,
+        previous: Digest([0; 32]),
+        time: now,
+        body: LedgerBody::Open { parent: None },
+    };
+    let ledger_name = ObjectName::Ledger(repository.incarnation, 0);
+    let sealer = Sealer {
+        repository: id,
+        epoch: 1,
+        metadata_key: &metadata_key,
+        signer: slot_id,
+        sign_key: &sign_key,
+    };
+    Ok(vec![
+        (ObjectName::Slot(slot_id), slot.to_object()),
+        (ObjectName::Keyring(1, slot_id), seal_keyring(&id, 1, &slot.record, &keyring, random)?),
+        (ledger_name, metadata::seal(&sealer, MetadataKind::Ledger, &ledger_name, &open, random)?),
+    ])
+}
+
+fn read_repository_object(store: &Store) -> Result<(RepositoryRecord, Digest)> {
+    let name = ObjectName::Repository;
+    if store.head(&name.to_string())?.is_none() {
+        return Err(if store.list("slots")?.is_empty() {
+            RepositoryError::NoRepository { url: store.url().to_owned() }
+        } else {
+            RepositoryError::Damaged {
+                object: name.to_string(),
+                why: "it is missing, though other objects of a repository are there; \
+                      fetch it from a copy of the repository"
+                    .into(),
+            }
+        });
+    }
+    let object = store.get(&name.to_string(), limits::PLAIN_OBJECT_BYTES as u64)?;
+    let record = RepositoryRecord::from_object(&object)
+        .map_err(|error| RepositoryError::in_format(name, error))?;
+    Ok((record, digest::hash(&object)))
+}
+
+/// Every slot object that can be read; a damaged one is reported and passed over.
+pub(crate) fn read_slots(store: &Store) -> Result<Vec<SlotObject>> {
+    let mut slots = Vec::new();
+    for info in store.list("slots")? {
+        let Some(ObjectName::Slot(id)) = ObjectName::parse(&info.name) else {
+            continue;
+        };
+        let object = store.get(&info.name, limits::PLAIN_OBJECT_BYTES as u64)?;
+        match SlotObject::from_object(&object) {
+            Ok(slot) if slot.record.slot_id == id => slots.push(slot),
+            Ok(_) => tracing::warn!("{} holds another slot's record", info.name),
+            Err(error) => tracing::warn!("{} is damaged: {error}", info.name),
+        }
+    }
+    Ok(slots)
+}
+
+fn unlock_slot(
+    repository: &RepositoryId,
+    slots: &[SlotObject],
+    unlock: &Unlock,
+) -> Result<(SlotKeys, Anchor)> {
+    let mut tried = 0;
+    let mut damaged = None;
+    for slot in slots {
+        let fits = matches!(
+            (&slot.record.wrap, unlock),
+            (Wrap::Passphrase { .. }, Unlock::Passphrase(_))
+                | (Wrap::KeyFile { .. }, Unlock::KeyFile(_))
+        );
+        if !fits {
+            continue;
+        }
+        tried += 1;
+        match unwrap(repository, &slot.record, unlock) {
+            Ok(opened) => return Ok(opened),
+            Err(CodecError::WrongSecret) => {}
+            Err(error) => {
+                let name = ObjectName::Slot(slot.record.slot_id);
+                damaged = Some(RepositoryError::in_object(name, error));
+            }
+        }
+    }
+    Err(damaged.unwrap_or(RepositoryError::WrongSecret { slots: tried }))
+}
+
+/// The opened slot's keyrings, from epoch 1 to the newest.
+fn read_keyrings(
+    store: &Store,
+    repository: &RepositoryId,
+    keys: &SlotKeys,
+) -> Result<Vec<Keyring>> {
+    let slot = keys.slot_id();
+    let epochs: BTreeMap<u32, ObjectName> = store
+        .list("keyring")?
+        .iter()
+        .filter_map(|info| match ObjectName::parse(&info.name) {
+            Some(name @ ObjectName::Keyring(epoch, owner)) if owner == slot => Some((epoch, name)),
+            _ => None,
+        })
+        .collect();
+    if epochs.is_empty() {
+        return Err(RepositoryError::Damaged {
+            object: ObjectName::Keyring(1, slot).to_string(),
+            why: "it is missing: this slot has no keys; use another slot".into(),
+        });
+    }
+    epochs
+        .into_iter()
+        .map(|(epoch, name)| {
+            let object = store.get(&name.to_string(), limits::KEYRING_BYTES as u64)?;
+            open_keyring(repository, epoch, keys, &object)
+                .map_err(|error| RepositoryError::in_object(name, error))
+        })
+        .collect()
+}

@@ -1,0 +1,136 @@
+//! A writer's session: announced before anything is read, renewed while it works, ended by the
+//! register (format-spec, chapter 10: the writer's steps 1, 2, 3, 7 and 8).
+
+use nightjar_format::SessionId;
+use nightjar_format::limits;
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::session::SessionRecord;
+use nightjar_format::snapshot::{Register, Snapshot};
+
+use crate::error::{RepositoryError, Result};
+use crate::ledger::{self, Ledger, Settled, create_settled};
+use crate::repository::Repository;
+
+/// Writers renew this often, in nanoseconds.
+const RENEWAL_INTERVAL: i64 = 10 * 60 * 1_000_000_000;
+
+/// An announced session.
+pub(crate) struct Session<'a> {
+    repository: &'a Repository,
+    record: SessionRecord,
+    ledger: Ledger,
+    /// Whether a create of the register was ever sent.
+    committing: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Announces a session, *then* reads the ledger, then notes its head: a collector that
+    /// condemns packs after this ledger was read finds the session and waits for it.
+    pub(crate) fn begin(repository: &'a Repository) -> Result<Self> {
+        let environment = &repository.environment;
+        let now = environment.clock.now();
+        let mut record = SessionRecord {
+            session: SessionId(environment.random.array()),
+            host: environment.host.clone(),
+            process: environment.process,
+            started: now,
+            renewed: now,
+            renewals: 0,
+            noted: None,
+        };
+        let name = ObjectName::Session(record.session);
+        let object = repository.seal(MetadataKind::Session, &name, &record)?;
+        if create_settled(repository, &name, object)? == Settled::Theirs {
+            return Err(RepositoryError::Internal("a random session id was taken"));
+        }
+        let ledger = ledger::read(repository)?;
+        for finding in &ledger.findings {
+            tracing::warn!("{finding}");
+        }
+        record.noted = Some(ledger.head);
+        let session = Self { repository, record, ledger, committing: false };
+        session.write()?;
+        Ok(session)
+    }
+
+    fn name(&self) -> ObjectName {
+        ObjectName::Session(self.record.session)
+    }
+
+    fn write(&self) -> Result<()> {
+        let object = self.repository.seal(MetadataKind::Session, &self.name(), &self.record)?;
+        Ok(self.repository.store.put(&self.name().to_string(), object.into())?)
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.record.session
+    }
+
+    /// The ledger whose closed set this session obeys.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Renews the announcement if it is time. The noted position stays.
+    pub(crate) fn renew_if_due(&mut self) -> Result<()> {
+        let now = self.repository.environment.clock.now();
+        if now.saturating_sub(self.record.renewed) < RENEWAL_INTERVAL {
+            return Ok(());
+        }
+        self.record.renewed = now;
+        self.record.renewals += 1;
+        self.write()
+    }
+
+    /// How long the object of this snapshot will be, give or take the digits of its own counts.
+    pub(crate) fn sealed_len(&self, snapshot: &Snapshot) -> Result<u64> {
+        let name = ObjectName::Snapshot(self.record.session);
+        let register = Register::Committed(Box::new(snapshot.clone()));
+        let object = self.repository.seal(MetadataKind::Snapshot, &name, &register)?;
+        Ok(object.len() as u64)
+    }
+
+    /// Commits: creates the register, or learns that somebody fenced the session.
+    pub(crate) fn commit(mut self, snapshot: Snapshot) -> Result<Vec<u8>> {
+        let name = ObjectName::Snapshot(self.record.session);
+        let register = Register::Committed(Box::new(snapshot));
+        let object = self.repository.seal(MetadataKind::Snapshot, &name, &register)?;
+        self.committing = true;
+        match create_settled(self.repository, &name, object.clone())? {
+            Settled::Ours => {
+                self.delete();
+                Ok(object)
+            }
+            Settled::Theirs => {
+                let reason = read_fence(self.repository, &name)?;
+                self.delete();
+                Err(RepositoryError::Fenced { session: self.record.session, reason })
+            }
+        }
+    }
+
+    /// Ends the session without a snapshot. Only where no create of the register was sent: what
+    /// is then pending could still arrive.
+    pub(crate) fn abandon(self) {
+        if !self.committing {
+            self.delete();
+        }
+    }
+
+    fn delete(&self) {
+        if let Err(error) = self.repository.store.delete(&self.name().to_string()) {
+            tracing::debug!("cannot delete {}: {error}; gc will", self.name());
+        }
+    }
+}
+
+fn read_fence(repository: &Repository, name: &ObjectName) -> Result<String> {
+    let limit = limits::METADATA_OBJECT_BYTES as u64;
+    let object = repository.store.get(&name.to_string(), limit)?;
+    match repository.unseal::<Register>(MetadataKind::Snapshot, name, &object)?.record {
+        Register::Fence { reason } => Ok(reason),
+        Register::Committed(_) => {
+            Err(RepositoryError::Internal("another process committed this session"))
+        }
+    }
+}

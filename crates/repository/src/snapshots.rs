@@ -1,0 +1,193 @@
+//! Listing, finding and forgetting snapshots.
+
+use std::collections::BTreeSet;
+
+use nightjar_codec::digest;
+use nightjar_format::ledger::LedgerBody;
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::snapshot::{Previous, Register, Snapshot};
+use nightjar_format::{Digest, SessionId, SlotId, limits};
+
+use crate::error::{RepositoryError, Result};
+use crate::ledger::{self, Ledger};
+use crate::repository::Repository;
+
+/// A committed snapshot.
+#[derive(Debug, Clone)]
+pub struct SnapshotInfo {
+    /// Which.
+    pub id: SessionId,
+    /// BLAKE3 of its object.
+    pub digest: Digest,
+    /// Who signed it.
+    pub signer: SlotId,
+    /// When the store says it was written, in Unix nanoseconds.
+    pub stored: i64,
+    /// Its record.
+    pub snapshot: Snapshot,
+}
+
+/// All committed, not forgotten snapshots, and what is wrong with others.
+#[derive(Debug, Clone)]
+pub struct SnapshotList {
+    /// Oldest first.
+    pub snapshots: Vec<SnapshotInfo>,
+    /// What is not as it should be, for people to read.
+    pub findings: Vec<String>,
+    names: BTreeSet<String>,
+}
+
+/// Lists the snapshots that exist.
+pub fn list(repository: &Repository) -> Result<SnapshotList> {
+    let ledger = ledger::read(repository)?;
+    list_under(repository, &ledger)
+}
+
+/// Lists the snapshots that exist by a ledger that was just read.
+pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotList> {
+    let forgotten: &BTreeSet<SessionId> = &ledger.state.forgotten;
+    let mut found = SnapshotList {
+        snapshots: Vec::new(),
+        findings: ledger.findings.clone(),
+        names: BTreeSet::new(),
+    };
+    for info in repository.store.list("snapshots")? {
+        found.names.insert(info.name.clone());
+        let Some(name @ ObjectName::Snapshot(id)) = ObjectName::parse(&info.name) else {
+            continue;
+        };
+        if forgotten.contains(&id) {
+            continue;
+        }
+        match fetch(repository, &name) {
+            Ok((digest, Register::Committed(snapshot), signer)) => {
+                let stored = info.modified_unix_nanos;
+                let snapshot = *snapshot;
+                found.snapshots.push(SnapshotInfo { id, digest, signer, stored, snapshot });
+            }
+            Ok((_, Register::Fence { .. }, _)) => {}
+            Err(error) if error.is_damage() => found.findings.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    found.snapshots.sort_by_key(|info| (info.snapshot.started, info.id));
+    find_missing(repository, forgotten, &mut found);
+    Ok(found)
+}
+
+/// Reports snapshots that a later one names, or that this machine has seen, and that are neither
+/// there nor forgotten.
+fn find_missing(
+    repository: &Repository,
+    forgotten: &BTreeSet<SessionId>,
+    found: &mut SnapshotList,
+) {
+    let named = found.snapshots.iter().filter_map(|info| Some(info.snapshot.previous?.id));
+    let mut missing: BTreeSet<SessionId> =
+        named.chain(repository.cache.snapshots()).filter(|id| !forgotten.contains(id)).collect();
+    for info in &found.snapshots {
+        missing.remove(&info.id);
+    }
+    for id in missing {
+        let name = ObjectName::Snapshot(id).to_string();
+        // A damaged or fenced one is there, and was reported where that is due.
+        if !found.names.contains(&name) {
+            found.findings.push(format!("{name} is gone, and no ledger record forgets it"));
+        }
+    }
+}
+
+fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, Register, SlotId)> {
+    let open = |object: &[u8]| -> Result<_> {
+        let opened = repository.unseal::<Register>(MetadataKind::Snapshot, name, object)?;
+        Ok((digest::hash(object), opened.record, opened.signer))
+    };
+    if let Some(object) = repository.cache.get(name)
+        && let Ok(read) = open(&object)
+    {
+        return Ok(read);
+    }
+    let limit = limits::METADATA_OBJECT_BYTES as u64;
+    let object = repository.store.get(&name.to_string(), limit)?;
+    let read = open(&object)?;
+    repository.cache.put(name, &object);
+    Ok(read)
+}
+
+impl SnapshotList {
+    /// The newest snapshot of a series.
+    pub fn latest_of(&self, series: &str) -> Option<&SnapshotInfo> {
+        self.snapshots.iter().rev().find(|info| info.snapshot.series == series)
+    }
+
+    /// What a new snapshot of the series names as its predecessor.
+    pub(crate) fn previous_of(&self, series: &str) -> Option<Previous> {
+        self.latest_of(series).map(|info| Previous { id: info.id, digest: info.digest })
+    }
+
+    /// The snapshot that `text` means: `latest`, or the beginning of an id.
+    pub fn find(&self, text: &str, series: Option<&str>) -> Result<&SnapshotInfo> {
+        if text == "latest" {
+            return self.find_latest(series);
+        }
+        let fits = |info: &&SnapshotInfo| {
+            info.id.to_string().starts_with(text)
+                && series.is_none_or(|series| info.snapshot.series == series)
+        };
+        let mut matches = self.snapshots.iter().filter(fits);
+        match (matches.next(), matches.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err(self.missing(format!(
+                "there is no snapshot {text:?}; `nightjar snapshot list` shows what there is"
+            ))),
+            (Some(_), Some(_)) => Err(RepositoryError::NoSuchSnapshot(format!(
+                "{text:?} begins the ids of several snapshots; give more digits"
+            ))),
+        }
+    }
+
+    fn find_latest(&self, series: Option<&str>) -> Result<&SnapshotInfo> {
+        let all: BTreeSet<&str> =
+            self.snapshots.iter().map(|info| info.snapshot.series.as_str()).collect();
+        let series = match (series, all.len()) {
+            (Some(series), _) => series,
+            (None, 1) => all.first().copied().unwrap_or_default(),
+            (None, 0) => {
+                return Err(self.missing("the repository holds no snapshot yet".into()));
+            }
+            (None, _) => {
+                let names: Vec<&str> = all.into_iter().collect();
+                return Err(RepositoryError::NoSuchSnapshot(format!(
+                    "there is more than one series; say which with --series: {}",
+                    names.join(", ")
+                )));
+            }
+        };
+        self.latest_of(series)
+            .ok_or_else(|| self.missing(format!("there is no snapshot of the series {series:?}")))
+    }
+
+    /// A snapshot that is damaged or gone may be the one that is missed.
+    fn missing(&self, message: String) -> RepositoryError {
+        if self.findings.is_empty() {
+            RepositoryError::NoSuchSnapshot(message)
+        } else {
+            let why = format!("{} ({message})", self.findings.join("; "));
+            RepositoryError::Damaged { object: "the list of snapshots".into(), why }
+        }
+    }
+}
+
+/// Forgets snapshots: first the ledger says so, which settles it; then their objects go.
+pub fn forget(repository: &Repository, ids: &[SessionId], who: &str, why: &str) -> Result<()> {
+    repository.require_full("forget snapshots")?;
+    let body =
+        LedgerBody::Forget { snapshots: ids.to_vec(), who: who.to_owned(), why: why.to_owned() };
+    ledger::append(repository, &body)?;
+    for id in ids {
+        let name = ObjectName::Snapshot(*id);
+        repository.store.delete(&name.to_string())?;
+        repository.cache.remove(&name);
+    }
+    Ok(())
+}

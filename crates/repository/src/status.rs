@@ -1,0 +1,163 @@
+//! What is there: counts and sizes of a repository.
+
+use std::collections::BTreeMap;
+
+use nightjar_format::SessionId;
+use nightjar_format::limits;
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::session::{Position, SessionRecord};
+
+use crate::error::Result;
+use crate::index::sync::open_private;
+use crate::ledger;
+use crate::repository::Repository;
+use crate::slots;
+use crate::snapshots;
+
+/// What a repository holds.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Every series, by name.
+    pub series: Vec<SeriesStatus>,
+    /// Committed, not forgotten.
+    pub snapshots: u64,
+    /// Bytes of the sources of all snapshots together.
+    pub bytes_logical: u64,
+    /// Plaintext bytes of all stored blobs.
+    pub bytes_unique: u64,
+    /// Blobs stored.
+    pub blobs: u64,
+    /// Objects of each kind.
+    pub objects: Vec<ObjectsStatus>,
+    /// Bytes of all objects.
+    pub bytes_stored: u64,
+    /// Sessions that are not resolved.
+    pub sessions: Vec<OpenSession>,
+    /// The ledger's newest record.
+    pub ledger_head: Position,
+    /// The current epoch.
+    pub epoch: u32,
+    /// Slots that have access.
+    pub slots: u64,
+    /// What is not as it should be, for people to read.
+    pub findings: Vec<String>,
+}
+
+/// The snapshots of one source.
+#[derive(Debug, Clone)]
+pub struct SeriesStatus {
+    /// Its name.
+    pub name: String,
+    /// How many snapshots it has.
+    pub snapshots: u64,
+    /// When the newest began, in Unix nanoseconds.
+    pub newest: i64,
+    /// Which that is.
+    pub newest_id: SessionId,
+    /// Bytes of the newest one's source.
+    pub newest_bytes: u64,
+}
+
+/// The objects of one kind.
+#[derive(Debug, Clone)]
+pub struct ObjectsStatus {
+    /// The folder they lie in.
+    pub kind: &'static str,
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A writer that is at work, or died.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    /// Which.
+    pub id: SessionId,
+    /// Where it runs.
+    pub host: String,
+    /// Unix nanoseconds.
+    pub started: i64,
+    /// Unix nanoseconds.
+    pub renewed: i64,
+}
+
+const KINDS: [&str; 7] = ["packs", "index", "snapshots", "sessions", "ledger", "slots", "keyring"];
+
+/// Counts what a repository holds.
+pub fn status(repository: &Repository) -> Result<Status> {
+    let ledger = ledger::read(repository)?;
+    let list = snapshots::list_under(repository, &ledger)?;
+    let (index, report) = open_private(repository)?;
+    let mut bytes_unique = 0;
+    for (_, pack) in index.packs()? {
+        bytes_unique += pack.raw_bytes;
+    }
+    let objects = KINDS
+        .into_iter()
+        .map(|kind| {
+            let infos = repository.store.list(kind)?;
+            let bytes = infos.iter().map(|info| info.size).sum();
+            Ok(ObjectsStatus { kind, count: infos.len() as u64, bytes })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut series: BTreeMap<&str, SeriesStatus> = BTreeMap::new();
+    for info in &list.snapshots {
+        // Oldest first: the last one seen is the newest.
+        let name = info.snapshot.series.as_str();
+        let before = series.get(name).map_or(0, |series| series.snapshots);
+        let status = SeriesStatus {
+            name: name.to_owned(),
+            snapshots: before + 1,
+            newest: info.snapshot.started,
+            newest_id: info.id,
+            newest_bytes: info.snapshot.counts.bytes_read,
+        };
+        series.insert(name, status);
+    }
+    let mut findings = list.findings.clone();
+    findings.extend(report.findings);
+    Ok(Status {
+        series: series.into_values().collect(),
+        snapshots: list.snapshots.len() as u64,
+        bytes_logical: list.snapshots.iter().map(|info| info.snapshot.counts.bytes_read).sum(),
+        bytes_unique,
+        blobs: report.blobs,
+        bytes_stored: objects.iter().map(|objects| objects.bytes).sum(),
+        objects,
+        sessions: open_sessions(repository, &mut findings)?,
+        ledger_head: ledger.head,
+        epoch: repository.keychain.epoch(),
+        slots: slots::list(repository)?.len() as u64,
+        findings,
+    })
+}
+
+/// Sessions whose register does not stand.
+fn open_sessions(repository: &Repository, findings: &mut Vec<String>) -> Result<Vec<OpenSession>> {
+    let mut sessions = Vec::new();
+    for info in repository.store.list("sessions")? {
+        let Some(name @ ObjectName::Session(id)) = ObjectName::parse(&info.name) else {
+            continue;
+        };
+        if repository.store.head(&ObjectName::Snapshot(id).to_string())?.is_some() {
+            continue;
+        }
+        let object = match repository.store.get(&info.name, limits::METADATA_OBJECT_BYTES as u64) {
+            Ok(object) => object,
+            // It ended between the listing and now.
+            Err(nightjar_storage::StoreError::NotFound { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        match repository.unseal::<SessionRecord>(MetadataKind::Session, &name, &object) {
+            Ok(opened) => sessions.push(OpenSession {
+                id,
+                host: opened.record.host,
+                started: opened.record.started,
+                renewed: opened.record.renewed,
+            }),
+            Err(error) => findings.push(error.to_string()),
+        }
+    }
+    Ok(sessions)
+}

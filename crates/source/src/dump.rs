@@ -1,0 +1,212 @@
+//! Dumps: one stream, from standard input or from a command.
+//!
+//! Nothing on standard input tells a complete dump from a truncated one; the exit status of a
+//! command does, so a command is the better source. It is waited for before the snapshot is
+//! committed: if it failed, there is no snapshot.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ChildStderr, Command, ExitStatus, Stdio};
+use std::thread;
+
+use nightjar_format::manifest::{Content, Entry, EntryKind, FileContent, Timestamp};
+use nightjar_format::snapshot::Source;
+use nightjar_repository::ingest::{Fed, Feeder};
+
+use crate::error::SourceError;
+use crate::{Notes, recognise, redact};
+
+/// What a complete dump looks like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DumpChecks {
+    /// It has at least this many bytes.
+    pub min_size: Option<u64>,
+    /// This text stands in its last 4 KiB.
+    pub expect_tail: Option<String>,
+}
+
+/// Bytes of the end in which a tail is looked for.
+const TAIL_BYTES: usize = 4096;
+/// Lines of standard error that are kept.
+const STDERR_LINES: usize = 20;
+
+/// Feeds a stream as the snapshot's one file.
+///
+/// `now` is the file's time, in Unix nanoseconds.
+pub fn feed_stdin(
+    feeder: &mut Feeder<'_>,
+    name: &str,
+    now: i64,
+    reader: &mut dyn Read,
+    checks: &DumpChecks,
+    notes: &mut Notes,
+) -> Result<Fed, SourceError> {
+    check_name(name)?;
+    feed(feeder, name, now, reader, checks, notes)?;
+    Ok(Fed { source: Source::Stdin { name: name.to_owned() }, unreadable: 0 })
+}
+
+/// Feeds the standard output of a command as the snapshot's one file.
+pub fn feed_command(
+    feeder: &mut Feeder<'_>,
+    name: &str,
+    now: i64,
+    command: &[OsString],
+    checks: &DumpChecks,
+    notes: &mut Notes,
+) -> Result<Fed, SourceError> {
+    check_name(name)?;
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| SourceError::Selection("no command was given".into()))?;
+    let program_name = program.to_string_lossy().into_owned();
+    let cannot_run = |source| SourceError::CannotRun { command: program_name.clone(), source };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(cannot_run)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let last_words = thread::spawn(move || stderr.map(last_lines).unwrap_or_default());
+    let fed = match stdout {
+        Some(mut stdout) => {
+            widen(&stdout);
+            feed(feeder, name, now, &mut stdout, checks, notes)
+        }
+        None => Ok(()),
+    };
+    if let Err(error @ SourceError::Repository(_)) = fed {
+        // The store failed, not the command: it would wait for ever to be read.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error);
+    }
+    let status = child.wait().map_err(cannot_run)?;
+    let stderr = last_words.join().unwrap_or_default();
+    if !status.success() {
+        let status = describe(status);
+        return Err(SourceError::CommandFailed { command: program_name, status, stderr });
+    }
+    fed?;
+    notes.warnings.extend(stderr.lines().map(|line| format!("{program_name}: {line}")));
+    let source = Source::Command {
+        name: name.to_owned(),
+        arguments: redact::command(command),
+        status: status.code().unwrap_or(0),
+    };
+    Ok(Fed { source, unreadable: 0 })
+}
+
+/// A pipe holds 64 KiB unless asked for more; a refusal only means more switching.
+fn widen(pipe: &impl std::os::fd::AsFd) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20);
+}
+
+/// How a command ended, for people to read.
+pub(crate) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("failed with exit status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "failed".to_owned(),
+    }
+}
+
+fn last_lines(stderr: ChildStderr) -> String {
+    let mut lines = VecDeque::new();
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    // Long lines are cut, so that a command cannot fill the memory through its complaints.
+    while let Ok(1..) = (&mut reader).take(64 << 10).read_until(b'\n', &mut line) {
+        if lines.len() == STDERR_LINES {
+            lines.pop_front();
+        }
+        let mut text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        text.truncate(text.floor_char_boundary(1000));
+        lines.push_back(text);
+        line.clear();
+    }
+    Vec::from(lines).join("\n")
+}
+
+/// The name becomes a file name in the snapshot.
+fn check_name(name: &str) -> Result<(), SourceError> {
+    if name.is_empty() || matches!(name, "." | "..") || name.contains(['/', '\0']) {
+        return Err(SourceError::Selection(format!(
+            "{name:?} cannot name a dump: it must be a plain file name"
+        )));
+    }
+    Ok(())
+}
+
+fn feed(
+    feeder: &mut Feeder<'_>,
+    name: &str,
+    now: i64,
+    reader: &mut dyn Read,
+    checks: &DumpChecks,
+    notes: &mut Notes,
+) -> Result<(), SourceError> {
+    let mut beginning = Vec::new();
+    let mut end = Vec::new();
+    let length = feeder.stream_inspected(reader, name, &mut |bytes| {
+        let wanted = recognise::SAMPLE_BYTES.saturating_sub(beginning.len()).min(bytes.len());
+        beginning.extend_from_slice(bytes.get(..wanted).unwrap_or_default());
+        let tail = bytes.len().saturating_sub(TAIL_BYTES);
+        end.extend_from_slice(bytes.get(tail..).unwrap_or_default());
+        let surplus = end.len().saturating_sub(TAIL_BYTES);
+        end.drain(..surplus);
+    })?;
+    check(name, length, &end, checks)?;
+    notes.warnings.extend(recognise::advice(&beginning));
+    feeder.file(entry(name, now))?;
+    Ok(())
+}
+
+fn check(name: &str, length: u64, end: &[u8], checks: &DumpChecks) -> Result<(), SourceError> {
+    if let Some(min) = checks.min_size.filter(|min| length < *min) {
+        return Err(SourceError::Incomplete(format!(
+            "{name} has {length} bytes, less than the {min} of --min-size"
+        )));
+    }
+    match &checks.expect_tail {
+        Some(tail) if !end.windows(tail.len().max(1)).any(|part| part == tail.as_bytes()) => {
+            Err(SourceError::Incomplete(format!(
+                "{name} does not end with {tail:?}, so it may be truncated"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn entry(name: &str, now: i64) -> Entry {
+    Entry {
+        name: name.as_bytes().to_vec(),
+        mode: 0o600,
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        user: vec![],
+        group: vec![],
+        modified: Timestamp {
+            seconds: now.div_euclid(1_000_000_000),
+            nanoseconds: u32::try_from(now.rem_euclid(1_000_000_000)).unwrap_or(0),
+        },
+        origin: None,
+        hard_link: None,
+        attributes: vec![],
+        kind: empty_file(),
+    }
+}
+
+/// A file whose content the engine fills in.
+pub(crate) fn empty_file() -> EntryKind {
+    EntryKind::File(FileContent {
+        size: 0,
+        content: Content::Chunks(vec![]),
+        holes: vec![],
+        changed_while_read: false,
+    })
+}

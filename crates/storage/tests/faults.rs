@@ -1,0 +1,162 @@
+//! That the faults that other crates test with are what they say.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+
+use nightjar_storage::faults::{FaultPlan, FaultStore, LoggedWrite, WriteOperation};
+use nightjar_storage::{Created, Store, StoreError};
+
+fn faulty(plan: FaultPlan) -> (Store, Arc<FaultStore>, Store) {
+    let below = Store::memory();
+    let faults = Arc::new(FaultStore::new(below.inner(), plan));
+    (below, Arc::clone(&faults), Store::over(faults, "memory://faulty"))
+}
+
+fn names(store: &Store) -> Vec<String> {
+    store.list("").unwrap().into_iter().map(|object| object.name).collect()
+}
+
+#[test]
+fn after_the_last_write_nothing_works_and_nothing_changes() {
+    let (below, faults, store) = faulty(FaultPlan::stop_after_writes(3));
+    store.put("a", "1".into()).unwrap();
+    store.create("b", "2".into()).unwrap();
+    assert!(!faults.is_stopped());
+    store.delete("a").unwrap();
+    assert_eq!(store.get("b", 10).unwrap(), "2");
+    assert!(store.delete("b").is_err());
+    assert!(faults.is_stopped());
+    assert!(store.put("c", "3".into()).is_err());
+    assert!(store.get("b", 10).is_err());
+    assert!(store.head("b").is_err());
+    assert!(store.list("").is_err());
+    assert_eq!(names(&below), ["b"]);
+    assert_eq!(faults.log().len(), 3);
+}
+
+#[test]
+fn a_torn_write_takes_effect_and_is_denied() {
+    let (below, faults, store) = faulty(FaultPlan::stop_after_writes_torn(1));
+    store.put("a", "1".into()).unwrap();
+    assert!(store.create("b", "2".into()).is_err());
+    assert!(store.create("c", "3".into()).is_err());
+    assert_eq!(names(&below), ["a", "b"]);
+    assert_eq!(faults.log().len(), 2);
+}
+
+#[test]
+fn a_full_store_is_reported_as_such_and_can_still_be_read_and_cleaned() {
+    let (_, _, store) = faulty(FaultPlan::no_space_after_bytes(10));
+    store.put("a", "12345678".into()).unwrap();
+    let error = store.put("b", "123".into()).unwrap_err();
+    assert!(matches!(error, StoreError::NoSpace { ref name, .. } if name == "b"), "{error}");
+    store.put("c", "12".into()).unwrap();
+    assert_eq!(names(&store), ["a", "c"]);
+    store.delete("a").unwrap();
+}
+
+#[test]
+fn the_log_has_what_was_written_in_order() {
+    let (_, faults, store) = faulty(FaultPlan::record());
+    store.put("a/b", "1".into()).unwrap();
+    assert_eq!(store.create("a/b", "2".into()).unwrap(), Created::Exists);
+    store.get("a/b", 10).unwrap();
+    store.delete("a/b").unwrap();
+    let expected = [WriteOperation::Put, WriteOperation::Create, WriteOperation::Delete];
+    let expected = expected.map(|operation| LoggedWrite { operation, name: "a/b".to_owned() });
+    assert_eq!(faults.log(), expected);
+    faults.stop();
+    assert!(store.list("").is_err());
+}
+
+#[test]
+fn a_seed_fails_the_same_writes_and_some_of_them_take_effect() {
+    let run = |seed| {
+        let (below, _, store) = faulty(FaultPlan::flaky(seed, 4));
+        let write = |i: u32| store.put(&format!("{i:03}"), "x".into()).is_err();
+        let failed: Vec<bool> = (0..200).map(write).collect();
+        (failed, names(&below))
+    };
+    let (failed, written) = run(7);
+    assert_eq!((failed.clone(), written.clone()), run(7));
+    assert_ne!(failed, run(8).0);
+    let refused = 200 - written.len();
+    let denied = failed.iter().filter(|failed| **failed).count() - refused;
+    assert!(refused > 5 && denied > 5, "{refused} refused, {denied} denied");
+}
+
+#[test]
+fn the_probe_finds_out_a_store_that_ignores_conditions() {
+    let honest = Store::memory();
+    let careless = Store::over(Arc::new(careless::Careless(honest.inner())), "memory://careless");
+    assert!(!careless.probe_conditional_create("probe").unwrap());
+    assert!(honest.probe_conditional_create("probe").unwrap());
+    assert!(names(&honest).is_empty());
+}
+
+/// Garage 2.5 answers a conditional creation with success and overwrites.
+mod careless {
+    use std::fmt;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use futures::stream::BoxStream;
+    use object_store::path::Path;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+        PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    };
+
+    #[derive(Debug)]
+    pub(crate) struct Careless(pub(crate) Arc<dyn ObjectStore>);
+
+    impl fmt::Display for Careless {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "Careless({})", self.0)
+        }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Careless {
+        async fn put_opts(
+            &self,
+            location: &Path,
+            payload: PutPayload,
+            mut opts: PutOptions,
+        ) -> Result<PutResult> {
+            opts.mode = PutMode::Overwrite;
+            self.0.put_opts(location, payload, opts).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            location: &Path,
+            opts: PutMultipartOptions,
+        ) -> Result<Box<dyn MultipartUpload>> {
+            self.0.put_multipart_opts(location, opts).await
+        }
+
+        async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+            self.0.get_opts(location, options).await
+        }
+
+        fn delete_stream(
+            &self,
+            locations: BoxStream<'static, Result<Path>>,
+        ) -> BoxStream<'static, Result<Path>> {
+            self.0.delete_stream(locations)
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+            self.0.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+            self.0.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+            self.0.copy_opts(from, to, options).await
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What only a directory can show: durability as far as it is visible, leftovers of killed
+//! processes, and the operating system's refusals.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use nightjar_storage::{Created, Store, StoreError, StoreUrl};
+use tempfile::TempDir;
+
+fn url(path: &Path) -> StoreUrl {
+    StoreUrl::parse(path.to_str().unwrap(), Path::new("/")).unwrap()
+}
+
+fn fresh() -> (TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&url(directory.path())).unwrap();
+    (directory, store)
+}
+
+fn names(store: &Store) -> Vec<String> {
+    store.list("").unwrap().into_iter().map(|object| object.name).collect()
+}
+
+/// Root may do anything; the tests of refusals mean nothing then.
+fn is_refused(path: &Path) -> bool {
+    fs::write(path.join("refused?"), "").is_err()
+}
+
+#[test]
+fn a_missing_directory_is_no_store_until_it_is_created() {
+    let above = tempfile::tempdir().unwrap();
+    let url = url(&above.path().join("some/where"));
+    let error = Store::open(&url).unwrap_err();
+    assert!(matches!(error, StoreError::NoStore { url: ref u } if *u == url.to_string()));
+    assert!(!above.path().join("some").exists());
+    let store = Store::open_or_create(&url).unwrap();
+    store.put("repository", "x".into()).unwrap();
+    let again = Store::open(&url).unwrap();
+    assert_eq!(again.get("repository", 10).unwrap(), "x");
+    assert_eq!(again.url(), url.to_string());
+}
+
+#[test]
+fn a_file_is_not_a_store() {
+    let above = tempfile::tempdir().unwrap();
+    fs::write(above.path().join("file"), "x").unwrap();
+    for open in [Store::open, Store::open_or_create] {
+        let error = open(&url(&above.path().join("file"))).unwrap_err();
+        assert!(matches!(error, StoreError::BadUrl { .. }), "{error}");
+    }
+}
+
+#[test]
+fn clouds_are_refused_by_name() {
+    for text in ["s3://bucket/prefix", "az://container", "gs://bucket"] {
+        let url = StoreUrl::parse(text, Path::new("/")).unwrap();
+        for open in [Store::open, Store::open_or_create] {
+            let message = open(&url).unwrap_err().to_string();
+            assert!(message.contains("not supported by this build yet"), "{message}");
+            assert!(message.contains(text), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_named_memory_store_is_one_store_within_the_process() {
+    let open = |text| Store::open(&StoreUrl::parse(text, Path::new("/")).unwrap()).unwrap();
+    open("memory://one").put("a", "x".into()).unwrap();
+    assert_eq!(open("memory://one").get("a", 10).unwrap(), "x");
+    assert!(open("memory://two").list("").unwrap().is_empty());
+    assert!(Store::memory().list("").unwrap().is_empty());
+}
+
+#[test]
+fn unfinished_writes_of_a_killed_process_are_in_nobodys_way() {
+    let (directory, store) = fresh();
+    fs::create_dir_all(directory.path().join("packs/ab")).unwrap();
+    for leftover in ["packs/ab/cd#1", "packs/ab/cd#2", "packs/ab/cd#17"] {
+        fs::write(directory.path().join(leftover), "torn").unwrap();
+    }
+    assert!(names(&store).is_empty());
+    assert!(store.head("packs/ab/cd").unwrap().is_none());
+    assert_eq!(store.create("packs/ab/cd", "whole".into()).unwrap(), Created::Created);
+    store.put("packs/ab/cd", "other".into()).unwrap();
+    let again = Store::open_or_create(&url(directory.path())).unwrap();
+    assert_eq!(names(&again), ["packs/ab/cd"]);
+    assert_eq!(again.get("packs/ab/cd", 10).unwrap(), "other");
+}
+
+#[test]
+fn writes_leave_no_unfinished_files_behind() {
+    let (directory, store) = fresh();
+    store.put("index/a", "x".into()).unwrap();
+    store.create("index/b", "x".into()).unwrap();
+    store.create("index/b", "y".into()).unwrap();
+    assert_eq!(fs::read_dir(directory.path().join("index")).unwrap().count(), 2);
+}
+
+#[test]
+fn foreign_files_are_no_objects_and_links_are_followed() {
+    let (directory, store) = fresh();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("1"), "x").unwrap();
+    symlink(elsewhere.path(), directory.path().join("packs")).unwrap();
+    symlink("nowhere", directory.path().join("broken")).unwrap();
+    fs::write(directory.path().join("a%20b"), "x").unwrap();
+    store.put("packs/2", "y".into()).unwrap();
+    assert_eq!(names(&store), ["packs/1", "packs/2"]);
+    assert!(elsewhere.path().join("2").exists());
+}
+
+#[test]
+fn a_listing_that_cannot_see_everything_is_an_error() {
+    let (directory, store) = fresh();
+    store.put("snapshots/a", "x".into()).unwrap();
+    let snapshots = directory.path().join("snapshots");
+    // Names can be read, but nothing about the files behind them.
+    fs::set_permissions(&snapshots, fs::Permissions::from_mode(0o444)).unwrap();
+    let refused = is_refused(&snapshots);
+    let listed = store.list("snapshots");
+    fs::set_permissions(&snapshots, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(!refused || matches!(listed, Err(StoreError::PermissionDenied { .. })));
+}
+
+#[test]
+fn a_directory_that_has_vanished_is_not_an_empty_store() {
+    let (directory, store) = fresh();
+    store.put("packs/ab/1", "x".into()).unwrap();
+    fs::rename(directory.path(), directory.path().with_extension("away")).unwrap();
+    assert!(store.list("packs").is_err());
+    assert!(store.put("index/1", "x".into()).is_err());
+    assert!(!directory.path().exists());
+    fs::remove_dir_all(directory.path().with_extension("away")).unwrap();
+}
+
+#[test]
+fn a_directory_without_permission_is_a_permission_error() {
+    let (directory, store) = fresh();
+    store.put("index/1", "x".into()).unwrap();
+    let index = directory.path().join("index");
+    fs::set_permissions(&index, fs::Permissions::from_mode(0o555)).unwrap();
+    let refused = is_refused(&index);
+    let errors = [
+        store.put("index/2", "x".into()).map(drop),
+        store.create("index/2", "x".into()).map(drop),
+        store.delete("index/1"),
+    ];
+    fs::set_permissions(&index, fs::Permissions::from_mode(0o755)).unwrap();
+    for error in errors {
+        assert!(!refused || matches!(error, Err(StoreError::PermissionDenied { .. })), "{error:?}");
+    }
+}
+
+#[test]
+fn when_the_last_handle_is_dropped_nothing_is_written_any_more() {
+    for _ in 0..20 {
+        let (directory, store) = fresh();
+        let write = |i: usize| store.start_put(format!("packs/{i}"), vec![7; 100_000].into());
+        let pending: Vec<_> = (0..20).map(write).collect();
+        drop(pending);
+        drop(store);
+        let count = || fs::read_dir(directory.path().join("packs")).map_or(0, Iterator::count);
+        let left = count();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert_eq!(count(), left);
+    }
+}

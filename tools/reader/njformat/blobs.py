@@ -1,0 +1,246 @@
+"""Packs, the index, and blobs out of them (chapters 3, 4 and 5)."""
+
+import struct
+from collections import OrderedDict
+from types import SimpleNamespace
+
+from blake3 import blake3
+
+from . import crypto, records
+from .postcard import decode
+from .repository import LIMIT, Refused, about, hex_of, require
+
+DATA, TREE = 1, 2
+BLOBS_AT = {DATA: 1193, TREE: 57}
+TRAILER = 24
+
+
+def pack_name(pack_id):
+    return f"packs/{pack_id.hex()[:2]}/{pack_id.hex()}"
+
+
+# Pure pieces
+
+def parse_pack_header(head):
+    """Kind, epoch, session and what the pack key comes from."""
+    require(len(head) >= 57 and head[:4] == b"NJP1", "not a pack")
+    kind = head[4]
+    require(kind in BLOBS_AT, f"packs of kind {kind} are not known")
+    require(len(head) >= BLOBS_AT[kind], "is too short")
+    return SimpleNamespace(kind=kind, epoch=struct.unpack("<I", head[5:9])[0], session=head[9:25],
+                           associated=head[:25], seal=head[25:BLOBS_AT[kind]])
+
+
+def data_pack_key(seal, data_secret, repository_id, epoch, session):
+    info = crypto.context("pack key") + repository_id + crypto.u32(epoch) + session
+    key = crypto.hpke_open(data_secret, seal, info, "the pack key")
+    require(len(key) == 32, "the pack key has the wrong length")
+    return key
+
+
+def tree_pack_key(salt, metadata_key):
+    return crypto.derive("tree pack", metadata_key + salt)
+
+
+def open_blob(sealed, key, offset, repository_id, kind, blob_id):
+    return crypto.aead_open(key, crypto.u64(offset) + bytes(4), sealed, repository_id + bytes([kind]) + blob_id,
+                            "the blob")
+
+
+def open_end(sealed, key, number, repository_id, associated):
+    """The footer (number 1) or the trailer (2)."""
+    return crypto.aead_open(key, bytes(8) + crypto.u32(number), sealed, repository_id + associated,
+                            "the footer" if number == 1 else "the trailer")
+
+
+def decode_payload(encoding, payload, raw_len, base=None):
+    """`encoding` is 0 raw, 1 zstd or 2 delta against the plaintext `base`."""
+    if encoding == 0:
+        plain = payload
+    else:
+        plain = crypto.zstd_decode(payload, raw_len, prefix=base if encoding == 2 else None)
+    require(len(plain) == raw_len, f"decodes to {len(plain)} bytes instead of {raw_len}")
+    return plain
+
+
+def table_entries(table, kind, pack_id):
+    """The blobs of a table with their offsets, and where they end."""
+    n = len(table.ids)
+    require(len(table.rows) == n, "the table has not as many rows as ids")
+    require(len(table.sketches) in (0, n), "the table has not as many sketches as ids")
+    require(len(set(table.ids)) == n, "the table has an id twice")
+    require(len(set(table.external_bases)) == len(table.external_bases), "the table has an external base twice")
+    entries, offset = [], BLOBS_AT[kind]
+    for i, row in enumerate(table.rows):
+        require(row.raw_len <= LIMIT.blob, "a blob exceeds the limit")
+        require(crypto.TAG <= row.stored_len <= row.raw_len + LIMIT.sealed_overhead,
+                "a blob's stored length is not allowed")
+        base, depth, encoding = None, 0, row.encoding.variant
+        if encoding == "delta":
+            b, depth = row.encoding.base, row.encoding.depth
+            require(1 <= depth <= LIMIT.chain, "a delta's depth is not allowed")
+            require(b < i or n <= b < n + len(table.external_bases), "a delta's base is not allowed")
+            base = table.ids[b] if b < i else table.external_bases[b - n]
+            require(base != table.ids[i], "a delta is its own base")
+        entries.append(SimpleNamespace(
+            id=table.ids[i], kind=kind, pack=pack_id, offset=offset, stored_len=row.stored_len, raw_len=row.raw_len,
+            encoding=("raw", "zstd", "delta").index(encoding), base=base, depth=depth))
+        offset += row.stored_len
+    return entries, offset
+
+
+class Pack:
+    """A pack with its key."""
+
+    def __init__(self, repository, pack_id):
+        self.repository, self.id, self.name = repository, pack_id, pack_name(pack_id)
+        self.size = repository.store.size(self.name)
+        with about(self.name):
+            require(self.size is not None, "is missing")
+            require(self.size <= LIMIT.pack, "is too long")
+            h = parse_pack_header(repository.store.read_range(self.name, 0, min(self.size, BLOBS_AT[DATA])))
+            self.kind, self.epoch, self.session, self.associated = h.kind, h.epoch, h.session, h.associated
+            if h.kind == DATA:
+                self.key = data_pack_key(h.seal, repository.data_secret(h.epoch), repository.id, h.epoch, h.session)
+            else:
+                self.key = tree_pack_key(h.seal, repository.metadata_key(h.epoch))
+
+    def read(self, offset, length):
+        return self.repository.store.read_range(self.name, offset, length)
+
+    def check_id(self):
+        hasher, at = blake3(), 0
+        while at < self.size:
+            part = self.read(at, min(1 << 22, self.size - at))
+            hasher.update(part)
+            at += len(part)
+        if hasher.digest() != self.id:
+            raise Refused(f"{self.name}: the name is not the object's BLAKE3")
+
+    def footer(self):
+        """The table in the footer, after checking lengths, padding and that the blobs fill the room before it."""
+        with about(self.name):
+            room = self.size - BLOBS_AT[self.kind] - TRAILER
+            require(room >= crypto.TAG, "is too short")
+            trailer = open_end(self.read(self.size - TRAILER, TRAILER), self.key, 2, self.repository.id,
+                               self.associated)
+            sealed_length, length = struct.unpack("<II", trailer)
+            require(crypto.TAG <= sealed_length <= room, "the footer's length is not possible")
+            start = self.size - TRAILER - sealed_length
+            plain = open_end(self.read(start, sealed_length), self.key, 1, self.repository.id, self.associated)
+            require(length <= len(plain), "the footer's frame is longer than the footer")
+            crypto.check_padding(self.size, plain[length:])
+            table = decode(records.FOOTER, crypto.zstd_decode(plain[:length], LIMIT.record)).table
+            _, end = table_entries(table, self.kind, self.id)
+            require(end == start, "the blobs do not end where the footer begins")
+        return table
+
+
+class Blobs:
+    """Where blobs lie, and their plaintexts. `problems` are index objects and packs that were passed over."""
+
+    CACHE = 64 << 20
+
+    def __init__(self, repository, from_footers=False):
+        self.repository = repository
+        self.entries, self.tables, self.problems = {}, {}, []
+        self._packs, self._cache, self._cached = {}, OrderedDict(), 0
+        if from_footers:
+            self._read_footers()
+        else:
+            self._read_index()
+        for entries in self.entries.values():
+            entries.sort(key=lambda e: e.depth)
+
+    def _add(self, pack_id, table, entries):
+        self.tables[pack_id] = table
+        for e in entries:
+            self.entries.setdefault((e.kind, e.id), []).append(e)
+
+    def _read_index(self):
+        store = self.repository.store
+        for name in store.names("index", hex_of(16)):
+            try:
+                opened = self.repository.open_metadata(name, records.INDEX)
+                by = f"{name}, signed by slot {opened.signer.hex()}"
+                with about(by):
+                    self._read_index_object(opened.record, by)
+            except Refused as e:
+                self.problems.append(str(e))
+
+    def _read_index_object(self, index, by):
+        for p in index.packs:
+            require(p.kind in BLOBS_AT, f"packs of kind {p.kind} are not known")
+            entries, end = table_entries(p.table, p.kind, p.pack_id)
+            require(p.size <= LIMIT.pack and end + crypto.TAG + TRAILER <= p.size, "the blobs exceed their pack")
+            size = self.repository.store.size(pack_name(p.pack_id))
+            if size is None or p.pack_id in self.tables:  # a pack that is gone holds nothing
+                continue
+            if size != p.size:
+                self.problems.append(f"{pack_name(p.pack_id)}: has {size} bytes, not {p.size} as {by} says")
+                continue
+            self._add(p.pack_id, p.table, entries)
+            self._packs[p.pack_id] = (p.kind, p.epoch, index.session, by)
+
+    def _read_footers(self):
+        for name in self.repository.store.names("packs", hex_of(1), hex_of(32)):
+            pack_id = bytes.fromhex(name[-64:])
+            if name != pack_name(pack_id):
+                continue
+            try:
+                pack = self._packs[pack_id] = Pack(self.repository, pack_id)
+                table = pack.footer()
+                with about(name):
+                    entries, _ = table_entries(table, pack.kind, pack_id)
+                self._add(pack_id, table, entries)
+            except Refused as e:
+                self.problems.append(str(e))
+
+    def pack(self, pack_id):
+        pack = self._packs[pack_id]
+        if isinstance(pack, tuple):
+            kind, epoch, session, by = pack
+            pack = Pack(self.repository, pack_id)
+            if (pack.kind, pack.epoch, pack.session) != (kind, epoch, session):
+                raise Refused(f"{pack.name}: its header is not what {by} says")
+            self._packs[pack_id] = pack
+        return pack
+
+    def read(self, kind, blob_id, below=LIMIT.chain + 1, on_use=None):
+        """The plaintext of a blob, by an entry of less depth than `below`; `on_use` is told every entry used."""
+        what = f"{'chunk' if kind == DATA else 'node'} {blob_id.hex()}"
+        cached = self._cache.get((kind, blob_id))
+        if cached is not None and on_use is None:
+            self._cache.move_to_end((kind, blob_id))
+            return cached
+        entries = [e for e in self.entries.get((kind, blob_id), ()) if e.depth < below]
+        if not entries:
+            lost = (kind, blob_id) in self.entries
+            raise Refused(f"{what}: " + ("has no entry of less depth than its delta" if lost else "is in no pack"))
+        errors = []
+        for e in entries:
+            try:
+                with about(f"{what} in {pack_name(e.pack)} at {e.offset}"):
+                    plain = self._read_entry(e, on_use)
+                if on_use:
+                    on_use(e)
+                self._remember((kind, blob_id), plain)
+                return plain
+            except Refused as error:
+                errors.append(str(error))
+        raise Refused("; ".join(errors))
+
+    def _read_entry(self, e, on_use):
+        base = self.read(e.kind, e.base, e.depth, on_use) if e.encoding == 2 else None
+        pack = self.pack(e.pack)
+        payload = open_blob(pack.read(e.offset, e.stored_len), pack.key, e.offset, self.repository.id, e.kind, e.id)
+        plain = decode_payload(e.encoding, payload, e.raw_len, base)
+        require(crypto.keyed(self.repository.id_key[e.kind], plain) == e.id, "its content is not what its id says")
+        return plain
+
+    def _remember(self, key, plain):
+        old = self._cache.pop(key, b"")
+        self._cache[key] = plain
+        self._cached += len(plain) - len(old)
+        while self._cached > self.CACHE:
+            self._cached -= len(self._cache.popitem(last=False)[1])

@@ -1,0 +1,408 @@
+"""Opening a repository: the plain objects, the slot's wrap, the epochs, who is a member, sealed metadata objects
+(chapters 1 and 2)."""
+
+import os
+import re
+import struct
+from types import SimpleNamespace
+
+from . import crypto, records
+from .chunking import chunk_id_key, directory_cut_key, node_id_key
+from .postcard import FormatError, decode
+
+MIB = 1 << 20
+LIMIT = SimpleNamespace(
+    small=64 << 10, keyring=MIB, metadata=64 * MIB, record=256 * MIB, pack=1 << 30, blob=16 * MIB,
+    sealed_overhead=64 << 10, chain=32, levels=16, directories=4096, argon_kib=4 * MIB, argon_passes=64,
+    argon_lanes=64, key_file=MIB)
+METADATA_KINDS = {"index": 1, "sessions": 2, "snapshots": 3, "ledger": 4}
+
+
+class Refused(Exception):
+    """An object, named first, that is missing, damaged or not believed."""
+
+
+class about:
+    """Gives a FormatError the name of the object it concerns."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, FormatError):
+            raise Refused(f"{self.name}: {error}") from error
+
+
+def require(condition, message):
+    if not condition:
+        raise FormatError(message)
+
+
+def ascending(items, strictly=True):
+    return all(a < b or (not strictly and a == b) for a, b in zip(items, items[1:]))
+
+
+class Store:
+    """The objects of a repository in a directory."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def path(self, name):
+        return os.path.join(self.root, *name.split("/"))
+
+    def size(self, name):
+        """None if there is no such object."""
+        try:
+            return os.stat(self.path(name)).st_size
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise Refused(f"{name}: {e.strerror}") from None
+
+    def read(self, name, limit):
+        try:
+            with open(self.path(name), "rb") as f:
+                data = f.read(limit + 1)
+        except OSError as e:
+            raise Refused(f"{name}: {e.strerror}") from None
+        if len(data) > limit:
+            raise Refused(f"{name}: longer than {limit} bytes")
+        return data
+
+    def read_range(self, name, offset, length):
+        try:
+            with open(self.path(name), "rb") as f:
+                f.seek(offset)
+                data = f.read(length)
+        except OSError as e:
+            raise Refused(f"{name}: {e.strerror}") from None
+        if len(data) != length:
+            raise Refused(f"{name}: ends before byte {offset + length}")
+        return data
+
+    def names(self, *patterns):
+        """The matches of a path given as one pattern per level; what does not match is not Nightjar's."""
+        found = [""]
+        for pattern in patterns:
+            level = []
+            for parent in found:
+                try:
+                    children = os.listdir(os.path.join(self.root, parent))
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                level += [f"{parent}/{c}" if parent else c for c in children if re.fullmatch(pattern, c)]
+            found = level
+        return sorted(found)
+
+
+def hex_of(n):
+    return f"[0-9a-f]{{{2 * n}}}"
+
+
+# Pure pieces
+
+def parse_repository(data):
+    require(data[:4] == b"NJR1", "not a repository object")
+    r = decode(records.REPOSITORY, data[4:])
+    require(ascending(r.required_features) and ascending(r.optional_features), "the features are not sorted")
+    require(not r.required_features, f"needs features this reader does not know: {', '.join(r.required_features)}")
+    low, average, high = r.chunk_min, r.chunk_avg, r.chunk_max
+    require(1 << 10 <= low and low <= average // 2 and 2 * average <= high <= LIMIT.blob
+            and 4 << 10 <= average and average & (average - 1) == 0 and low % 2 == 0 == high % 2,
+            "the chunk sizes are not allowed")
+    require(MIB <= r.pack_target <= 128 * MIB, "the pack target is not allowed")
+    return r
+
+
+def slot_id_of(kem_public, sign_public):
+    return crypto.derive("slot id", kem_public + sign_public)[:16]
+
+
+def parse_slot(data, name_id):
+    """A slot object: its record, the record's bytes and the signature, which is not verified here."""
+    require(data[:4] == b"NJS1" and len(data) >= 8, "not a slot object")
+    length = struct.unpack("<I", data[4:8])[0]
+    require(len(data) == 8 + length + 64, "the length of the record does not fit the object")
+    raw = data[8:8 + length]
+    r = decode(records.SLOT, raw)
+    require(len(r.kem_public) == crypto.KEM_PUBLIC, "the KEM public key has the wrong length")
+    require(r.slot_id == name_id, "is the object of another slot")
+    require(r.slot_id == slot_id_of(r.kem_public, r.sign_public), "the id does not belong to the keys")
+    require(r.since_epoch >= 1, "epochs count from 1")
+    return r, raw, data[8 + length:]
+
+
+def slot_message(repository_id, raw):
+    return crypto.context("slot") + repository_id + raw
+
+
+def slot_secret(wrap, password=None, key_file=None):
+    """The secret that protects a slot, or None if it is of another kind than what was given."""
+    if wrap.variant == "passphrase" and password is not None:
+        require(wrap.memory_kib <= LIMIT.argon_kib and wrap.passes <= LIMIT.argon_passes
+                and wrap.lanes <= LIMIT.argon_lanes, "the Argon2 parameters exceed the limits")
+        require(wrap.passes >= 1 and wrap.lanes >= 1 and wrap.memory_kib >= 8 * wrap.lanes,
+                "the Argon2 parameters are not possible")
+        return crypto.argon2id(password, wrap.salt, wrap.memory_kib, wrap.passes, wrap.lanes)
+    if wrap.variant == "key file" and key_file is not None:
+        return crypto.derive("key file", wrap.salt + key_file)
+    return None
+
+
+def slot_commitment(secret, salt):
+    return crypto.derive("slot commitment", secret + salt)
+
+
+def open_wrap(wrap, secret, repository_id, slot_id):
+    plain = crypto.aead_open(crypto.derive("slot wrap", secret + wrap.salt), crypto.ZERO_NONCE, wrap.ciphertext,
+                             repository_id + slot_id, "the wrap")
+    require(len(plain) == 128, "the wrap has the wrong length")
+    return SimpleNamespace(kem_private=plain[:32], sign_seed=plain[32:64], repository_hash=plain[64:96],
+                           root_public=plain[96:])
+
+
+def open_label(slot, metadata_key, repository_id):
+    require(len(slot.label) >= 32 + crypto.TAG, "the label is too short")
+    salt = slot.label[:32]
+    plain = crypto.aead_open(crypto.derive("slot label", metadata_key + salt), crypto.ZERO_NONCE, slot.label[32:],
+                             repository_id + slot.slot_id, "the label")
+    return decode(records.LABEL, plain)
+
+
+def keyring_info(repository_id, epoch, slot_id):
+    return crypto.context("keyring") + repository_id + crypto.u32(epoch) + slot_id
+
+
+def open_keyring(data, kem_private, repository_id, epoch, slot_id):
+    require(data[:4] == b"NJK1", "not a keyring object")
+    plain = crypto.hpke_open(kem_private, data[4:], keyring_info(repository_id, epoch, slot_id), "the keyring")
+    return decode(records.KEYRING, plain)
+
+
+def key_commitment(key):
+    return crypto.derive("key commitment", key)
+
+
+def metadata_message(repository_id, kind, epoch, name, frame):
+    encoded = name.encode()
+    return (crypto.context("signature") + repository_id + bytes([kind]) + crypto.u32(epoch)
+            + crypto.u16(len(encoded)) + encoded + frame)
+
+
+def unseal_metadata(data, name, kind, repository_id, metadata_key_of):
+    """Signer, signature, epoch and frame of a metadata object; the signature is not verified here."""
+    require(len(data) >= 41 + crypto.TAG + 84 and data[:4] == b"NJM1", "not a metadata object")
+    require(data[4] == kind, f"is of kind {data[4]}, not {kind}")
+    epoch = struct.unpack("<I", data[5:9])[0]
+    key = crypto.derive("metadata object", metadata_key_of(epoch) + data[9:41])
+    plain = crypto.aead_open(key, crypto.ZERO_NONCE, data[41:], repository_id + data[:41] + name.encode(),
+                             "the object")
+    length = struct.unpack("<I", plain[80:84])[0]
+    require(84 + length <= len(plain), "the frame is longer than the object")
+    crypto.check_padding(len(data), plain[84 + length:])
+    return SimpleNamespace(signer=plain[:16], signature=plain[16:80], epoch=epoch, frame=plain[84:84 + length])
+
+
+def check_epoch_slots(record, before):
+    """The list of slots is sorted, and says of no slot something else than the epoch before."""
+    slots = record.slots
+    require(ascending([s.slot_id for s in slots]), "the slots are not sorted by id")
+    for s in slots:
+        require(1 <= s.since <= record.epoch, "a slot is listed from a later epoch on")
+        require(s.until is None or s.since < s.until <= record.epoch, "a slot is listed until an impossible epoch")
+    if before is not None:
+        now = {s.slot_id: s for s in slots}
+        for old in before.slots:
+            new = now.get(old.slot_id)
+            require(new is not None, f"slot {old.slot_id.hex()} is no longer listed")
+            require((new.role, new.sign_public, new.since) == (old.role, old.sign_public, old.since)
+                    and (old.until is None or new.until == old.until),
+                    f"slot {old.slot_id.hex()} is listed differently from before")
+
+
+def members_of(epoch, epoch_records, slot_objects, repository_id):
+    """{slot id: (role, signing key)} of the members of `epoch`, by the given epoch records (of this epoch and later
+    ones) and slot objects. A slot object counts if a full member of the same epoch signed it, itself not included."""
+    members, listed_until = {}, set()
+    for record in epoch_records:
+        for s in record.slots:
+            if s.until is not None:
+                listed_until.add(s.slot_id)
+            if record.epoch >= epoch and s.since <= epoch and (s.until is None or s.until > epoch):
+                members.setdefault(s.slot_id, (s.role.variant, s.sign_public))
+    # A later record's `until` outranks an earlier record that does not have it yet.
+    for record in epoch_records:
+        for s in record.slots:
+            if s.until is not None and s.until <= epoch:
+                members.pop(s.slot_id, None)
+    grew = True
+    while grew:
+        grew = False
+        for r, raw, signature in slot_objects:
+            if r.slot_id in members or r.slot_id in listed_until or r.since_epoch > epoch:
+                continue
+            adder = members.get(r.added_by)
+            if adder and adder[0] == "full" and crypto.signature_holds(
+                    adder[1], signature, slot_message(repository_id, raw)):
+                members[r.slot_id] = (r.role.variant, r.sign_public)
+                grew = True
+    return members
+
+
+class Repository:
+    """An opened repository. `warnings` are things to report that do not hinder reading."""
+
+    def __init__(self, root, password=None, key_file=None):
+        self.store = Store(root)
+        self.warnings = []
+        with about("repository"):
+            whole = self.store.read("repository", LIMIT.small)
+            self.record = parse_repository(whole)
+        self.id = self.record.repository_id
+        self.hash = crypto.digest(whole)
+        self._slots = self._read_slots()
+        self._unlock(password, key_file)
+        self._read_epochs()
+        self._find_members()
+        dedup = self.epochs[1].dedup_key
+        self.id_key = {1: chunk_id_key(dedup), 2: node_id_key(dedup)}
+        self.directory_cut_key = directory_cut_key(dedup)
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+    def _read_slots(self):
+        slots = []
+        for name in self.store.names("slots", hex_of(16)):
+            try:
+                with about(name):
+                    slots.append(parse_slot(self.store.read(name, LIMIT.small), bytes.fromhex(name[6:])))
+            except Refused as e:
+                self.warn(str(e))
+        return slots
+
+    def _unlock(self, password, key_file):
+        tried = 0
+        for r, _, _ in self._slots:
+            name = f"slots/{r.slot_id.hex()}"
+            try:
+                with about(name):
+                    secret = slot_secret(r.wrap, password, key_file)
+            except Refused as e:
+                self.warn(str(e))
+                continue
+            if secret is None:
+                continue
+            tried += 1
+            if slot_commitment(secret, r.wrap.salt) != r.wrap.commitment:
+                continue
+            with about(name):
+                keys = open_wrap(r.wrap, secret, self.id, r.slot_id)
+                require(crypto.xwing_public(keys.kem_private) == r.kem_public, "the KEM keys do not fit each other")
+                require(crypto.ed25519_public(keys.sign_seed) == r.sign_public,
+                        "the signing keys do not fit each other")
+            with about("repository"):
+                require(keys.repository_hash == self.hash, "is not the object that the slot was made for")
+            self.slot, self.keys = r, keys
+            return
+        raise Refused(f"slots: the passphrase or key file opens none of the {tried} slots that it could" if tried
+                      else "slots: no slot is of this kind")
+
+    def _read_epochs(self):
+        own = self.slot.slot_id
+        names = self.store.names("keyring", "[0-9]{8}", own.hex())
+        newest = max((int(name.split("/")[1]) for name in names), default=0)
+        beyond = max((int(name.split("/")[1]) for name in self.store.names("keyring", "[0-9]{8}", hex_of(16))),
+                     default=0)
+        if beyond > newest:
+            self.warn(f"keyring/{beyond:08}: has no keyring for this slot: it was removed, or the store withholds it")
+        if not newest:
+            raise Refused("keyring: there is none for this slot")
+        self.epochs, previous = {}, None
+        for epoch in range(1, newest + 1):
+            name = f"keyring/{epoch:08}/{own.hex()}"
+            with about(name):
+                keyring = open_keyring(self.store.read(name, LIMIT.keyring), self.keys.kem_private, self.id, epoch,
+                                       own)
+                with about(f"{name}: epoch record"):
+                    record = decode(records.EPOCH, keyring.epoch_record)
+                self._check_epoch(epoch, record, keyring, previous)
+            keyring.record = record
+            self.epochs[epoch] = previous = keyring
+
+    def _check_epoch(self, epoch, record, keyring, previous):
+        require(record.epoch == epoch, f"is of epoch {record.epoch}")
+        require(record.repository_hash == self.hash, "was made for another repository object")
+        if previous is None:
+            require(record.previous is None, "the first epoch has no previous one")
+            # The root: created_by is listed as a full slot with the key that the wrap anchors.
+            by = next((s for s in record.slots if s.slot_id == record.created_by), None)
+            require(by is not None and by.role.variant == "full" and by.since == 1 and by.until is None
+                    and by.sign_public == self.keys.root_public, "was not created by the root")
+            signer = self.keys.root_public
+        else:
+            require(record.previous == crypto.digest(previous.epoch_record),
+                    "does not continue the epoch before it")
+            member = members_of(epoch - 1, [previous.record], self._slots, self.id).get(record.created_by)
+            require(member is not None and member[0] == "full",
+                    f"slot {record.created_by.hex()}, which made it, is not a full member of the epoch before")
+            signer = member[1]
+        require(crypto.signature_holds(signer, keyring.signature,
+                                       crypto.context("epoch") + self.id + keyring.epoch_record),
+                "the signature does not hold")
+        check_epoch_slots(record, previous and previous.record)
+        require(key_commitment(keyring.dedup_key) == record.dedup_commitment, "the dedup key is another")
+        require(key_commitment(keyring.metadata_key) == record.metadata_commitment, "the metadata key is another")
+        require(previous is None or keyring.dedup_key == previous.dedup_key, "the dedup key has changed")
+        require(len(record.data_public) == crypto.KEM_PUBLIC, "the public data key has the wrong length")
+        if self.slot.role.variant == "full":
+            require(keyring.data_secret is not None, "a full slot's keyring lacks the data secret")
+            require(crypto.xwing_public(keyring.data_secret) == record.data_public,
+                    "the data secret does not fit the public data key")
+        else:
+            require(keyring.data_secret is None, "a write slot's keyring has a data secret")
+
+    def _find_members(self):
+        all_records = [e.record for e in self.epochs.values()]
+        self.members = {epoch: members_of(epoch, all_records, self._slots, self.id) for epoch in self.epochs}
+        newest = self.members[max(self.epochs)]
+        listed = {s.slot_id: s for s in all_records[-1].slots}
+        for r, _, _ in self._slots:
+            name, s = f"slots/{r.slot_id.hex()}", listed.get(r.slot_id)
+            if r.slot_id not in newest:
+                self.warn(f"{name}: is not a member of the newest epoch")
+            elif s is not None and (s.role, s.sign_public, s.since) != (r.role, r.sign_public, r.since_epoch):
+                self.warn(f"{name}: says something else than the newest epoch's record")
+        mine = newest.get(self.slot.slot_id)
+        if mine != (self.slot.role.variant, self.slot.sign_public):
+            raise Refused(f"slots/{self.slot.slot_id.hex()}: is not the member that the newest epoch knows")
+
+    def metadata_key(self, epoch):
+        if epoch not in self.epochs:
+            raise FormatError(f"is sealed for epoch {epoch}, of which this slot has no keyring")
+        return self.epochs[epoch].metadata_key
+
+    def data_secret(self, epoch):
+        if epoch not in self.epochs:
+            raise FormatError(f"is sealed for epoch {epoch}, of which this slot has no keyring")
+        secret = self.epochs[epoch].data_secret
+        require(secret is not None, "is a data pack, which a write slot cannot read")
+        return secret
+
+    def open_metadata(self, name, schema):
+        """A metadata object that a member signed: record, signer, role and the digest of the object."""
+        kind = METADATA_KINDS[name.split("/")[0]]
+        with about(name):
+            data = self.store.read(name, LIMIT.metadata)
+            o = unseal_metadata(data, name, kind, self.id, self.metadata_key)
+            member = self.members[o.epoch].get(o.signer)
+            require(member is not None, f"slot {o.signer.hex()}, which signed it, is not a member of its epoch")
+            require(crypto.signature_holds(member[1], o.signature,
+                                           metadata_message(self.id, kind, o.epoch, name, o.frame)),
+                    "the signature does not hold")
+            record = decode(schema, crypto.zstd_decode(o.frame, LIMIT.record, sized=True))
+        return SimpleNamespace(record=record, signer=o.signer, role=member[0], digest=crypto.digest(data))
