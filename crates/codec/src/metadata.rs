@@ -46,6 +46,8 @@ pub struct Opened<R> {
     pub signer: SlotId,
     /// In which role.
     pub role: Role,
+    /// Under which epoch.
+    pub epoch: u32,
 }
 
 const WHAT: &str = "metadata object";
@@ -57,6 +59,12 @@ fn cipher(metadata_key: &SecretKey, header: &MetadataHeader) -> Cipher {
 
 fn associated(repository: &RepositoryId, header: &MetadataHeader, name: &ObjectName) -> Vec<u8> {
     [repository.as_bytes().as_slice(), &header.to_bytes(), name.to_string().as_bytes()].concat()
+}
+
+/// Length of the object that holds a frame.
+fn padded_len(frame: &[u8]) -> usize {
+    let len = MetadataHeader::LEN + MetadataPayload::OVERHEAD + frame.len() + TAG_LEN;
+    usize::try_from(padme(len as u64)).unwrap_or(usize::MAX)
 }
 
 /// Makes the object that holds `record` under `name`.
@@ -72,13 +80,11 @@ pub fn seal<R: Record>(
     let message = signed_message(&sealer.repository, &header, name, &frame);
     let signature = sealer.sign_key.sign(SignatureContext::Metadata, &message);
     let payload = MetadataPayload { signer: sealer.signer, signature, frame: &frame };
-    let overhead = MetadataHeader::LEN + TAG_LEN;
-    let len = (overhead + MetadataPayload::OVERHEAD + frame.len()) as u64;
-    let padded = usize::try_from(padme(len)).unwrap_or(usize::MAX);
+    let padded = padded_len(&frame);
     if padded > limits::METADATA_OBJECT_BYTES {
         return Err(CodecError::Refused("the metadata object would exceed its limit"));
     }
-    let plaintext = payload.to_bytes(padded - overhead);
+    let plaintext = payload.to_bytes(padded - MetadataHeader::LEN - TAG_LEN);
     let ciphertext = cipher(sealer.metadata_key, &header).seal(
         ZERO_NONCE,
         &associated(&sealer.repository, &header, name),
@@ -109,8 +115,12 @@ pub fn open<R: Record>(
     )?;
     let MetadataPayload { signer, signature, frame } = MetadataPayload::parse(&plaintext)?;
     let role = check_signer(trust, &header, name, signer, &signature, frame)?;
+    // With the padding fixed too, nobody can give a signed record other bytes.
+    if object.len() != padded_len(frame) {
+        return Err(CodecError::NotAuthentic { what: WHAT });
+    }
     let record = compress::decompress_bounded(frame, limits::RECORD_BYTES)?;
-    Ok(Opened { record: record::decode(&record)?, signer, role })
+    Ok(Opened { record: record::decode(&record)?, signer, role, epoch: header.epoch })
 }
 
 fn check_signer(

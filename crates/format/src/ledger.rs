@@ -70,6 +70,13 @@ pub enum LedgerBody {
     },
     /// What all records before it amount to.
     Checkpoint(Box<LedgerState>),
+    /// A new epoch was made; sealed under it.
+    Epoch {
+        /// Its number.
+        epoch: u32,
+        /// BLAKE3 of its record.
+        digest: Digest,
+    },
 }
 
 impl LedgerBody {
@@ -89,6 +96,7 @@ impl LedgerBody {
             Self::Damaged { .. } => "damaged",
             Self::Repaired { .. } => "repaired",
             Self::Checkpoint(_) => "checkpoint",
+            Self::Epoch { .. } => "epoch",
         }
     }
 }
@@ -170,7 +178,7 @@ impl LedgerState {
     /// Takes one more record into account. Repeating a record changes nothing.
     pub fn apply(&mut self, record: &LedgerRecord) {
         match &record.body {
-            LedgerBody::Open { .. } => {}
+            LedgerBody::Open { .. } | LedgerBody::Epoch { .. } => {}
             LedgerBody::Condemn { packs } => {
                 self.condemned.insert(record.number, packs.clone());
             }

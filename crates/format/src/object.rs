@@ -194,8 +194,7 @@ pub fn signed_message(
     let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
     [
         repository.as_bytes().as_slice(),
-        &[header.kind as u8],
-        &header.epoch.to_le_bytes(),
+        &header.to_bytes(),
         &name_len.to_le_bytes(),
         name.as_bytes(),
         frame,

@@ -2,8 +2,9 @@
 //!
 //! Trust grows from the anchor inside the opener's own slot: the hash of the `repository`
 //! object and the signing key of the root slot. Epoch 1 must be the root's; each later epoch
-//! must be made by a full member of the one before; a slot that is not yet in an epoch record
-//! must be vouched for by a full member. Nothing else the store says about keys is believed.
+//! must be made by a full slot that the record of the one before lists. Full slots stand in
+//! epoch records only; a write slot that was added since the newest epoch must be vouched for
+//! by a full slot of that epoch. Nothing else the store says about keys is believed.
 
 use std::collections::BTreeMap;
 
@@ -54,9 +55,9 @@ impl Keychain {
         }
         let mut chain = Chain { repository, anchor, epochs: Vec::new(), members: BTreeMap::new() };
         for keyring in keyrings {
-            chain.add_epoch(keyring, slots)?;
+            chain.add_epoch(keyring)?;
         }
-        chain.add_slots(slots);
+        chain.add_write_slots(slots);
         let slot = keys.slot_id();
         let role = chain
             .members
@@ -141,6 +142,11 @@ impl Keychain {
         self.epochs.get(epoch.checked_sub(1)? as usize)
     }
 
+    /// BLAKE3 of an epoch's record.
+    pub(crate) fn epoch_digest(&self, epoch: u32) -> Option<Digest> {
+        self.epoch_keys(epoch).map(|keys| digest::hash(&keys.keyring.epoch_record))
+    }
+
     /// An epoch's private key for data packs: full slots only.
     pub(crate) fn data_secret(&self, epoch: u32) -> Option<PrivateKey> {
         self.epoch_keys(epoch)?.data_secret.clone()
@@ -171,18 +177,20 @@ struct Chain {
 }
 
 impl Chain {
-    fn add_epoch(&mut self, keyring: Keyring, slots: &[SlotObject]) -> Result<(), CodecError> {
+    fn add_epoch(&mut self, keyring: Keyring) -> Result<(), CodecError> {
         let not_authentic = CodecError::NotAuthentic { what: "epoch record" };
         let record: EpochRecord = record::decode(&keyring.epoch_record)?;
-        let previous = self.epochs.last().map(|epoch| digest::hash(&epoch.keyring.epoch_record));
+        let previous =
+            self.epochs.last().map(|epoch| digest::hash(&epoch.keyring.epoch_record));
         let expected = u32::try_from(self.epochs.len() + 1).unwrap_or(u32::MAX);
         if record.epoch != expected
             || record.previous != previous
             || record.repository_hash != self.anchor.repository_hash
+            || !self.continues_history(&record)
         {
             return Err(not_authentic);
         }
-        let maker = self.maker(&record, slots)?;
+        let maker = self.maker(&record)?;
         let message = [self.repository.as_bytes().as_slice(), &keyring.epoch_record].concat();
         let context = SignatureContext::Epoch;
         sign::verify(&maker, context, &message, &keyring.signature, "epoch record")?;
@@ -192,18 +200,18 @@ impl Chain {
         Ok(())
     }
 
-    /// The signing key of the slot that made the epoch, if it was allowed to.
-    fn maker(
-        &mut self,
-        record: &EpochRecord,
-        slots: &[SlotObject],
-    ) -> Result<[u8; 32], CodecError> {
+    /// The signing key of the slot that made the epoch, if it was allowed to. `members` are
+    /// those of the record before: a slot cannot let itself in.
+    fn maker(&self, record: &EpochRecord) -> Result<[u8; 32], CodecError> {
         if record.epoch == 1 {
-            return Ok(self.anchor.root_public);
+            let root = record.slots.iter().find(|member| member.slot_id == record.created_by);
+            return root
+                .filter(|root| {
+                    root.role == Role::Full && root.sign_public == self.anchor.root_public
+                })
+                .map(|root| root.sign_public)
+                .ok_or(CodecError::UntrustedSigner(record.created_by));
         }
-        // A slot added during the epoch before stands in no earlier record: its own object, or
-        // the new record's list once the maker's signature holds, tells its key.
-        self.add_slots(slots);
         self.members
             .get(&record.created_by)
             .filter(|member| member.role == Role::Full && member.belongs_to(record.epoch - 1))
@@ -211,33 +219,44 @@ impl Chain {
             .ok_or(CodecError::UntrustedSigner(record.created_by))
     }
 
-    /// Takes in slots that a believed full member vouches for, until no more can be.
-    fn add_slots(&mut self, slots: &[SlotObject]) {
-        let newest = self.epochs.last().map_or(0, |epoch| epoch.record.epoch);
-        loop {
-            let before = self.members.len();
-            for slot in slots {
-                let record = &slot.record;
-                if record.since_epoch > newest || self.members.contains_key(&record.slot_id) {
-                    continue;
-                }
-                let voucher = self.members.get(&record.added_by).filter(|member| {
-                    member.role == Role::Full && member.belongs_to(record.since_epoch)
+    /// Whether the record repeats every slot of the one before, `until` alone being added.
+    fn continues_history(&self, record: &EpochRecord) -> bool {
+        self.members.values().all(|before| {
+            record.slots.iter().any(|now| {
+                now.slot_id == before.slot_id
+                    && now.role == before.role
+                    && now.sign_public == before.sign_public
+                    && now.since == before.since
+                    && (now.until == before.until
+                        || (before.until.is_none() && now.until == Some(record.epoch)))
+            })
+        })
+    }
+
+    /// Takes in the write slots that were added since the newest epoch.
+    fn add_write_slots(&mut self, slots: &[SlotObject]) {
+        let Some(newest) = self.epochs.last().map(|epoch| epoch.record.epoch) else { return };
+        for slot in slots {
+            let record = &slot.record;
+            let vouched = self
+                .members
+                .get(&record.added_by)
+                .filter(|member| member.role == Role::Full && member.belongs_to(newest))
+                .is_some_and(|voucher| {
+                    verify_slot(&self.repository, slot, &voucher.sign_public).is_ok()
                 });
-                let Some(voucher) = voucher else { continue };
-                if verify_slot(&self.repository, slot, &voucher.sign_public).is_ok() {
-                    let member = Member {
-                        slot_id: record.slot_id,
-                        role: record.role,
-                        sign_public: record.sign_public,
-                        since: record.since_epoch,
-                        until: None,
-                    };
-                    self.members.insert(record.slot_id, member);
-                }
-            }
-            if self.members.len() == before {
-                return;
+            let new = record.since_epoch == newest
+                && record.role == Role::Write
+                && !self.members.contains_key(&record.slot_id);
+            if vouched && new {
+                let member = Member {
+                    slot_id: record.slot_id,
+                    role: record.role,
+                    sign_public: record.sign_public,
+                    since: record.since_epoch,
+                    until: None,
+                };
+                self.members.insert(record.slot_id, member);
             }
         }
     }

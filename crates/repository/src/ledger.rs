@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_codec::digest;
+use nightjar_codec::metadata::{self, Opened, Sealer};
 use nightjar_format::ledger::{LedgerBody, LedgerRecord, LedgerState};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::session::Position;
@@ -60,8 +61,7 @@ fn current_incarnation(
     let mut parents = BTreeMap::new();
     for incarnation in incarnations.keys().filter(|id| **id != current) {
         let name = ObjectName::Ledger(*incarnation, 0);
-        let (_, record, _) = fetch(repository, &name)?;
-        if let LedgerBody::Open { parent: Some(parent) } = record.body {
+        if let LedgerBody::Open { parent: Some(parent) } = fetch(repository, &name)?.record.body {
             parents.insert(parent.position.incarnation, *incarnation);
         }
     }
@@ -72,8 +72,18 @@ fn current_incarnation(
     Ok(current)
 }
 
-/// A record's object digest, the record and its signer, from the cache or the store.
-fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, LedgerRecord, SlotId)> {
+/// A record that is validly signed.
+struct Fetched {
+    /// BLAKE3 of its object.
+    digest: Digest,
+    record: LedgerRecord,
+    signer: SlotId,
+    /// The epoch it is sealed under.
+    epoch: u32,
+}
+
+/// Reads a record from the cache or the store.
+fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
     if let Some(object) = repository.cache.get(name)
         && let Ok(read) = open(repository, name, &object)
     {
@@ -86,19 +96,15 @@ fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, LedgerRe
     Ok(read)
 }
 
-fn open(
-    repository: &Repository,
-    name: &ObjectName,
-    object: &[u8],
-) -> Result<(Digest, LedgerRecord, SlotId)> {
+fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Fetched> {
     let opened = repository.unseal::<LedgerRecord>(MetadataKind::Ledger, name, object)?;
-    let record = opened.record;
-    if record.body.needs_full_role() && opened.role != Role::Full {
+    let Opened { record, signer, role, epoch } = opened;
+    if record.body.needs_full_role() && role != Role::Full {
         return Err(RepositoryError::Damaged {
             object: name.to_string(),
             why: format!(
                 "slot {} has the role write and may not {}",
-                opened.signer.short(),
+                signer.short(),
                 record.body.name()
             ),
         });
@@ -109,7 +115,7 @@ fn open(
             why: "it holds another record".into(),
         });
     }
-    Ok((digest::hash(object), record, opened.signer))
+    Ok(Fetched { digest: digest::hash(object), record, signer, epoch })
 }
 
 fn replay(
@@ -125,33 +131,65 @@ fn replay(
         records: Vec::new(),
         findings: Vec::new(),
     };
-    let mut previous = Some(Digest([0; 32]));
-    let mut expected = 0;
+    let mut replay = Replay { previous: Some(Digest([0; 32])), expected: 0, epoch: 0 };
     for number in numbers {
         let name = ObjectName::Ledger(incarnation, *number);
-        if *number != expected {
-            ledger.findings.push(format!("ledger records {expected} to {number} are missing"));
-            previous = None;
+        if *number != replay.expected {
+            let from = replay.expected;
+            ledger.findings.push(format!("ledger records {from} to {number} are missing"));
+            replay.previous = None;
         }
-        expected = number + 1;
+        replay.expected = number + 1;
         match fetch(repository, &name) {
-            Ok((digest, record, signer)) => {
-                if previous.is_some_and(|previous| previous != record.previous) {
-                    ledger.findings.push(format!("{name} does not follow on the record before it"));
-                }
-                ledger.state.apply(&record);
-                ledger.records.push((record, signer));
-                ledger.head_digest = digest;
-                previous = Some(digest);
-            }
+            Ok(fetched) => replay.take(repository, &name, fetched, &mut ledger),
             Err(error) if error.is_damage() => {
                 ledger.findings.push(error.to_string());
-                previous = None;
+                replay.previous = None;
             }
             Err(error) => return Err(error),
         }
     }
     Ok(ledger)
+}
+
+/// What the next record is measured against.
+struct Replay {
+    /// Digest of the record before; none if that could not be read.
+    previous: Option<Digest>,
+    expected: u64,
+    /// The newest epoch a record was sealed under.
+    epoch: u32,
+}
+
+impl Replay {
+    /// Takes a record into account, unless a removed slot could have made it up.
+    fn take(
+        &mut self,
+        repository: &Repository,
+        name: &ObjectName,
+        fetched: Fetched,
+        ledger: &mut Ledger,
+    ) {
+        let Fetched { digest, record, signer, epoch } = fetched;
+        if self.previous.is_some_and(|previous| previous != record.previous) {
+            ledger.findings.push(format!("{name} does not follow on the record before it"));
+        }
+        self.previous = Some(digest);
+        ledger.head_digest = digest;
+        if epoch < self.epoch {
+            let why = format!("{name} is void: it is sealed under epoch {epoch}, which had ended");
+            ledger.findings.push(why);
+            return;
+        }
+        self.epoch = epoch;
+        if let LedgerBody::Epoch { epoch, digest } = record.body
+            && repository.keychain.epoch_digest(epoch) != Some(digest)
+        {
+            ledger.findings.push(format!("{name} names another epoch {epoch} than the keyring"));
+        }
+        ledger.state.apply(&record);
+        ledger.records.push((record, signer));
+    }
 }
 
 const SEEN: &str = "head";
@@ -199,6 +237,19 @@ fn compare_with_seen(repository: &Repository, mut ledger: Ledger) -> Ledger {
 /// The number may be taken by another process at the same moment; then this reads on and tries
 /// the next. An answer that is lost is settled by comparing the bytes that stand there.
 pub fn append(repository: &Repository, body: &LedgerBody) -> Result<Position> {
+    let sealer = repository
+        .keychain
+        .sealer()
+        .map_err(|error| RepositoryError::in_object("ledger record", error))?;
+    append_sealed_by(repository, &sealer, body)
+}
+
+/// Appends a record that is sealed under the keys of `sealer`.
+pub(crate) fn append_sealed_by(
+    repository: &Repository,
+    sealer: &Sealer<'_>,
+    body: &LedgerBody,
+) -> Result<Position> {
     repository.require_full("write to the ledger")?;
     loop {
         let ledger = read(repository)?;
@@ -215,7 +266,9 @@ pub fn append(repository: &Repository, body: &LedgerBody) -> Result<Position> {
             time: repository.environment.clock.now(),
             body: body.clone(),
         };
-        let object = repository.seal(MetadataKind::Ledger, &name, &record)?;
+        let random = &*repository.environment.random;
+        let object = metadata::seal(sealer, MetadataKind::Ledger, &name, &record, random)
+            .map_err(|error| RepositoryError::in_object(name, error))?;
         if create_settled(repository, &name, object)? == Settled::Ours {
             return Ok(Position { incarnation, number });
         }

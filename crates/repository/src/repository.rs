@@ -96,10 +96,7 @@ impl Repository {
         let (record, hash) = read_repository_object(&store)?;
         let slots = read_slots(&store)?;
         let repository = record.repository_id;
-        let (keys, anchor) = unlock_slot(&repository, &slots, unlock)?;
-        let keyrings = read_keyrings(&store, &repository, &keys)?;
-        let keychain = Keychain::build(repository, hash, &keys, anchor, keyrings, &slots)
-            .map_err(|error| RepositoryError::Tampered(format!("its keys: {error}")))?;
+        let keychain = unlock_any(&store, repository, hash, &slots, unlock)?;
         let cache = ObjectCache::open(&environment.cache_dir, &repository)?;
         Ok(Self { store, record, keychain, environment, cache })
     }
@@ -317,33 +314,43 @@ pub(crate) fn read_slots(store: &Store) -> Result<Vec<SlotObject>> {
     Ok(slots)
 }
 
-fn unlock_slot(
-    repository: &RepositoryId,
+/// Opens the slots that fit what was given, one after another, until one leads to keys that can
+/// be believed: an interrupted change may have left a slot object that never became a member.
+fn unlock_any(
+    store: &Store,
+    repository: RepositoryId,
+    hash: Digest,
     slots: &[SlotObject],
     unlock: &Unlock,
-) -> Result<(SlotKeys, Anchor)> {
-    let mut tried = 0;
-    let mut damaged = None;
-    for slot in slots {
-        let fits = matches!(
+) -> Result<Keychain> {
+    let fits = |slot: &&SlotObject| {
+        matches!(
             (&slot.record.wrap, unlock),
             (Wrap::Passphrase { .. }, Unlock::Passphrase(_))
                 | (Wrap::KeyFile { .. }, Unlock::KeyFile(_))
-        );
-        if !fits {
-            continue;
-        }
+        )
+    };
+    let mut failure = None;
+    let mut tried = 0;
+    for slot in slots.iter().filter(fits) {
         tried += 1;
-        match unwrap(repository, &slot.record, unlock) {
-            Ok(opened) => return Ok(opened),
-            Err(CodecError::WrongSecret) => {}
-            Err(error) => {
-                let name = ObjectName::Slot(slot.record.slot_id);
-                damaged = Some(RepositoryError::in_object(name, error));
+        let name = ObjectName::Slot(slot.record.slot_id);
+        match unwrap(&repository, &slot.record, unlock) {
+            Ok((keys, anchor)) => {
+                let keychain = read_keyrings(store, &repository, &keys).and_then(|keyrings| {
+                    Keychain::build(repository, hash, &keys, anchor, keyrings, slots)
+                        .map_err(|error| RepositoryError::Tampered(format!("{name}: {error}")))
+                });
+                match keychain {
+                    Ok(keychain) => return Ok(keychain),
+                    Err(error) => failure = Some(error),
+                }
             }
+            Err(CodecError::WrongSecret) => {}
+            Err(error) => failure = Some(RepositoryError::in_object(name, error)),
         }
     }
-    Err(damaged.unwrap_or(RepositoryError::WrongSecret { slots: tried }))
+    Err(failure.unwrap_or(RepositoryError::WrongSecret { slots: tried }))
 }
 
 /// The opened slot's keyrings, from epoch 1 to the newest.
@@ -353,14 +360,23 @@ fn read_keyrings(
     keys: &SlotKeys,
 ) -> Result<Vec<Keyring>> {
     let slot = keys.slot_id();
-    let epochs: BTreeMap<u32, ObjectName> = store
-        .list("keyring")?
-        .iter()
-        .filter_map(|info| match ObjectName::parse(&info.name) {
-            Some(name @ ObjectName::Keyring(epoch, owner)) if owner == slot => Some((epoch, name)),
-            _ => None,
-        })
-        .collect();
+    let mut epochs: BTreeMap<u32, ObjectName> = BTreeMap::new();
+    let mut newest = 0;
+    for info in store.list("keyring")? {
+        let Some(name @ ObjectName::Keyring(epoch, owner)) = ObjectName::parse(&info.name) else {
+            continue;
+        };
+        newest = newest.max(epoch);
+        if owner == slot {
+            epochs.insert(epoch, name);
+        }
+    }
+    if epochs.last_key_value().is_some_and(|(epoch, _)| *epoch < newest) {
+        tracing::warn!(
+            "this slot has no keys for epoch {newest}: a change of keys was interrupted; \
+             `nightjar key add` or `key remove` by a full slot completes it"
+        );
+    }
     if epochs.is_empty() {
         return Err(RepositoryError::Damaged {
             object: ObjectName::Keyring(1, slot).to_string(),

@@ -7,7 +7,7 @@
 //! slots lack; they go on under the one before, and the next change fills the gap.
 
 use nightjar_codec::hybrid::PrivateKey;
-use nightjar_codec::metadata::Trust;
+use nightjar_codec::metadata::{Sealer, Trust};
 use nightjar_codec::sign::SignatureContext;
 use nightjar_codec::slot::{
     NewSlot, Protection, SlotKeys, Voucher, key_commitment, open_label, seal_keyring, seal_slot,
@@ -15,12 +15,14 @@ use nightjar_codec::slot::{
 use nightjar_codec::{CodecError, SecretKey, digest};
 use nightjar_format::SlotId;
 use nightjar_format::keyring::{EpochRecord, Keyring, Member};
+use nightjar_format::ledger::LedgerBody;
 use nightjar_format::object::ObjectName;
 use nightjar_format::record;
-use nightjar_format::slot::{Role, SlotLabel, SlotObject, Wrap};
+use nightjar_format::slot::{Role, SlotLabel, SlotObject, SlotRecord, Wrap};
 use nightjar_storage::Created;
 
 use crate::error::{RepositoryError, Result};
+use crate::ledger;
 use crate::repository::{Repository, create_new, read_slots};
 
 /// A slot, for people to read.
@@ -44,9 +46,10 @@ fn failed(error: CodecError) -> RepositoryError {
     RepositoryError::in_object("slot", error)
 }
 
-/// Adds a slot to the current epoch and gives it every epoch's keys.
+/// Adds a slot and gives it every epoch's keys.
 ///
-/// Order: keyrings first, the slot object last, so a slot that stands has its keys.
+/// Order: keyrings first, then the slot object, so that a slot that stands has its keys. A full
+/// slot becomes a member by a new epoch, whose record lists it.
 pub fn add(
     repository: &Repository,
     role: Role,
@@ -59,13 +62,17 @@ pub fn add(
     let id = record.repository_id;
     let keys = SlotKeys::random(random).map_err(failed)?;
     let sealer = keychain.sealer().map_err(failed)?;
+    let since_epoch = match role {
+        Role::Full => keychain.epoch() + 1,
+        Role::Write => keychain.epoch(),
+    };
     let slot = seal_slot(
         &id,
         &keychain.anchor(),
         &keys,
         &NewSlot {
             role,
-            since_epoch: keychain.epoch(),
+            since_epoch,
             label: SlotLabel { label: label.to_owned(), created: environment.clock.now() },
         },
         protection,
@@ -85,19 +92,39 @@ pub fn add(
         create_new(store, &ObjectName::Keyring(number, slot_id), object)?;
     }
     create_new(store, &ObjectName::Slot(slot_id), slot.to_object())?;
+    if role == Role::Full {
+        let mut slots = member_slots(repository)?;
+        fill_gaps(repository, &slots)?;
+        let member = Member {
+            slot_id,
+            role,
+            sign_public: slot.record.sign_public,
+            since: since_epoch,
+            until: None,
+        };
+        slots.push(slot);
+        make_epoch(repository, keychain.members().copied().chain([member]).collect(), &slots)?;
+    }
     Ok(slot_id)
+}
+
+/// The slot objects of the current members.
+fn member_slots(repository: &Repository) -> Result<Vec<SlotObject>> {
+    let keychain = &repository.keychain;
+    let mut slots = read_slots(&repository.store)?;
+    slots.retain(|slot| keychain.member(keychain.epoch(), slot.record.slot_id).is_some());
+    Ok(slots)
 }
 
 /// The slots that have access now.
 pub fn list(repository: &Repository) -> Result<Vec<SlotInfo>> {
-    let Repository { store, record, keychain, .. } = repository;
-    let present = |id| keychain.members().any(|m| m.slot_id == id && m.until.is_none());
-    let slots = read_slots(store)?.into_iter().filter(|slot| present(slot.record.slot_id));
+    let Repository { record, keychain, .. } = repository;
+    let slots = member_slots(repository)?.into_iter();
     Ok(slots
         .map(|slot| {
             let slot = slot.record;
             let label = keychain
-                .metadata_key(slot.since_epoch)
+                .metadata_key(label_epoch(&slot))
                 .and_then(|key| open_label(&record.repository_id, &slot, key).ok());
             SlotInfo {
                 id: slot.slot_id,
@@ -115,30 +142,40 @@ pub fn list(repository: &Repository) -> Result<Vec<SlotInfo>> {
         .collect())
 }
 
+/// The epoch under whose metadata key a slot's label is sealed: the one in which it was added.
+fn label_epoch(slot: &SlotRecord) -> u32 {
+    match slot.role {
+        Role::Full if slot.added_by != slot.slot_id => slot.since_epoch.saturating_sub(1),
+        _ => slot.since_epoch,
+    }
+}
+
 /// Takes a slot's access away: makes a new epoch for the others, then deletes its objects.
 pub fn remove(repository: &Repository, removed: SlotId) -> Result<()> {
     repository.require_full("remove slots")?;
     let Repository { store, keychain, .. } = repository;
-    let remaining: Vec<SlotObject> = read_slots(store)?
-        .into_iter()
-        .filter(|slot| slot.record.slot_id != removed)
-        .filter(|slot| keychain.member(keychain.epoch(), slot.record.slot_id).is_some())
-        .collect();
-    if keychain.member(keychain.epoch(), removed).is_none() {
+    let mut remaining = member_slots(repository)?;
+    remaining.retain(|slot| slot.record.slot_id != removed);
+    if keychain.member(keychain.epoch(), removed).is_some() {
+        if !remaining.iter().any(|slot| slot.record.role == Role::Full) {
+            return Err(RepositoryError::Refused(
+                "this is the last full slot: nobody could read the repository without it".into(),
+            ));
+        }
+        fill_gaps(repository, &remaining)?;
+        let number = keychain.epoch() + 1;
+        let members = keychain.members().map(|member| Member {
+            until: if member.slot_id == removed { Some(number) } else { member.until },
+            ..*member
+        });
+        make_epoch(repository, members.collect(), &remaining)?;
+    } else if store.head(&ObjectName::Slot(removed).to_string())?.is_none() {
         return Err(RepositoryError::Refused(format!("there is no slot {removed}")));
     }
-    if !remaining.iter().any(|slot| slot.record.role == Role::Full) {
-        return Err(RepositoryError::Refused(
-            "this is the last full slot: nobody could read the repository without it".into(),
-        ));
-    }
-    fill_gaps(repository, &remaining)?;
-    make_epoch(repository, removed, &remaining)?;
     for epoch in 1..=keychain.epoch() {
         store.delete(&ObjectName::Keyring(epoch, removed).to_string())?;
     }
-    store.delete(&ObjectName::Slot(removed).to_string())?;
-    Ok(())
+    Ok(store.delete(&ObjectName::Slot(removed).to_string())?)
 }
 
 /// What a keyring says to a slot of this role.
@@ -170,9 +207,16 @@ fn fill_gaps(repository: &Repository, slots: &[SlotObject]) -> Result<()> {
     Ok(())
 }
 
-fn make_epoch(repository: &Repository, removed: SlotId, slots: &[SlotObject]) -> Result<()> {
+/// Makes a new epoch with these members, writes their keyrings, and says so in the ledger, under
+/// the new keys: from then on, nothing that is sealed under older ones can be appended.
+fn make_epoch(
+    repository: &Repository,
+    mut members: Vec<Member>,
+    slots: &[SlotObject],
+) -> Result<()> {
     let Repository { store, record, keychain, environment, .. } = repository;
     let random = &*environment.random;
+    let id = record.repository_id;
     let number = keychain.epoch() + 1;
     let current = keychain
         .epochs()
@@ -180,10 +224,7 @@ fn make_epoch(repository: &Repository, removed: SlotId, slots: &[SlotObject]) ->
         .ok_or(RepositoryError::Internal("an opened repository has an epoch"))?;
     let metadata_key = SecretKey::random(random);
     let data_secret = PrivateKey::random(random).map_err(failed)?;
-    let members = keychain.members().map(|member| Member {
-        until: if member.slot_id == removed { Some(number) } else { member.until },
-        ..*member
-    });
+    members.sort_by_key(|member| member.slot_id);
     let epoch_record = record::encode(&EpochRecord {
         epoch: number,
         repository_hash: keychain.anchor().repository_hash,
@@ -192,9 +233,10 @@ fn make_epoch(repository: &Repository, removed: SlotId, slots: &[SlotObject]) ->
         data_public: data_secret.public().to_bytes(),
         dedup_commitment: key_commitment(keychain.dedup_key()),
         metadata_commitment: key_commitment(&metadata_key),
-        slots: members.collect(),
+        slots: members,
     });
-    let message = [record.repository_id.as_bytes().as_slice(), &epoch_record].concat();
+    let message = [id.as_bytes().as_slice(), &epoch_record].concat();
+    let body = LedgerBody::Epoch { epoch: number, digest: digest::hash(&epoch_record) };
     let keyring = Keyring {
         signature: keychain.sign_key().sign(SignatureContext::Epoch, &message),
         epoch_record,
@@ -206,9 +248,15 @@ fn make_epoch(repository: &Repository, removed: SlotId, slots: &[SlotObject]) ->
     slots.sort_by_key(|slot| slot.record.slot_id);
     for slot in slots {
         let keyring = keyring_for(slot.record.role, &keyring);
-        let id = &record.repository_id;
-        let object = seal_keyring(id, number, &slot.record, &keyring, random).map_err(failed)?;
+        let object = seal_keyring(&id, number, &slot.record, &keyring, random).map_err(failed)?;
         create_new(store, &ObjectName::Keyring(number, slot.record.slot_id), object)?;
     }
-    Ok(())
+    let sealer = Sealer {
+        repository: id,
+        epoch: number,
+        metadata_key: &metadata_key,
+        signer: keychain.slot(),
+        sign_key: keychain.sign_key(),
+    };
+    ledger::append_sealed_by(repository, &sealer, &body).map(|_| ())
 }

@@ -1,0 +1,166 @@
+//! How far long work has come: a bar for people, events for programs.
+//!
+//! The engine counts; a thread looks at its counters now and then.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nightjar_repository::Progress;
+use serde::Serialize;
+
+use crate::args::Globals;
+use crate::stderr;
+
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
+const EVENT_INTERVAL: Duration = Duration::from_secs(1);
+
+const KNOWN: &str =
+    "{msg} {binary_bytes} of {binary_total_bytes} [{wide_bar:.cyan/blue}] {binary_bytes_per_sec}, {eta} left";
+const UNKNOWN: &str = "{spinner} {msg} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}";
+
+#[derive(Serialize)]
+struct ProgressEvent {
+    event: &'static str,
+    bytes: u64,
+    /// Null while unknown.
+    total: Option<u64>,
+    stored: u64,
+}
+
+/// What is shown while work goes on; gone when dropped.
+pub(crate) struct Display {
+    running: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// Whether anything would be shown.
+pub(crate) fn is_wanted(globals: &Globals) -> bool {
+    globals.json || shows_bar(globals)
+}
+
+fn shows_bar(globals: &Globals) -> bool {
+    !globals.quiet && !globals.no_progress && !globals.json && io::stderr().is_terminal()
+}
+
+impl Display {
+    /// Shows `progress` until the display is dropped. `expected` stands in for a total that the
+    /// engine does not know.
+    pub(crate) fn start(
+        globals: &Globals,
+        doing: &'static str,
+        progress: &Arc<Progress>,
+        expected: Option<u64>,
+    ) -> Self {
+        if !is_wanted(globals) {
+            return Self { running: None };
+        }
+        let (stop, stopped) = mpsc::channel::<()>();
+        let progress = Arc::clone(progress);
+        let json = globals.json;
+        let thread = thread::spawn(move || {
+            let interval = if json { EVENT_INTERVAL } else { BAR_INTERVAL };
+            let bar = (!json).then(|| new_bar(doing));
+            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                let total = total(&progress, expected);
+                match &bar {
+                    Some(bar) => update(bar, &progress, total),
+                    None => stderr::event(&event(&progress, total)),
+                }
+            }
+            if let Some(bar) = bar {
+                bar.finish_and_clear();
+                stderr::set_bar(None);
+            }
+        });
+        Self { running: Some((stop, thread)) }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
+            // A display that broke takes nothing with it.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The total, as far as it is known and not yet exceeded.
+fn total(progress: &Progress, expected: Option<u64>) -> Option<u64> {
+    let bytes = progress.bytes.load(Ordering::Relaxed);
+    let known = Some(progress.total.load(Ordering::Relaxed)).filter(|total| *total > 0);
+    known.or(expected).filter(|total| bytes <= *total)
+}
+
+fn event(progress: &Progress, total: Option<u64>) -> ProgressEvent {
+    ProgressEvent {
+        event: "progress",
+        bytes: progress.bytes.load(Ordering::Relaxed),
+        total,
+        stored: progress.stored.load(Ordering::Relaxed),
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+fn new_bar(doing: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(style(UNKNOWN));
+    bar.set_message(doing);
+    stderr::set_bar(Some(bar.clone()));
+    bar
+}
+
+fn update(bar: &ProgressBar, progress: &Progress, total: Option<u64>) {
+    match (bar.length(), total) {
+        (before, Some(total)) if before != Some(total) => {
+            bar.set_style(style(KNOWN));
+            bar.set_length(total);
+        }
+        (Some(_), None) => {
+            bar.set_style(style(UNKNOWN));
+            bar.unset_length();
+        }
+        _ => {}
+    }
+    bar.set_position(progress.bytes.load(Ordering::Relaxed));
+    bar.tick();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_sound() {
+        for template in [KNOWN, UNKNOWN] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
+    fn an_expected_total_that_was_exceeded_is_unknown() {
+        let progress = Progress::default();
+        progress.bytes.store(10, Ordering::Relaxed);
+        assert_eq!(total(&progress, None), None);
+        assert_eq!(total(&progress, Some(9)), None);
+        assert_eq!(total(&progress, Some(11)), Some(11));
+        progress.total.store(12, Ordering::Relaxed);
+        assert_eq!(total(&progress, Some(11)), Some(12));
+    }
+
+    #[test]
+    fn events_have_stable_names() {
+        let text = serde_json::to_string(&event(&Progress::default(), None)).unwrap();
+        assert_eq!(text, r#"{"event":"progress","bytes":0,"total":null,"stored":0}"#);
+    }
+}
