@@ -21,6 +21,11 @@ impl Clock for OsClock {
     }
 }
 
+/// The time, in Unix nanoseconds.
+pub(crate) fn now() -> i64 {
+    OsClock.now()
+}
+
 /// The system's random numbers.
 struct OsRandom;
 

@@ -98,17 +98,21 @@ pub(crate) enum CommandError {
 
 /// The exit code of an error: that of the first one in its chain that has a say.
 pub(crate) fn of(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<CommandError>() {
+        return of_command(error);
+    }
     error.chain().find_map(of_cause).unwrap_or(Exit::Failed)
 }
 
-fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
-    if let Some(error) = cause.downcast_ref::<CommandError>() {
-        return Some(match error {
-            CommandError::Usage(_) => Exit::Usage,
-            CommandError::NoKey(_) => Exit::NoKey,
-            CommandError::StdoutClosed => Exit::Failed,
-        });
+const fn of_command(error: &CommandError) -> Exit {
+    match error {
+        CommandError::Usage(_) => Exit::Usage,
+        CommandError::NoKey(_) => Exit::NoKey,
+        CommandError::StdoutClosed => Exit::Failed,
     }
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<SourceError>() {
         return Some(match error {
             SourceError::Repository(error) => of_repository(error),

@@ -19,8 +19,7 @@ use crate::stderr;
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
-const KNOWN: &str =
-    "{msg} {binary_bytes} of {binary_total_bytes} [{wide_bar:.cyan/blue}] {binary_bytes_per_sec}, {eta} left";
+const KNOWN: &str = "{msg} {binary_bytes} of {binary_total_bytes} [{wide_bar:.cyan/blue}] {binary_bytes_per_sec}, {eta} left";
 const UNKNOWN: &str = "{spinner} {msg} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}";
 
 #[derive(Serialize)]

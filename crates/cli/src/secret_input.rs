@@ -166,11 +166,9 @@ fn not_empty(secret: Zeroizing<Vec<u8>>, origin: &Origin) -> Result<Zeroizing<Ve
 fn read_file(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     let limit = limits::KEY_FILE_BYTES as u64;
-    File::open(path)
-        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-        .with_context(|| {
-            CommandError::NoKey(format!("cannot read the {what} from {}", path.display()))
-        })?;
+    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).with_context(
+        || CommandError::NoKey(format!("cannot read the {what} from {}", path.display())),
+    )?;
     if bytes.len() as u64 > limit {
         let path = path.display();
         return Err(no_key(format!("{path} is too large for a {what}: more than {limit} bytes")));

@@ -20,8 +20,7 @@ struct State {
     shown: BTreeSet<String>,
 }
 
-static STATE: Mutex<State> =
-    Mutex::new(State { json: false, bar: None, shown: BTreeSet::new() });
+static STATE: Mutex<State> = Mutex::new(State { json: false, bar: None, shown: BTreeSet::new() });
 
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -57,7 +56,9 @@ pub(crate) fn note(line: &str) {
 /// A line of JSON; people do not see it.
 pub(crate) fn event(event: &impl Serialize) {
     let state = state();
-    if state.json && let Ok(line) = serde_json::to_string(event) {
+    if state.json
+        && let Ok(line) = serde_json::to_string(event)
+    {
         write_line(&state, &line);
     }
 }

@@ -98,6 +98,10 @@ pub fn decompress(
     raw_len: usize,
     base: Option<&[u8]>,
 ) -> Result<Vec<u8>, CodecError> {
+    // zstd itself would read several frames as one, and skip some.
+    if zstd::zstd_safe::find_frame_compressed_size(frame) != Ok(frame.len()) {
+        return Err(CodecError::NotDecodable("it is not one whole frame"));
+    }
     let mut plaintext = Vec::with_capacity(raw_len);
     let outcome = match base {
         None => CONTEXT

@@ -180,8 +180,7 @@ impl Chain {
     fn add_epoch(&mut self, keyring: Keyring) -> Result<(), CodecError> {
         let not_authentic = CodecError::NotAuthentic { what: "epoch record" };
         let record: EpochRecord = record::decode(&keyring.epoch_record)?;
-        let previous =
-            self.epochs.last().map(|epoch| digest::hash(&epoch.keyring.epoch_record));
+        let previous = self.epochs.last().map(|epoch| digest::hash(&epoch.keyring.epoch_record));
         let expected = u32::try_from(self.epochs.len() + 1).unwrap_or(u32::MAX);
         if record.epoch != expected
             || record.previous != previous

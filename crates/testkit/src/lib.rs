@@ -1,1 +1,19 @@
-//! testkit
+//! What the tests of several crates share.
+//!
+//! - [`environment`]: a world that a seed decides: clock, random numbers, cache directories;
+//! - [`generate`]: data with the structure of dumps, trees, noise;
+//! - [`fixture`]: a small repository in memory, streams in and out of it;
+//! - [`model`]: what a repository must hold, kept beside it, and the comparison;
+//! - [`insider`]: the raw keys of a slot, to forge with them what a thief could;
+//! - [`damage`]: what disks and enemies do to objects.
+//!
+//! Everything here may panic: a test that cannot set itself up has failed. Faults of stores are
+//! `nightjar_storage::faults`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+pub mod damage;
+pub mod environment;
+pub mod fixture;
+pub mod generate;
+pub mod insider;
+pub mod model;

@@ -163,8 +163,7 @@ pub(crate) struct Refusal {
 /// Reads the command line.
 pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Arguments, Refusal> {
     let words: Vec<OsString> = words.collect();
-    let ours = words.iter().take_while(|word| *word != "--");
-    let json = ours.into_iter().any(|word| word == "--json");
+    let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     Arguments::try_parse_from(words).map_err(|error| Refusal { error, json })
 }
 
@@ -176,10 +175,7 @@ pub(crate) fn command() -> clap::Command {
 impl Refusal {
     /// Prints help, the version or what is wrong.
     pub(crate) fn print(self) -> Exit {
-        let asked = matches!(
-            self.error.kind(),
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-        );
+        let asked = matches!(self.error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if self.json && !asked {
             stderr::set_json(true);
             let text = self.error.render().to_string();

@@ -45,6 +45,7 @@ pub(crate) struct SnapshotCreate {
     pub(crate) stdin: Option<String>,
     /// Store what the command behind `--` prints, as a file of this name
     #[arg(long, value_name = "NAME", value_parser = values::file_name, requires = "command")]
+    #[arg(conflicts_with_all = ["paths", "stdin"])]
     pub(crate) name: Option<String>,
     /// The command whose output is stored, if it succeeds
     #[arg(last = true, value_name = "COMMAND", requires = "name")]

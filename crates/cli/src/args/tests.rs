@@ -71,7 +71,8 @@ fn verify_is_told_what_to_check() {
     ] {
         assert!(parse(line).is_ok(), "{line}");
     }
-    for line in ["snapshot verify", "snapshot verify --all a5", "snapshot verify --all --series s"] {
+    for line in ["snapshot verify", "snapshot verify --all a5", "snapshot verify --all --series s"]
+    {
         assert!(parse(line).is_err(), "{line}");
     }
 }
@@ -90,7 +91,9 @@ fn forgetting_needs_ids_and_a_reason() {
 
 #[test]
 fn global_options_stand_anywhere() {
-    for line in ["-r /x snapshot list --json", "snapshot list -r /x --json", "snapshot -r /x list --json"] {
+    for line in
+        ["-r /x snapshot list --json", "snapshot list -r /x --json", "snapshot -r /x list --json"]
+    {
         let arguments = parse(line).unwrap_or_else(|kind| panic!("{line}: {kind}"));
         assert_eq!(arguments.globals.repository.as_deref(), Some("/x"), "{line}");
         assert!(arguments.globals.json, "{line}");

@@ -9,9 +9,9 @@ const ARGON2_MEMORY_MIN_KIB: u32 = 32;
 
 /// A number of bytes: `500`, `64KiB`, `1.5 GB`.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    text.parse::<ByteSize>().map(|size| size.0).map_err(|_| {
-        "expected a number of bytes such as 500, 64KiB, 10MB or 1.5GiB".to_owned()
-    })
+    text.parse::<ByteSize>()
+        .map(|size| size.0)
+        .map_err(|_| "expected a number of bytes such as 500, 64KiB, 10MB or 1.5GiB".to_owned())
 }
 
 /// Memory for Argon2, in KiB.
@@ -22,8 +22,8 @@ pub(super) fn argon2_memory(text: &str) -> Result<u32, String> {
     } else {
         Err(format!(
             "expected {} to {}",
-            ByteSize::kib(ARGON2_MEMORY_MIN_KIB),
-            ByteSize::kib(limits::ARGON2_MEMORY_KIB)
+            ByteSize::kib(ARGON2_MEMORY_MIN_KIB.into()),
+            ByteSize::kib(limits::ARGON2_MEMORY_KIB.into())
         ))
     }
 }

@@ -119,12 +119,9 @@ mod tests {
 
     #[test]
     fn durations_have_the_digits_that_matter() {
-        for (millis, text) in [
-            (432, "0.4 s"),
-            (12_345, "12 s"),
-            (200_000, "3 min 20 s"),
-            (7_500_000, "2 h 5 min"),
-        ] {
+        for (millis, text) in
+            [(432, "0.4 s"), (12_345, "12 s"), (200_000, "3 min 20 s"), (7_500_000, "2 h 5 min")]
+        {
             assert_eq!(duration(Duration::from_millis(millis)), text);
         }
     }

@@ -18,7 +18,7 @@ use crate::stderr;
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
-    pub(crate) json: bool,
+    json: bool,
     quiet: bool,
 }
 
@@ -28,11 +28,7 @@ impl Output {
     }
 
     /// Prints what was asked for: as a JSON document, or as text.
-    pub(crate) fn result(
-        self,
-        view: &impl Serialize,
-        text: impl FnOnce() -> String,
-    ) -> Result<()> {
+    pub(crate) fn result(self, view: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
         if self.json { document(view) } else { print(&text()) }
     }
 
@@ -65,12 +61,17 @@ fn document(view: &impl Serialize) -> Result<()> {
 }
 
 fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints what is no view and no text.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(failed)
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(failed)
 }
 
 /// Why standard output takes no more.
-pub(crate) fn failed(error: io::Error) -> anyhow::Error {
+fn failed(error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         CommandError::StdoutClosed.into()
     } else {

@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_lines_end_with_their_text() {
-        let mut table = Table::new([("name", Align::Left), ("size", Align::Right), ("", Align::Left)]);
+        let mut table =
+            Table::new([("name", Align::Left), ("size", Align::Right), ("", Align::Left)]);
         table.push(["a".into(), "1.0 KiB".into(), String::new()]);
         table.push(["ärger".into(), "5 B".into(), "x".into()]);
         assert_eq!(table.render(), "name      size\na      1.0 KiB\närger      5 B  x\n");

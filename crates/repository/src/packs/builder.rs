@@ -21,6 +21,9 @@ pub(crate) struct OpenPack {
     entries: Vec<BlobEntry>,
 }
 
+/// Room beyond a pack's target for its last blob, its footer and its padding.
+const ROOM_BYTES: usize = 1 << 20;
+
 /// A finished object and what an index object says about it.
 pub(crate) struct SealedPack {
     pub(crate) name: ObjectName,
@@ -46,8 +49,12 @@ impl OpenPack {
             BlobKind::Tree => PackKeySource::Tree(sealer.metadata_key),
         };
         let random = &*repository.environment.random;
-        let (cipher, object) =
+        let (cipher, mut object) =
             PackCipher::create(repository.id(), header, &source, random).map_err(failed)?;
+        if kind == BlobKind::Data {
+            // Growing step by step would copy a pack twice over; unused room is never touched.
+            object.reserve_exact(repository.record.pack_target_bytes as usize + ROOM_BYTES);
+        }
         Ok(Self { cipher, object, entries: Vec::new() })
     }
 

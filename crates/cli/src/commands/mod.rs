@@ -1,0 +1,137 @@
+//! The commands: one file each. A command reads its arguments, calls the engine, prints.
+
+mod generate;
+mod index;
+mod init;
+mod key;
+mod snapshot;
+mod status;
+
+use std::path::{Component, Path};
+
+use anyhow::{Context, Result};
+use nightjar_format::object::ObjectName;
+use nightjar_repository::snapshots::{self, SnapshotInfo, SnapshotList};
+use nightjar_repository::{Repository, RepositoryError};
+use nightjar_storage::{Store, StoreUrl};
+
+use crate::args::{Arguments, Command, Globals, KeyCommand, SnapshotCommand};
+use crate::environment;
+use crate::exit::{CommandError, Exit};
+use crate::output::Output;
+use crate::secret_input::Origin;
+use crate::stderr;
+
+/// Runs a command.
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
+    let globals = &arguments.globals;
+    let program = Program { globals, output: Output::new(globals) };
+    match &arguments.command {
+        Command::Init(init) => init::run(&program, init),
+        Command::Snapshot(command) => match command {
+            SnapshotCommand::Create(create) => snapshot::create::run(&program, create),
+            SnapshotCommand::List(list) => snapshot::list::run(&program, list),
+            SnapshotCommand::Show(show) => snapshot::show::run(&program, show),
+            SnapshotCommand::Ls(ls) => snapshot::ls::run(&program, ls),
+            SnapshotCommand::Restore(restore) => snapshot::restore::run(&program, restore),
+            SnapshotCommand::Verify(verify) => snapshot::verify::run(&program, verify),
+            SnapshotCommand::Diff(diff) => snapshot::diff::run(&program, diff),
+            SnapshotCommand::Forget(forget) => snapshot::forget::run(&program, forget),
+        },
+        Command::Backup(create) => snapshot::create::run(&program, create),
+        Command::Restore(restore) => snapshot::restore::run(&program, restore),
+        Command::Key(command) => match command {
+            KeyCommand::Add(add) => key::add(&program, add),
+            KeyCommand::List => key::list(&program),
+            KeyCommand::Remove(remove) => key::remove(&program, remove),
+        },
+        Command::Index(command) => index::run(&program, command),
+        Command::Status => status::run(&program),
+        Command::Completions { shell } => generate::completions(*shell),
+        Command::Man { directory } => generate::manual_pages(directory),
+    }
+}
+
+/// What all commands share.
+struct Program<'a> {
+    globals: &'a Globals,
+    output: Output,
+}
+
+impl Program<'_> {
+    fn store_url(&self) -> Result<StoreUrl> {
+        let text = self.globals.repository.as_deref().ok_or_else(|| {
+            CommandError::Usage(
+                "no repository was given; name one with --repository or NIGHTJAR_REPOSITORY".into(),
+            )
+        })?;
+        let directory = std::env::current_dir().context("cannot tell the current directory")?;
+        Ok(StoreUrl::parse(text, &directory)?)
+    }
+
+    /// Opens the repository; looks whether there is one before it asks for a passphrase.
+    fn open(&self) -> Result<Repository> {
+        let store = Store::open(&self.store_url()?).map_err(RepositoryError::from)?;
+        let url = store.url().to_owned();
+        if store.head(&ObjectName::Repository.to_string()).map_err(RepositoryError::from)?.is_none()
+        {
+            return Err(RepositoryError::NoRepository { url }.into());
+        }
+        let environment = environment::environment(self.globals.cache_dir.as_deref())?;
+        let origin = Origin::choose(self.globals);
+        Repository::open(store, &origin.read()?, environment).map_err(|error| {
+            let wrong = matches!(error, RepositoryError::WrongSecret { .. });
+            let error = anyhow::Error::new(error);
+            if wrong { error.context(format!("{origin} does not open {url}")) } else { error }
+        })
+    }
+}
+
+/// Lists snapshots, and warns about what is wrong with the list.
+fn list_snapshots(repository: &Repository) -> Result<SnapshotList> {
+    let list = snapshots::list(repository)?;
+    list.findings.iter().for_each(|finding| stderr::warn(finding));
+    Ok(list)
+}
+
+/// The one snapshot that is meant.
+fn find_snapshot(repository: &Repository, id: &str, series: Option<&str>) -> Result<SnapshotInfo> {
+    Ok(list_snapshots(repository)?.find(id, series)?.clone())
+}
+
+/// A path as the user writes it, as it stands in snapshots: names joined with slashes. Nothing
+/// is left of the path that means everything.
+fn path_in_snapshot(path: &Path) -> Result<Vec<u8>> {
+    let mut names: Vec<&[u8]> = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name.as_encoded_bytes()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+            Component::ParentDir => {
+                let message = format!("{}: a path in a snapshot has no `..`", path.display());
+                return Err(CommandError::Usage(message).into());
+            }
+        }
+    }
+    Ok(names.join(&b'/'))
+}
+
+/// The same for many; none at all if one of them means everything.
+fn paths_in_snapshot(paths: &[std::path::PathBuf]) -> Result<Vec<Vec<u8>>> {
+    let paths = paths.iter().map(|path| path_in_snapshot(path)).collect::<Result<Vec<_>>>()?;
+    Ok(if paths.iter().any(Vec::is_empty) { vec![] } else { paths })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_snapshot_may_be_written_in_several_ways() {
+        for text in ["etc/hosts", "/etc/hosts", "./etc//hosts", "etc/hosts/"] {
+            assert_eq!(path_in_snapshot(Path::new(text)).unwrap(), b"etc/hosts", "{text}");
+        }
+        assert!(path_in_snapshot(Path::new("a/../b")).is_err());
+        assert!(paths_in_snapshot(&["a".into(), "/".into()]).unwrap().is_empty());
+    }
+}

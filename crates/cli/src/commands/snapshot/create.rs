@@ -1,0 +1,178 @@
+//! `nightjar snapshot create` and `nightjar backup`
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use nightjar_format::snapshot::{Label, Snapshot};
+use nightjar_repository::ingest::{Fed, Feeder, SnapshotRequest, create_snapshot};
+use nightjar_repository::snapshots::{self, SnapshotInfo};
+use nightjar_repository::{Progress, Repository};
+use nightjar_source::{DumpChecks, Notes, SourceError, feed_command, feed_paths, feed_stdin};
+
+use super::super::Program;
+use crate::args::SnapshotCreate;
+use crate::environment;
+use crate::exit::{CommandError, Exit};
+use crate::output::format::{self, count, percent, printable, size};
+use crate::output::views::{self, CreatedView, SnapshotView};
+use crate::progress::{self, Display};
+use crate::stderr;
+
+pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate) -> Result<Exit> {
+    let request = SnapshotRequest {
+        series: series(arguments)?,
+        labels: labels(&arguments.labels)?,
+        level: arguments.compression_level,
+    };
+    let repository = program.open()?;
+    let expected = progress::is_wanted(program.globals)
+        .then(|| expected_bytes(&repository, &request.series))
+        .flatten();
+    let progress = Arc::new(Progress::default());
+    let display = Display::start(program.globals, "read", &progress, expected);
+    let mut notes = Notes::default();
+    let created = create_snapshot(&repository, &request, &progress, |feeder| {
+        feed(feeder, arguments, &mut notes)
+    });
+    drop(display);
+    notes.warnings.iter().for_each(|warning| stderr::warn(warning));
+    let info = created?;
+    let view = CreatedView { snapshot: SnapshotView::new(&info), warnings: &notes.warnings };
+    program.output.summary(&view, || describe(&info))?;
+    let unreadable = info.snapshot.counts.unreadable > 0;
+    Ok(if unreadable { Exit::Unreadable } else { Exit::Done })
+}
+
+fn feed(
+    feeder: &mut Feeder<'_>,
+    arguments: &SnapshotCreate,
+    notes: &mut Notes,
+) -> Result<Fed, SourceError> {
+    let checks =
+        DumpChecks { min_size: arguments.min_size, expect_tail: arguments.expect_tail.clone() };
+    let now = environment::now();
+    match (&arguments.stdin, &arguments.name) {
+        (Some(name), _) => feed_stdin(feeder, name, now, &mut io::stdin().lock(), &checks, notes),
+        (None, Some(name)) => feed_command(feeder, name, now, &arguments.command, &checks, notes),
+        (None, None) => feed_paths(feeder, &arguments.paths, notes),
+    }
+}
+
+/// As given, else the dump's name, else host and paths.
+fn series(arguments: &SnapshotCreate) -> Result<String> {
+    let named = arguments.series.as_ref().or(arguments.stdin.as_ref()).or(arguments.name.as_ref());
+    match named {
+        Some(name) => Ok(name.clone()),
+        None => series_of_paths(&environment::host(), &arguments.paths),
+    }
+}
+
+/// The same whatever the current directory is, and in whatever order the paths stand.
+fn series_of_paths(host: &str, paths: &[PathBuf]) -> Result<String> {
+    let mut names = paths.iter().map(|path| absolute(path)).collect::<Result<Vec<String>>>()?;
+    names.sort_unstable();
+    names.dedup();
+    Ok(format!("{host}:{}", names.join(",")))
+}
+
+fn absolute(path: &Path) -> Result<String> {
+    let path = std::path::absolute(path)
+        .with_context(|| format!("cannot tell where {} is", path.display()))?;
+    // Drops the slash at the end.
+    let path: PathBuf = path.components().collect();
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Sorted, as they are stored.
+fn labels(given: &[Label]) -> Result<Vec<Label>> {
+    let mut labels = given.to_vec();
+    labels.sort_by(|a, b| a.key.cmp(&b.key));
+    for pair in labels.windows(2) {
+        if let [a, b] = pair
+            && a.key == b.key
+        {
+            let message = format!("--label {} is given twice", a.key);
+            return Err(CommandError::Usage(message).into());
+        }
+    }
+    Ok(labels)
+}
+
+/// What is read tonight is likely to be as much as last night: good enough for a bar.
+fn expected_bytes(repository: &Repository, series: &str) -> Option<u64> {
+    let list = snapshots::list(repository).ok()?;
+    Some(list.latest_of(series)?.snapshot.counts.bytes_read)
+}
+
+fn describe(info: &SnapshotInfo) -> String {
+    let Snapshot { series, counts, .. } = &info.snapshot;
+    let duration = views::duration(&info.snapshot);
+    let rate = format::rate(counts.bytes_read, duration)
+        .map(|rate| format!(" ({rate})"))
+        .unwrap_or_default();
+    let mut text = format!(
+        "snapshot {} of series {}\n  read    {} in {}{rate}: {}\n",
+        info.id.short(),
+        printable(series),
+        size(counts.bytes_read),
+        format::duration(duration),
+        what_was_read(info),
+    );
+    text += &format!(
+        "  new     {} in {}, stored as {}\n",
+        size(counts.bytes_new),
+        count(counts.chunks_new, "chunk", "chunks"),
+        size(counts.bytes_stored),
+    );
+    let share = percent(counts.bytes_added, counts.bytes_read)
+        .map(|share| format!(", {share} of what was read"))
+        .unwrap_or_default();
+    text += &format!("  added   {} to the repository{share}\n", size(counts.bytes_added));
+    if counts.unreadable > 0 {
+        text += &format!(
+            "  missing {} that could not be read\n",
+            count(counts.unreadable, "file", "files")
+        );
+    }
+    text
+}
+
+fn what_was_read(info: &SnapshotInfo) -> String {
+    let counts = &info.snapshot.counts;
+    let mut parts = vec![count(counts.files, "file", "files")];
+    if counts.directories > 0 {
+        parts.push(count(counts.directories, "directory", "directories"));
+    }
+    if counts.others > 0 {
+        parts.push(count(counts.others, "other entry", "other entries"));
+    }
+    parts.push(count(counts.chunks, "chunk", "chunks"));
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_of_paths_does_not_depend_on_how_they_are_written() {
+        let of = |paths: &[&str]| {
+            let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+            series_of_paths("db1", &paths).unwrap()
+        };
+        assert_eq!(of(&["/etc/"]), "db1:/etc");
+        assert_eq!(of(&["/srv//www/.", "/etc"]), "db1:/etc,/srv/www");
+        assert_eq!(of(&["/"]), "db1:/");
+        assert!(of(&["x"]).starts_with("db1:/"));
+    }
+
+    #[test]
+    fn labels_are_sorted_and_given_once() {
+        let label = |key: &str| Label { key: key.into(), value: String::new() };
+        let sorted = labels(&[label("b"), label("a")]).unwrap();
+        assert_eq!(sorted, [label("a"), label("b")]);
+        assert!(labels(&[label("b"), label("a"), label("b")]).is_err());
+    }
+}

@@ -1,0 +1,21 @@
+//! `nightjar snapshot …`
+
+pub(super) mod create;
+pub(super) mod diff;
+pub(super) mod forget;
+pub(super) mod list;
+pub(super) mod ls;
+pub(super) mod restore;
+pub(super) mod show;
+pub(super) mod verify;
+
+use nightjar_format::snapshot::Snapshot;
+
+use crate::output::format::printable;
+
+/// `reason=nightly, tier=gold`
+fn labels(snapshot: &Snapshot) -> String {
+    let labels: Vec<String> =
+        snapshot.labels.iter().map(|label| format!("{}={}", label.key, label.value)).collect();
+    printable(&labels.join(", "))
+}

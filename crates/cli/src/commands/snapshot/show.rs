@@ -1,0 +1,77 @@
+//! `nightjar snapshot show`
+
+use anyhow::Result;
+use nightjar_format::snapshot::{Snapshot, Source};
+use nightjar_repository::snapshots::SnapshotInfo;
+
+use super::super::{Program, find_snapshot};
+use crate::args::SnapshotShow;
+use crate::exit::Exit;
+use crate::output::format::{self, count, local_time, number, printable, size};
+use crate::output::table::pairs;
+use crate::output::views::{self, SnapshotView};
+
+pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotShow) -> Result<Exit> {
+    let repository = program.open()?;
+    let wanted = &arguments.snapshot;
+    let info = find_snapshot(&repository, &wanted.id, wanted.series.as_deref())?;
+    program.output.result(&SnapshotView::new(&info), || describe(&info))?;
+    Ok(Exit::Done)
+}
+
+fn describe(info: &SnapshotInfo) -> String {
+    let snapshot = &info.snapshot;
+    let Snapshot { counts, .. } = snapshot;
+    let duration = format::duration(views::duration(snapshot));
+    let previous =
+        snapshot.previous.map_or_else(|| "none".into(), |previous| previous.id.to_string());
+    let unreadable = match counts.unreadable {
+        0 => String::new(),
+        files => format!("{} (not in the snapshot)", count(files, "file", "files")),
+    };
+    pairs(&[
+        ("id", info.id.to_string()),
+        ("series", printable(&snapshot.series)),
+        ("time", format!("{}, took {duration}", local_time(snapshot.started))),
+        ("host", printable(&snapshot.host)),
+        ("user", printable(&snapshot.user)),
+        ("labels", super::labels(snapshot)),
+        ("source", source(&snapshot.source)),
+        ("files", number(counts.files)),
+        ("directories", number(counts.directories)),
+        ("others", number(counts.others)),
+        ("unreadable", unreadable),
+        (
+            "read",
+            format!("{} in {}", size(counts.bytes_read), count(counts.chunks, "chunk", "chunks")),
+        ),
+        (
+            "new",
+            format!(
+                "{} in {}, stored as {}",
+                size(counts.bytes_new),
+                count(counts.chunks_new, "chunk", "chunks"),
+                size(counts.bytes_stored)
+            ),
+        ),
+        ("added", size(counts.bytes_added)),
+        ("previous", previous),
+        ("root", snapshot.root.to_string()),
+        ("slot", info.signer.to_string()),
+        ("program", printable(&snapshot.program)),
+    ])
+}
+
+fn source(source: &Source) -> String {
+    match source {
+        Source::Stdin { name } => format!("standard input, as {}", printable(name)),
+        Source::Command { name, arguments, status } => format!(
+            "the command `{}`, as {} (exit status {status})",
+            printable(&arguments.join(" ")),
+            printable(name)
+        ),
+        Source::Paths { paths } => {
+            paths.iter().map(|path| format::path(path)).collect::<Vec<_>>().join(", ")
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `nightjar snapshot verify`
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::Result;
+use nightjar_format::SessionId;
+use nightjar_format::slot::Role;
+use nightjar_repository::snapshots::SnapshotList;
+use nightjar_repository::verify::{self, Finding, Level, VerifyReport, VerifyRequest};
+use nightjar_repository::{Progress, Repository, RepositoryError};
+use serde::Serialize;
+
+use super::super::{Program, list_snapshots};
+use crate::args::{SnapshotVerify, VerifyLevel};
+use crate::exit::Exit;
+use crate::output::format::{count, local_time, printable, size};
+use crate::progress::Display;
+
+#[derive(Serialize)]
+struct VerifiedView<'a> {
+    level: &'static str,
+    snapshots: u64,
+    packs: u64,
+    blobs: u64,
+    bytes: u64,
+    findings: Vec<FindingView<'a>>,
+}
+
+#[derive(Serialize)]
+struct FindingView<'a> {
+    object: &'a str,
+    problem: &'a str,
+    snapshots: Vec<String>,
+}
+
+pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify) -> Result<Exit> {
+    let repository = program.open()?;
+    let list = list_snapshots(&repository)?;
+    let request = VerifyRequest {
+        level: level(arguments.level, &repository),
+        snapshots: wanted(&list, arguments)?,
+        whole_repository: arguments.all,
+    };
+    let progress = Arc::new(Progress::default());
+    let display = Display::start(program.globals, "checked", &progress, None);
+    let verified = verify::verify(&repository, &request, &progress);
+    drop(display);
+    let report = verified?;
+    let damaged = !report.findings.is_empty();
+    let view = view(request.level, &report);
+    program.output.result(&view, || describe(request.level, &report, &list))?;
+    Ok(if damaged { Exit::Damage } else { Exit::Done })
+}
+
+/// As given, else the most that the slot can check.
+fn level(given: Option<VerifyLevel>, repository: &Repository) -> Level {
+    match (given, repository.keychain().role()) {
+        (Some(VerifyLevel::Presence), _) => Level::Presence,
+        (Some(VerifyLevel::Packs), _) | (None, Role::Write) => Level::Packs,
+        (Some(VerifyLevel::Data), _) | (None, Role::Full) => Level::Data,
+    }
+}
+
+const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Presence => "presence",
+        Level::Packs => "packs",
+        Level::Data => "data",
+    }
+}
+
+/// Each snapshot once, oldest first or in the order given.
+fn wanted(list: &SnapshotList, arguments: &SnapshotVerify) -> Result<Vec<SessionId>> {
+    let series = arguments.series.as_deref();
+    if !arguments.ids.is_empty() {
+        let mut seen = BTreeSet::new();
+        let found = arguments.ids.iter().map(|id| Ok(list.find(id, series)?.id));
+        let mut found = found.collect::<Result<Vec<_>>>()?;
+        found.retain(|id| seen.insert(*id));
+        return Ok(found);
+    }
+    let of_series = |name: &str| series.is_none_or(|series| series == name);
+    let all = list.snapshots.iter().filter(|info| of_series(&info.snapshot.series));
+    let ids: Vec<SessionId> = all.map(|info| info.id).collect();
+    match series {
+        Some(series) if ids.is_empty() => {
+            let message = format!("there is no snapshot of the series {series:?}");
+            Err(RepositoryError::NoSuchSnapshot(message).into())
+        }
+        _ => Ok(ids),
+    }
+}
+
+fn view(level: Level, report: &VerifyReport) -> VerifiedView<'_> {
+    let findings = report.findings.iter().map(|finding| FindingView {
+        object: &finding.object,
+        problem: &finding.problem,
+        snapshots: finding.snapshots.iter().map(ToString::to_string).collect(),
+    });
+    VerifiedView {
+        level: level_name(level),
+        snapshots: report.snapshots,
+        packs: report.packs,
+        blobs: report.blobs,
+        bytes: report.bytes,
+        findings: findings.collect(),
+    }
+}
+
+fn describe(level: Level, report: &VerifyReport, list: &SnapshotList) -> String {
+    let mut text: String =
+        report.findings.iter().map(|finding| describe_one(finding, list)).collect();
+    let read = match report.bytes {
+        0 => String::new(),
+        bytes => format!(", {} read", size(bytes)),
+    };
+    let outcome = match report.findings.len() {
+        0 => "no damage found".to_owned(),
+        many => count(many as u64, "finding", "findings"),
+    };
+    text += &format!(
+        "verified {}, {}, {} at level {}{read}: {outcome}\n",
+        count(report.snapshots, "snapshot", "snapshots"),
+        count(report.packs, "pack", "packs"),
+        count(report.blobs, "blob", "blobs"),
+        level_name(level),
+    );
+    text
+}
+
+fn describe_one(finding: &Finding, list: &SnapshotList) -> String {
+    let mut text = format!("{}: {}\n", printable(&finding.object), printable(&finding.problem));
+    for id in &finding.snapshots {
+        let known = list.snapshots.iter().find(|info| info.id == *id);
+        let what = known.map_or_else(String::new, |info| {
+            let snapshot = &info.snapshot;
+            format!(" of {}, {}", printable(&snapshot.series), local_time(snapshot.started))
+        });
+        text += &format!("  hits snapshot {}{what}\n", id.short());
+    }
+    text
+}

@@ -1,0 +1,179 @@
+//! `nightjar status`
+
+use anyhow::Result;
+use nightjar_repository::Repository;
+use nightjar_repository::status::{self, Status};
+use serde::Serialize;
+
+use super::Program;
+use crate::exit::Exit;
+use crate::output::format::{count, local_time, number, percent, printable, rfc3339, size};
+use crate::output::table::{Align, Table, pairs};
+use crate::stderr;
+
+#[derive(Serialize)]
+struct StatusView<'a> {
+    id: String,
+    url: &'a str,
+    role: String,
+    epoch: u32,
+    slots: u64,
+    ledger_incarnation: String,
+    ledger_record: u64,
+    conditional_create: bool,
+    snapshots: u64,
+    bytes_logical: u64,
+    bytes_unique: u64,
+    bytes_stored: u64,
+    blobs: u64,
+    series: Vec<SeriesView<'a>>,
+    objects: Vec<ObjectsView>,
+    sessions: Vec<SessionView<'a>>,
+    findings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct SeriesView<'a> {
+    name: &'a str,
+    snapshots: u64,
+    newest_id: String,
+    newest_time: String,
+    newest_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct ObjectsView {
+    kind: &'static str,
+    count: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct SessionView<'a> {
+    id: String,
+    host: &'a str,
+    started: String,
+    renewed: String,
+}
+
+pub(super) fn run(program: &Program<'_>) -> Result<Exit> {
+    let repository = program.open()?;
+    let status = status::status(&repository)?;
+    status.findings.iter().for_each(|finding| stderr::warn(finding));
+    program.output.result(&view(&repository, &status), || describe(&repository, &status))?;
+    Ok(if status.findings.is_empty() { Exit::Done } else { Exit::Damage })
+}
+
+fn view<'a>(repository: &'a Repository, status: &'a Status) -> StatusView<'a> {
+    let series = status.series.iter().map(|series| SeriesView {
+        name: &series.name,
+        snapshots: series.snapshots,
+        newest_id: series.newest_id.to_string(),
+        newest_time: rfc3339(series.newest),
+        newest_bytes: series.newest_bytes,
+    });
+    let objects = status.objects.iter().map(|objects| ObjectsView {
+        kind: objects.kind,
+        count: objects.count,
+        bytes: objects.bytes,
+    });
+    let sessions = status.sessions.iter().map(|session| SessionView {
+        id: session.id.to_string(),
+        host: &session.host,
+        started: rfc3339(session.started),
+        renewed: rfc3339(session.renewed),
+    });
+    StatusView {
+        id: repository.id().to_string(),
+        url: repository.store().url(),
+        role: repository.keychain().role().to_string(),
+        epoch: status.epoch,
+        slots: status.slots,
+        ledger_incarnation: status.ledger_head.incarnation.to_string(),
+        ledger_record: status.ledger_head.number,
+        conditional_create: repository.record().conditional_create,
+        snapshots: status.snapshots,
+        bytes_logical: status.bytes_logical,
+        bytes_unique: status.bytes_unique,
+        bytes_stored: status.bytes_stored,
+        blobs: status.blobs,
+        series: series.collect(),
+        objects: objects.collect(),
+        sessions: sessions.collect(),
+        findings: &status.findings,
+    }
+}
+
+fn describe(repository: &Repository, status: &Status) -> String {
+    let share = percent(status.bytes_stored, status.bytes_logical)
+        .map(|share| format!(", {share} of what was backed up"))
+        .unwrap_or_default();
+    let slots = count(status.slots, "slot", "slots");
+    let mut text = pairs(&[
+        ("repository", repository.id().to_string()),
+        ("at", repository.store().url().to_owned()),
+        ("access", format!("{slots}, epoch {}", status.epoch)),
+        ("ledger", format!("at record {}", status.ledger_head.number)),
+        ("snapshots", format!("{} of {}", number(status.snapshots), size(status.bytes_logical))),
+        ("blobs", format!("{} of {}", number(status.blobs), size(status.bytes_unique))),
+        ("stored", format!("{}{share}", size(status.bytes_stored))),
+    ]);
+    if !repository.record().conditional_create {
+        text += "the store does not honour conditional creation: one writer at a time\n";
+    }
+    if !status.series.is_empty() {
+        text += &format!("\n{}", series_table(status));
+    }
+    text += &format!("\n{}", objects_table(status));
+    if !status.sessions.is_empty() {
+        text += &format!("\nsessions at work, or of writers that died:\n{}", sessions(status));
+    }
+    text
+}
+
+fn series_table(status: &Status) -> String {
+    let mut table = Table::new([
+        ("series", Align::Left),
+        ("snapshots", Align::Right),
+        ("newest", Align::Left),
+        ("id", Align::Left),
+        ("size", Align::Right),
+    ]);
+    for series in &status.series {
+        table.push([
+            printable(&series.name),
+            number(series.snapshots),
+            local_time(series.newest),
+            series.newest_id.short(),
+            size(series.newest_bytes),
+        ]);
+    }
+    table.render()
+}
+
+fn objects_table(status: &Status) -> String {
+    let mut table =
+        Table::new([("objects", Align::Left), ("count", Align::Right), ("size", Align::Right)]);
+    for objects in &status.objects {
+        table.push([objects.kind.to_owned(), number(objects.count), size(objects.bytes)]);
+    }
+    table.render()
+}
+
+fn sessions(status: &Status) -> String {
+    let mut table = Table::new([
+        ("session", Align::Left),
+        ("host", Align::Left),
+        ("started", Align::Left),
+        ("last renewed", Align::Left),
+    ]);
+    for session in &status.sessions {
+        table.push([
+            session.id.short(),
+            printable(&session.host),
+            local_time(session.started),
+            local_time(session.renewed),
+        ]);
+    }
+    table.render()
+}

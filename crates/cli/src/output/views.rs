@@ -1,0 +1,303 @@
+//! What JSON shows. Field names are stable: scripts rely on them. These types are apart from
+//! what is stored, so that the format can change without them, and they without it.
+
+use nightjar_format::ids::to_hex;
+use nightjar_format::manifest::{Entry, EntryKind};
+use nightjar_format::snapshot::{Snapshot, Source};
+use nightjar_repository::manifest::diff::{Change, Difference};
+use nightjar_repository::slots::SlotInfo;
+use nightjar_repository::snapshots::SnapshotInfo;
+use nightjar_source::RestoreReport;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::format::{nanos, rfc3339};
+
+/// A path: text, and its bytes in hexadecimal where the text does not tell them.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PathView {
+    pub(crate) path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path_bytes: Option<String>,
+}
+
+impl PathView {
+    pub(crate) fn new(path: &[u8]) -> Self {
+        Self {
+            path: String::from_utf8_lossy(path).into_owned(),
+            path_bytes: std::str::from_utf8(path).is_err().then(|| to_hex(path)),
+        }
+    }
+}
+
+/// A snapshot, in a list or alone.
+#[derive(Debug, Serialize)]
+pub(crate) struct SnapshotView<'a> {
+    id: String,
+    series: &'a str,
+    /// When it began.
+    time: String,
+    finished: String,
+    /// When the store says it was written.
+    stored: String,
+    host: &'a str,
+    user: &'a str,
+    program: &'a str,
+    labels: Labels<'a>,
+    files: u64,
+    directories: u64,
+    others: u64,
+    unreadable: u64,
+    bytes_read: u64,
+    chunks: u64,
+    chunks_new: u64,
+    bytes_new: u64,
+    bytes_stored: u64,
+    bytes_added: u64,
+    duration_seconds: f64,
+    root: String,
+    previous: Option<String>,
+    /// The slot that signed it.
+    slot: String,
+    source: SourceView<'a>,
+}
+
+/// A snapshot that was just made.
+#[derive(Debug, Serialize)]
+pub(crate) struct CreatedView<'a> {
+    #[serde(flatten)]
+    pub(crate) snapshot: SnapshotView<'a>,
+    pub(crate) warnings: &'a [String],
+}
+
+/// An object with the labels' keys.
+#[derive(Debug)]
+struct Labels<'a>(&'a Snapshot);
+
+impl Serialize for Labels<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let labels = &self.0.labels;
+        let mut map = serializer.serialize_map(Some(labels.len()))?;
+        for label in labels {
+            map.serialize_entry(&label.key, &label.value)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum SourceView<'a> {
+    Stdin { name: &'a str },
+    Command { name: &'a str, arguments: &'a [String], status: i32 },
+    Paths { paths: Vec<PathView> },
+}
+
+impl<'a> SourceView<'a> {
+    fn new(source: &'a Source) -> Self {
+        match source {
+            Source::Stdin { name } => Self::Stdin { name },
+            Source::Command { name, arguments, status } => {
+                Self::Command { name, arguments, status: *status }
+            }
+            Source::Paths { paths } => {
+                Self::Paths { paths: paths.iter().map(|path| PathView::new(path)).collect() }
+            }
+        }
+    }
+}
+
+/// How long a run took, by its own clock.
+pub(crate) fn duration(snapshot: &Snapshot) -> std::time::Duration {
+    let nanos = snapshot.finished.saturating_sub(snapshot.started);
+    std::time::Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+impl<'a> SnapshotView<'a> {
+    pub(crate) fn new(info: &'a SnapshotInfo) -> Self {
+        let snapshot = &info.snapshot;
+        let counts = &snapshot.counts;
+        Self {
+            id: info.id.to_string(),
+            series: &snapshot.series,
+            time: rfc3339(snapshot.started),
+            finished: rfc3339(snapshot.finished),
+            stored: rfc3339(info.stored),
+            host: &snapshot.host,
+            user: &snapshot.user,
+            program: &snapshot.program,
+            labels: Labels(snapshot),
+            files: counts.files,
+            directories: counts.directories,
+            others: counts.others,
+            unreadable: counts.unreadable,
+            bytes_read: counts.bytes_read,
+            chunks: counts.chunks,
+            chunks_new: counts.chunks_new,
+            bytes_new: counts.bytes_new,
+            bytes_stored: counts.bytes_stored,
+            bytes_added: counts.bytes_added,
+            duration_seconds: duration(snapshot).as_secs_f64(),
+            root: snapshot.root.to_string(),
+            previous: snapshot.previous.map(|previous| previous.id.to_string()),
+            slot: info.signer.to_string(),
+            source: SourceView::new(&snapshot.source),
+        }
+    }
+}
+
+/// An entry of a snapshot's tree.
+#[derive(Debug, Serialize)]
+pub(crate) struct EntryView {
+    #[serde(flatten)]
+    path: PathView,
+    kind: &'static str,
+    /// Four octal digits.
+    mode: String,
+    uid: u32,
+    gid: u32,
+    user: String,
+    group: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    modified: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<PathView>,
+}
+
+/// A kind of entry in one word.
+pub(crate) fn kind(entry: &Entry) -> &'static str {
+    match entry.kind {
+        EntryKind::File(_) => "file",
+        EntryKind::Directory { .. } => "directory",
+        EntryKind::Symlink { .. } => "symlink",
+        EntryKind::Fifo => "fifo",
+        EntryKind::Socket => "socket",
+        EntryKind::CharacterDevice { .. } => "character_device",
+        EntryKind::BlockDevice { .. } => "block_device",
+    }
+}
+
+/// The size of a file.
+pub(crate) fn file_size(entry: &Entry) -> Option<u64> {
+    match &entry.kind {
+        EntryKind::File(file) => Some(file.size),
+        _ => None,
+    }
+}
+
+impl EntryView {
+    pub(crate) fn new(path: &[u8], entry: &Entry) -> Self {
+        let target = match &entry.kind {
+            EntryKind::Symlink { target } => Some(PathView::new(target)),
+            _ => None,
+        };
+        Self {
+            path: PathView::new(path),
+            kind: kind(entry),
+            mode: format!("{:04o}", entry.mode),
+            uid: entry.uid,
+            gid: entry.gid,
+            user: String::from_utf8_lossy(&entry.user).into_owned(),
+            group: String::from_utf8_lossy(&entry.group).into_owned(),
+            size: file_size(entry),
+            modified: rfc3339(nanos(&entry.modified)),
+            target,
+        }
+    }
+}
+
+/// An entry that differs between two snapshots.
+#[derive(Debug, Serialize)]
+pub(crate) struct DifferenceView {
+    #[serde(flatten)]
+    path: PathView,
+    change: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_size: Option<u64>,
+}
+
+impl DifferenceView {
+    pub(crate) fn new(difference: &Difference) -> Self {
+        let Difference { path, change, old, new } = difference;
+        Self {
+            path: PathView::new(path),
+            change: match change {
+                Change::Added => "added",
+                Change::Removed => "removed",
+                Change::Modified => "modified",
+                Change::Metadata => "metadata",
+            },
+            old_kind: old.as_ref().map(kind),
+            new_kind: new.as_ref().map(kind),
+            old_size: old.as_ref().and_then(file_size),
+            new_size: new.as_ref().and_then(file_size),
+        }
+    }
+}
+
+/// What a restore did.
+#[derive(Debug, Serialize)]
+pub(crate) struct RestoredView<'a> {
+    snapshot: String,
+    files: u64,
+    directories: u64,
+    others: u64,
+    bytes: u64,
+    warnings: &'a [String],
+}
+
+impl<'a> RestoredView<'a> {
+    pub(crate) fn new(info: &SnapshotInfo, report: &'a RestoreReport) -> Self {
+        Self {
+            snapshot: info.id.to_string(),
+            files: report.files,
+            directories: report.directories,
+            others: report.others,
+            bytes: report.bytes,
+            warnings: &report.warnings,
+        }
+    }
+}
+
+/// A slot in a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct SlotView<'a> {
+    id: String,
+    role: String,
+    label: &'a str,
+    created: String,
+    protection: &'a str,
+    current: bool,
+}
+
+impl<'a> SlotView<'a> {
+    pub(crate) fn new(slot: &'a SlotInfo) -> Self {
+        Self {
+            id: slot.id.to_string(),
+            role: slot.role.to_string(),
+            label: &slot.label,
+            created: rfc3339(slot.created),
+            protection: &slot.protection,
+            current: slot.current,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_shows_its_bytes_only_where_its_text_does_not_tell_them() {
+        let text = |path: &[u8]| serde_json::to_string(&PathView::new(path)).unwrap();
+        assert_eq!(text(b"etc/hosts"), r#"{"path":"etc/hosts"}"#);
+        assert_eq!(text(b"a\xff"), "{\"path\":\"a\u{fffd}\",\"path_bytes\":\"61ff\"}");
+    }
+}

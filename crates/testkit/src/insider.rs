@@ -1,0 +1,142 @@
+//! The raw keys of a slot, as anybody has them who knows its passphrase: tests forge with them
+//! what the engine would never write.
+
+use nightjar_codec::SecretKey;
+use nightjar_codec::compress::Payload;
+use nightjar_codec::digest::{self, Identifier};
+use nightjar_codec::hybrid::PublicKey;
+use nightjar_codec::metadata::{self, Sealer};
+use nightjar_codec::pack::{PackCipher, PackKeySource};
+use nightjar_codec::sign::SignKey;
+use nightjar_codec::slot::{Anchor, SlotKeys, open_keyring, unwrap};
+use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable, TAG_LEN};
+use nightjar_format::index::{IndexRecord, PackRecord};
+use nightjar_format::keyring::{EpochRecord, Keyring};
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::pack::PackHeader;
+use nightjar_format::record::{self, Record};
+use nightjar_format::repository::RepositoryRecord;
+use nightjar_format::slot::SlotObject;
+use nightjar_format::{BlobId, IndexId, RepositoryId, SessionId, SlotId};
+use nightjar_storage::Store;
+
+use crate::damage;
+use crate::fixture::{Fixture, passphrase};
+
+/// Holds a slot's keys of epoch 1.
+pub struct Insider {
+    store: Store,
+    fixture: Fixture,
+    /// The repository as everybody sees it.
+    pub record: RepositoryRecord,
+    /// The slot.
+    pub slot: SlotId,
+    /// Its secret halves.
+    pub keys: SlotKeys,
+    /// What it trusts.
+    pub anchor: Anchor,
+    /// What it was given in epoch 1.
+    pub keyring: Keyring,
+    sign_key: SignKey,
+    metadata_key: SecretKey,
+}
+
+/// A blob of a hand-made pack.
+#[derive(Debug, Clone)]
+pub struct HandMade {
+    /// Under which name.
+    pub id: BlobId,
+    /// How long its plaintext is said to be, in bytes.
+    pub raw_len: usize,
+    /// What is sealed.
+    pub payload: Payload,
+}
+
+impl Insider {
+    /// Opens a slot by hand.
+    pub fn open(fixture: &Fixture, slot: SlotId, text: &str) -> Self {
+        let store = fixture.store.clone();
+        let read = |name: ObjectName| damage::read(&store, &name.to_string());
+        let record = RepositoryRecord::from_object(&read(ObjectName::Repository)).unwrap();
+        let object = SlotObject::from_object(&read(ObjectName::Slot(slot))).unwrap();
+        let id = record.repository_id;
+        let (keys, anchor) = unwrap(&id, &object.record, &passphrase(text)).unwrap();
+        let keyring = open_keyring(&id, 1, &keys, &read(ObjectName::Keyring(1, slot))).unwrap();
+        let (sign_key, metadata_key) = (keys.sign_key(), SecretKey::new(keyring.metadata_key));
+        let fixture = fixture.clone();
+        Self { store, fixture, record, slot, keys, anchor, keyring, sign_key, metadata_key }
+    }
+
+    /// The repository's id.
+    pub fn repository(&self) -> RepositoryId {
+        self.record.repository_id
+    }
+
+    /// Names blobs.
+    pub fn identifier(&self) -> Identifier {
+        Identifier::new(&SecretKey::new(self.keyring.dedup_key))
+    }
+
+    /// Its metadata key.
+    pub fn metadata_key(&self) -> &SecretKey {
+        &self.metadata_key
+    }
+
+    /// Writes a metadata object of epoch 1, signed by this slot.
+    pub fn write<R: Record>(&self, kind: MetadataKind, name: &ObjectName, record: &R) {
+        let sealer = Sealer {
+            repository: self.repository(),
+            epoch: 1,
+            metadata_key: &self.metadata_key,
+            signer: self.slot,
+            sign_key: &self.sign_key,
+        };
+        let random = self.fixture.world.random();
+        let object = metadata::seal(&sealer, kind, name, record, random).unwrap();
+        damage::write(&self.store, &name.to_string(), object);
+    }
+
+    /// Writes a pack of these blobs, back to back, and says what an index object would.
+    pub fn write_pack(&self, kind: BlobKind, session: SessionId, blobs: &[HandMade]) -> PackRecord {
+        let header = PackHeader { kind, epoch: 1, session };
+        let epoch: EpochRecord = record::decode(&self.keyring.epoch_record).unwrap();
+        let public = PublicKey::from_bytes(&epoch.data_public).unwrap();
+        let source = match kind {
+            BlobKind::Data => PackKeySource::Data(&public),
+            BlobKind::Tree => PackKeySource::Tree(&self.metadata_key),
+        };
+        let random = self.fixture.world.random();
+        let (cipher, mut object) =
+            PackCipher::create(self.repository(), header, &source, random).unwrap();
+        let mut entries = Vec::new();
+        for HandMade { id, raw_len, payload } in blobs {
+            let offset = u32::try_from(object.len()).unwrap();
+            let mut sealed = payload.bytes.clone();
+            sealed.extend_from_slice(&[0; TAG_LEN]);
+            cipher.seal_blob(id, offset, &mut sealed).unwrap();
+            object.extend_from_slice(&sealed);
+            entries.push(BlobEntry {
+                id: *id,
+                offset,
+                stored_len: u32::try_from(sealed.len()).unwrap(),
+                raw_len: u32::try_from(*raw_len).unwrap(),
+                encoding: payload.encoding,
+                sketch: [0; 3],
+            });
+        }
+        let table = BlobTable::from_entries(&entries);
+        cipher.finish(&mut object, table.clone()).unwrap();
+        let pack_id = digest::pack_id(&object);
+        let size = object.len() as u64;
+        damage::write(&self.store, &ObjectName::Pack(pack_id).to_string(), object);
+        PackRecord { pack_id, size, kind: kind as u8, epoch: 1, table }
+    }
+
+    /// Publishes packs.
+    pub fn write_index(&self, session: SessionId, packs: Vec<PackRecord>) -> IndexId {
+        let id = IndexId(self.fixture.world.random().array());
+        let record = IndexRecord { session, packs };
+        self.write(MetadataKind::Index, &ObjectName::Index(id), &record);
+        id
+    }
+}

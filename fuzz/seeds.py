@@ -1,0 +1,69 @@
+"""Writes fuzz/seeds/TARGET/* from format-spec/vectors: valid inputs to begin with.
+
+Where a target chooses a decoder by the first byte, the seed begins with that byte.
+"""
+
+import json
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).parent
+VECTORS = HERE.parent / "format-spec" / "vectors"
+
+
+def load(name):
+    return json.loads((VECTORS / name).read_text())
+
+
+def seed(target, name, data, choice=None):
+    folder = HERE / "seeds" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes((b"" if choice is None else bytes([choice])) + data)
+
+
+keys, metadata, packs = load("keys.json"), load("metadata.json"), load("blobs.json")["packs"]
+
+repository = b"NJR1\1\0\1\3hat" + bytes(16) + bytes.fromhex("808001808004808010") + bytes.fromhex("80808008") + b"\1" + bytes(8)
+seed("plain_objects", "repository", repository, 0)
+for slot in keys["slots"]:
+    data = bytes.fromhex(slot["object"])
+    seed("plain_objects", f"slot_{slot['role']}", data, 1)
+    seed("plain_objects", f"slot_record_{slot['role']}", data[8:-64], 2)
+seed("plain_objects", "label", b"\1\5label\4", 3)
+seed("plain_objects", "keyring_record", bytes.fromhex(keys["keyring"]["plaintext"]), 4)
+seed("plain_objects", "epoch_record", bytes.fromhex(keys["keyring"]["epoch_record"]), 5)
+seed("plain_objects", "keyring", bytes.fromhex(keys["keyring"]["object"]), 6)
+
+for o, choice in zip(metadata["objects"], (0, 2, 3, 4), strict=True):
+    folder = o["name"].split("/")[0]
+    seed("records", folder, bytes.fromhex(o["record"]), choice)
+    seed("framing", f"metadata_{folder}", bytes.fromhex(o["object"]), 0)
+    seed("object_names", folder, o["name"].encode())
+seed("records", "footer", b"\1\1" + b"a" * 32 + b"\1" + b"b" * 32 + b"\1\x30\x20\2\1\3\1\1\2\3", 1)
+seed("records", "checkpoint", b"\1" + bytes(8) + b"\5" + bytes(32) + b"\0\7"
+     + b"\1" + b"r" * 32 + b"\1\3\1" + b"c" * 32 + b"\1" + b"d" * 32 + b"\1" + b"f" * 16 + b"\1" + b"g" * 16
+     + b"\1" + b"s" * 16 + b"t" * 32 + b"\1a\2\4\1h\1\1", 4)
+seed("object_names", "keyring", b"keyring/00000001/" + b"0f" * 16)
+seed("object_names", "pack", b"packs/0f/" + b"0f" * 32)
+
+seed("framing", "payload", bytes(80) + struct.pack("<I", 3) + b"abc" + bytes(5), 1)
+for pack in packs:
+    data = bytes.fromhex(pack["object"])
+    kind = data[4]
+    seed("framing", f"pack_{pack['kind']}", data[:1193 if kind == 1 else 57], 2)
+    seed("framing", f"trailer_{pack['kind']}", struct.pack("<QBII", 5000, kind, 100, 84), 3)
+seed("framing", "length", struct.pack("<Q", 2 * 1_000_000), 4)
+
+reference = b"i" * 32 + b"\x05"
+seed("manifests", "list", b"\1\1\0\2" + reference + reference)
+seed("manifests", "directory", b"\1\2\1\1\1a" + b"i" * 32)
+entry = b"\xa4\3\1\2\1u\1g\4\7" + b"\1\4\7\1\2" + b"\1\3" + b"\1\6user.a\1v"
+seed("manifests", "entries", b"\1\2\0\7" + b"".join(
+    b"\1" + name + entry + kind for name, kind in (
+        (b"a", b"\0\x0a\0\1" + reference + b"\1\5\5\0"),
+        (b"b", b"\0\x0a\1" + b"l" * 32 + b"\0\1"),
+        (b"c", b"\1" + b"r" * 32),
+        (b"d", b"\2\3a/b"),
+        (b"e", b"\3"),
+        (b"f", b"\4"),
+        (b"g", b"\5\1\2"))))

@@ -1,0 +1,12 @@
+//! The command line, command by command, as its users meet it.
+
+mod access;
+mod create;
+mod dedup;
+mod forget;
+mod help;
+mod index;
+mod look;
+mod restore;
+mod together;
+mod trees;

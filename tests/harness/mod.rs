@@ -1,0 +1,15 @@
+//! What the tests have in common: a sandbox to work in, the program run in it, inputs that are
+//! the same at every run, and trees of files to store and to compare.
+
+pub(crate) mod data;
+mod program;
+mod run;
+mod sandbox;
+pub(crate) mod tree;
+mod wait;
+
+pub(crate) use program::program;
+pub(crate) use run::{Nightjar, Outcome, Running};
+pub(crate) use run::assert_same;
+pub(crate) use sandbox::{PASSPHRASE, Sandbox, WEAK, files_below, id_of, is_root};
+pub(crate) use wait::wait_until;

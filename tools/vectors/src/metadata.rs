@@ -1,0 +1,137 @@
+//! `metadata.json`: one sealed object of each kind (format-spec, chapters 1, 5, 7 and 8).
+
+use anyhow::Result;
+use nightjar_codec::metadata::{self, Sealer};
+use nightjar_codec::sign::SignKey;
+use nightjar_format::blob::{BlobEntry, BlobTable, Encoding};
+use nightjar_format::index::{IndexRecord, PackRecord};
+use nightjar_format::ledger::{LedgerBody, LedgerRecord};
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::record::{self, Record};
+use nightjar_format::session::{Position, SessionRecord};
+use nightjar_format::snapshot::{Counts, Label, Previous, Register, Snapshot, Source};
+use nightjar_format::{
+    BlobId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
+};
+use serde_json::{Value, json};
+
+use crate::seeded::{Seeded, array, hex, key};
+
+pub(crate) fn vectors() -> Result<Value> {
+    let session = SessionId(array("session"));
+    let incarnation = IncarnationId(array("incarnation"));
+    Ok(json!({
+        "about": "format-spec, chapters 1, 5, 7 and 8: \"object\" opens to \"record\".",
+        "repository_id": hex(&array::<16>("repository")),
+        "epoch": 3,
+        "metadata_key": hex(key("metadata key").expose()),
+        "signer": hex(&array::<16>("slot")),
+        "sign_seed": hex(key("signer").expose()),
+        "sign_public": hex(&SignKey::from_seed(&key("signer")).public()),
+        "objects": [
+            seal(MetadataKind::Index, ObjectName::Index(IndexId(array("index"))), &index(session))?,
+            seal(
+                MetadataKind::Session,
+                ObjectName::Session(session),
+                &announcement(session, incarnation),
+            )?,
+            seal(MetadataKind::Snapshot, ObjectName::Snapshot(session), &register())?,
+            seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 7), &forget(incarnation))?,
+        ],
+    }))
+}
+
+fn seal<R: Record>(kind: MetadataKind, name: ObjectName, record: &R) -> Result<Value> {
+    let sealer = Sealer {
+        repository: RepositoryId(array("repository")),
+        epoch: 3,
+        metadata_key: &key("metadata key"),
+        signer: SlotId(array("slot")),
+        sign_key: &SignKey::from_seed(&key("signer")),
+    };
+    let random = format!("sealing {name}");
+    let object = metadata::seal(&sealer, kind, &name, record, &Seeded::new(&random))?;
+    Ok(json!({
+        "kind": kind as u8,
+        "name": name.to_string(),
+        "random": random,
+        "record": hex(&record::encode(record)),
+        "object": hex(&object),
+    }))
+}
+
+fn index(session: SessionId) -> IndexRecord {
+    let entry = |label: &str, encoding| BlobEntry {
+        id: BlobId(array(label)),
+        offset: 0,
+        stored_len: 70_000,
+        raw_len: 65_536,
+        encoding,
+        sketch: array::<3>(label).map(u32::from),
+    };
+    let delta = |base: &str, depth| Encoding::Delta { base: BlobId(array(base)), depth };
+    let table = BlobTable::from_entries(&[
+        entry("one", Encoding::Zstd),
+        entry("two", delta("one", 1)),
+        entry("three", delta("elsewhere", 5)),
+        entry("four", Encoding::Raw),
+    ]);
+    let pack = |label: &str, kind, table| PackRecord {
+        pack_id: PackId(array(label)),
+        size: 300_000,
+        kind,
+        epoch: 3,
+        table,
+    };
+    let packs = vec![pack("pack 1", 1, table), pack("pack 2", 2, BlobTable::default())];
+    IndexRecord { session, packs }
+}
+
+fn announcement(session: SessionId, incarnation: IncarnationId) -> SessionRecord {
+    SessionRecord {
+        session,
+        host: "höst".to_owned(),
+        process: 4_000_000_000,
+        started: -1,
+        renewed: 1_700_000_000_000_000_000,
+        renewals: 300,
+        noted: Some(Position { incarnation, number: 6 }),
+    }
+}
+
+fn register() -> Register {
+    Register::Committed(Box::new(Snapshot {
+        series: "orders".to_owned(),
+        started: 1_700_000_000_000_000_000,
+        finished: 1_700_000_001_000_000_000,
+        host: "db1".to_owned(),
+        user: "postgres".to_owned(),
+        program: "nightjar 0.1.0".to_owned(),
+        labels: vec![Label { key: "night".to_owned(), value: "1".to_owned() }],
+        source: Source::Command {
+            name: "orders.sql".to_owned(),
+            arguments: vec!["pg_dump".to_owned(), "orders".to_owned()],
+            status: 0,
+        },
+        counts: Counts { files: 1, bytes_read: 1 << 40, ..Counts::default() },
+        root: BlobId(array("root")),
+        previous: Some(Previous {
+            id: SessionId(array("before")),
+            digest: Digest(array("digest")),
+        }),
+    }))
+}
+
+fn forget(incarnation: IncarnationId) -> LedgerRecord {
+    LedgerRecord {
+        incarnation,
+        number: 7,
+        previous: Digest(array("record 6")),
+        time: 1_700_000_002_000_000_000,
+        body: LedgerBody::Forget {
+            snapshots: vec![SessionId(array("before"))],
+            who: "somebody".to_owned(),
+            why: "retention".to_owned(),
+        },
+    }
+}
