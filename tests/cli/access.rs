@@ -30,7 +30,9 @@ fn init_leaves_the_files_of_others_alone() {
 fn a_wrong_passphrase_is_told_as_such() {
     let (sandbox, ..) = Sandbox::with_dump();
     let wrong = sandbox.write("wrong", "not the passphrase");
-    for command in ["snapshot list", "snapshot restore latest --stdout", "backup --stdin x", "status"] {
+    for command in
+        ["snapshot list", "snapshot restore latest --stdout", "backup --stdin x", "status"]
+    {
         let run = sandbox.nightjar(command).env("NIGHTJAR_PASSWORD_FILE", &wrong);
         run.exits(NO_KEY).says("passphrase").prints_nothing();
     }
@@ -39,7 +41,8 @@ fn a_wrong_passphrase_is_told_as_such() {
 #[test]
 fn a_passphrase_is_never_shown_nor_stored_in_the_clear() {
     let (sandbox, ..) = Sandbox::with_dump();
-    for command in ["-vv snapshot list", "-vv --json status", "-vv key list", "-vv snapshot show latest"]
+    for command in
+        ["-vv snapshot list", "-vv --json status", "-vv key list", "-vv snapshot show latest"]
     {
         sandbox.nightjar(command).done().never_says(PASSPHRASE);
     }
@@ -48,7 +51,12 @@ fn a_passphrase_is_never_shown_nor_stored_in_the_clear() {
             let bytes = fs::read(&file).unwrap();
             for secret in [PASSPHRASE.as_bytes(), b"customer", b"dump.sql", b"delivered"] {
                 let found = bytes.windows(secret.len()).any(|part| part == secret);
-                assert!(!found, "{:?} stands in {}", secret.escape_ascii().to_string(), file.display());
+                assert!(
+                    !found,
+                    "{:?} stands in {}",
+                    secret.escape_ascii().to_string(),
+                    file.display()
+                );
             }
         }
     }
@@ -57,7 +65,9 @@ fn a_passphrase_is_never_shown_nor_stored_in_the_clear() {
 #[test]
 fn where_there_is_no_repository_nothing_is_made() {
     let sandbox = Sandbox::without_repository();
-    for command in ["snapshot list", "snapshot restore latest --stdout", "backup --stdin x", "status"] {
+    for command in
+        ["snapshot list", "snapshot restore latest --stdout", "backup --stdin x", "status"]
+    {
         sandbox.nightjar(command).exits(10).says("no repository").prints_nothing();
         assert!(!sandbox.repository().exists(), "{command} made something");
     }
@@ -222,7 +232,8 @@ fn a_removed_slot_opens_nothing_and_the_others_read_everything() {
     assert_eq!(sandbox.nightjar("key list").json().as_array().unwrap().len(), 2);
     assert_eq!(sandbox.nightjar("status").json()["epoch"], 2);
     let changed = [dump.as_slice(), data::noise(5, 100_000).as_slice()].concat();
-    let run = sandbox.nightjar("backup --stdin dump.sql").env("NIGHTJAR_PASSWORD_FILE", &write_secret);
+    let run =
+        sandbox.nightjar("backup --stdin dump.sql").env("NIGHTJAR_PASSWORD_FILE", &write_secret);
     let after = id_of(&run.stdin(changed.as_slice()).json());
     assert_same(&sandbox.stream(&before), &dump);
     assert_same(&sandbox.stream(&after), &changed);
@@ -235,7 +246,11 @@ fn the_last_full_slot_cannot_be_removed() {
     let (sandbox, dump, id) = Sandbox::with_dump();
     let slots = sandbox.nightjar("key list").json();
     sandbox.add_write_slot();
-    sandbox.nightjar("key remove").arg(slots[0]["id"].as_str().unwrap()).exits(1).says("last full slot");
+    sandbox
+        .nightjar("key remove")
+        .arg(slots[0]["id"].as_str().unwrap())
+        .exits(1)
+        .says("last full slot");
     assert_same(&sandbox.stream(&id), &dump);
 }
 

@@ -16,7 +16,8 @@ fn assert_no_snapshot(sandbox: &Sandbox, outcome: Outcome) -> Outcome {
 fn standard_input_comes_back_bit_for_bit() {
     let sandbox = Sandbox::new();
     let stream = [data::dump(1, 5000), data::noise(2, 3_000_000), vec![0; 700_001]].concat();
-    let created = sandbox.nightjar("snapshot create --stdin orders.sql").stdin(stream.as_slice()).json();
+    let created =
+        sandbox.nightjar("snapshot create --stdin orders.sql").stdin(stream.as_slice()).json();
     assert_eq!(created["series"], "orders.sql");
     assert_eq!(created["bytes_read"], stream.len());
     assert_eq!(created["files"], 1);
@@ -185,7 +186,8 @@ fn compressed_input_is_stored_and_told_once_with_the_flag_to_change() {
     let output = Command::new("gzip").arg("-c").arg(&plain).stdin(Stdio::null()).output().unwrap();
     let gzip = output.stdout;
     assert!(output.status.success() && gzip.len() > 100_000);
-    let custom = [b"PGDMP\x01\x0f\x00\x04\x08\x01\x01".as_slice(), &data::noise(1, 300_000)].concat();
+    let custom =
+        [b"PGDMP\x01\x0f\x00\x04\x08\x01\x01".as_slice(), &data::noise(1, 300_000)].concat();
     for (name, stream) in [("gzip", gzip), ("custom", custom)] {
         let outcome = sandbox.nightjar("backup --stdin").arg(name).stdin(stream.as_slice()).done();
         let outcome = outcome.says("-Z0");
@@ -199,7 +201,8 @@ fn compressed_input_is_stored_and_told_once_with_the_flag_to_change() {
 fn input_that_looks_encrypted_is_stored_and_told_once() {
     let sandbox = Sandbox::new();
     let stream = data::noise(6, 3_000_000);
-    let outcome = sandbox.nightjar("backup --stdin d.gpg").stdin(stream.as_slice()).with_json().done();
+    let outcome =
+        sandbox.nightjar("backup --stdin d.gpg").stdin(stream.as_slice()).with_json().done();
     let warnings = outcome.json()["warnings"].as_array().unwrap().clone();
     assert_eq!(warnings.len(), 1, "{outcome}");
     assert!(warnings[0].as_str().unwrap().contains("encrypted"), "{outcome}");

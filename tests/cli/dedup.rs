@@ -106,8 +106,11 @@ fn an_empty_stream_is_a_snapshot_of_nothing() {
 fn streams_at_the_edges_of_chunks_come_back_bit_for_bit() {
     let sandbox = Sandbox::new();
     // Zeros are cut at the greatest length each time.
-    let zeros: Vec<Vec<u8>> =
-        LENGTHS.iter().flat_map(|length| [length - 1, *length, length + 1]).map(|n| vec![0; n]).collect();
+    let zeros: Vec<Vec<u8>> = LENGTHS
+        .iter()
+        .flat_map(|length| [length - 1, *length, length + 1])
+        .map(|n| vec![0; n])
+        .collect();
     let noise = LENGTHS.iter().enumerate().flat_map(|(seed, length)| {
         [length - 1, *length, length + 1].map(|n| data::noise(seed as u64, n))
     });
@@ -136,8 +139,8 @@ fn much_of_nothing_takes_little_and_comes_back() {
     let created = run.json();
     assert_eq!(number(&created, "bytes_read"), 300_000_000);
     assert!(number(&created, "bytes_added") < 100_000, "{created}");
-    let compare = "head -c 300000000 /dev/zero | cmp - /dev/fd/3 3<&0";
-    sandbox.nightjar("restore latest").shell(&format!("exec 3<&0; {compare}")).done();
+    let compare = "exec 3<&0; head -c 300000000 /dev/zero | cmp - /dev/fd/3";
+    sandbox.nightjar("restore latest").shell(compare).done();
     sandbox.assert_verifies();
 }
 

@@ -25,8 +25,10 @@ impl Random {
 /// Bytes that neither compress nor repeat.
 pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut random = Random::new(seed);
-    let mut bytes: Vec<u8> =
-        std::iter::repeat_with(|| random.next().to_le_bytes()).take(len.div_ceil(8)).flatten().collect();
+    let mut bytes: Vec<u8> = std::iter::repeat_with(|| random.next().to_le_bytes())
+        .take(len.div_ceil(8))
+        .flatten()
+        .collect();
     bytes.truncate(len);
     bytes
 }

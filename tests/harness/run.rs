@@ -129,11 +129,13 @@ impl Nightjar {
     }
 
     /// Runs it; it must succeed.
+    #[track_caller]
     pub(crate) fn done(self) -> Outcome {
         self.exits(0)
     }
 
     /// Runs it; it must end with this exit code.
+    #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Outcome {
         self.run().exited(code)
     }
@@ -145,6 +147,7 @@ impl Nightjar {
     }
 
     /// Runs it with `--json`; it must succeed and print one document.
+    #[track_caller]
     pub(crate) fn json(self) -> Value {
         self.with_json().done().json()
     }
@@ -201,12 +204,6 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn was_killed_by(self, signal: Signal) -> Self {
         assert!(self.status.signal() == Some(signal.as_raw()), "expected {signal:?}\n{self}");
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn failed(self) -> Self {
-        assert!(!self.status.success(), "expected a failure\n{self}");
         self
     }
 

@@ -79,12 +79,13 @@ impl Sandbox {
         if !is_root() {
             return run;
         }
-        // Where the program was built, others may not even look.
+        // Where the program was built, others may not even look. It is large: linked if possible.
         let copy = self.path("nightjar");
-        if !copy.exists() {
+        let _ = fs::remove_file(&copy);
+        give_away(self.directory.path());
+        if fs::hard_link(program(), &copy).is_err() {
             fs::copy(program(), &copy).expect("a sandbox has room for the program");
         }
-        give_away(self.directory.path());
         run.copy_of_program(&copy)
             .through(&format!("setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"))
     }

@@ -31,8 +31,8 @@ pub(crate) fn describe(root: &Path) -> BTreeMap<Vec<u8>, Description> {
 }
 
 fn visit(path: &Path, name: Vec<u8>, found: &mut BTreeMap<Vec<u8>, Description>) {
-    let metadata = fs::symlink_metadata(path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let metadata =
+        fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let kind = metadata.file_type();
     let (kind, content) = if kind.is_dir() {
         for entry in fs::read_dir(path).unwrap() {

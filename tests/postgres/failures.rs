@@ -22,7 +22,8 @@ fn half_way(sandbox: &Sandbox, server: &Server) -> (Running, Pid) {
     let pg_dump = wait_until("pg_dump runs", || child_named("pg_dump", nightjar.pid()));
     wait_until("pg_dump has written something", || {
         let io = fs::read_to_string(format!("/proc/{}/io", pg_dump.as_raw_nonzero())).ok()?;
-        let written = io.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse::<u64>().ok()?;
+        let written =
+            io.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse::<u64>().ok()?;
         (written > 100_000).then_some(())
     });
     nightjar.signal(Signal::STOP);

@@ -115,7 +115,9 @@ fn custom_compressed_dumps_are_stored_with_advice_and_restore_the_database_of_th
         nights.restore(snapshot).args("--to").arg(&directory).done();
         let dump = directory.join("shop.dump");
         let dump = dump.to_str().unwrap();
-        nights.server.run("pg_restore", &["--exit-on-error", "--jobs=2", "--dbname", database, dump]);
+        nights
+            .server
+            .run("pg_restore", &["--exit-on-error", "--jobs=2", "--dbname", database, dump]);
     });
 }
 
@@ -136,7 +138,9 @@ fn directory_dumps_restore_the_database_of_their_night() {
         nights.restore(snapshot).args("--to").arg(&directory).done();
         let dump = directory.join("shop");
         let dump = dump.to_str().unwrap();
-        nights.server.run("pg_restore", &["--exit-on-error", "--jobs=2", "--dbname", database, dump]);
+        nights
+            .server
+            .run("pg_restore", &["--exit-on-error", "--jobs=2", "--dbname", database, dump]);
     });
     let (first, second) = (nights.added(0), nights.added(1));
     assert!(second < first / 2, "a day's changes took {second} bytes, the whole database {first}");

@@ -2,6 +2,7 @@
 //! when the test ends, however it ends.
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -111,13 +112,18 @@ impl Server {
         succeeded(program, self.client(program).args(args).output())
     }
 
-    /// Runs statements in a database and returns unaligned rows.
+    /// Runs a script in a database and returns what it prints, as unaligned rows.
     #[track_caller]
-    pub(crate) fn sql(&self, database: &str, statements: &str) -> String {
+    pub(crate) fn sql(&self, database: &str, script: &str) -> String {
         let options = "--no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1";
-        let mut args: Vec<&str> = options.split(' ').collect();
-        args.extend(["--dbname", database, "--command", statements]);
-        self.run("psql", &args).trim_end().to_owned()
+        let mut psql = self.client("psql");
+        psql.args(options.split(' ')).arg(database);
+        psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut psql = psql.spawn().expect("psql runs");
+        let taken = psql.stdin.take().unwrap().write_all(script.as_bytes());
+        let printed = succeeded("psql", psql.wait_with_output());
+        taken.expect("psql takes the whole script");
+        printed
     }
 
     pub(crate) fn create_database(&self, name: &str) {
@@ -168,7 +174,10 @@ fn as_service_user(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     if is_root() {
         let (user, group) = service_user();
-        command.arg(format!("--reuid={user}")).arg(format!("--regid={group}")).arg("--clear-groups");
+        command
+            .arg(format!("--reuid={user}"))
+            .arg(format!("--regid={group}"))
+            .arg("--clear-groups");
     }
     command.args(["--pdeathsig", "QUIT", "--"]).arg(program);
     command
@@ -177,7 +186,8 @@ fn as_service_user(program: &Path) -> Command {
 fn service_user() -> (u32, u32) {
     let users = fs::read_to_string("/etc/passwd").unwrap();
     let line = users.lines().find(|line| line.split(':').next() == Some(SERVICE_USER));
-    let line = line.unwrap_or_else(|| panic!("there is no user {SERVICE_USER}: {INSTALL} makes it"));
+    let line =
+        line.unwrap_or_else(|| panic!("there is no user {SERVICE_USER}: {INSTALL} makes it"));
     let mut fields = line.split(':').skip(2).map(|field| field.parse().unwrap());
     (fields.next().unwrap(), fields.next().unwrap())
 }

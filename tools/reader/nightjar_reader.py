@@ -2,6 +2,7 @@
 """Reads Nightjar repositories (format 1), independently of Nightjar.
 
     nightjar_reader.py REPOSITORY_DIR (--password-file F | --password-env VAR | --key-file F) COMMAND
+    nightjar_reader.py vectors DIR      checks test vectors such as those in format-spec/vectors
 
     list                  the committed, not forgotten snapshots, as a JSON array
     ls SNAPSHOT           every path with type and size
@@ -22,6 +23,7 @@ from njformat.manifests import Manifests
 from njformat.postcard import FormatError
 from njformat.records import COUNTS
 from njformat.repository import LIMIT, Refused, Repository
+from njformat.vectors import Mismatch, check_directory
 
 
 def report(message):
@@ -191,7 +193,20 @@ def parser():
     return p
 
 
+def check_vectors(directory):
+    try:
+        for name in check_directory(directory):
+            print(f"{name}: agrees")
+    except Mismatch as e:
+        report(e)
+        return 1
+    return 0
+
+
 def main(arguments=None):
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) == 2 and arguments[0] == "vectors":
+        return check_vectors(arguments[1])
     args = parser().parse_args(arguments)
     try:
         session = Session(args)

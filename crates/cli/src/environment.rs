@@ -55,12 +55,14 @@ pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Who runs the program: by name, or by number where no variable tells.
+/// Who runs the program: by name, or by number where no variable tells (cron jobs, containers).
 pub(crate) fn user() -> String {
-    ["USER", "LOGNAME"].iter().find_map(|name| variable(name)).map_or_else(
-        || rustix::process::getuid().as_raw().to_string(),
-        |name| name.to_string_lossy().into_owned(),
-    )
+    let named = ["USER", "LOGNAME"].iter().find_map(|name| variable(name));
+    match (named, rustix::process::getuid()) {
+        (Some(name), _) => name.to_string_lossy().into_owned(),
+        (None, uid) if uid.is_root() => "root".to_owned(),
+        (None, uid) => uid.as_raw().to_string(),
+    }
 }
 
 /// Everything together; `cache_dir` as the user gave it.

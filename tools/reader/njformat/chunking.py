@@ -4,12 +4,15 @@ import struct
 
 from . import crypto
 
-MASKS = {  # average: (mask before the average, mask after it), the table of chapter 3
-    16 << 10: (0x0000D90F03530000, 0x0000D90303530000),
-    64 << 10: (0x0000D90703537000, 0x0000D90F03530000),
-    256 << 10: (0x0000D91707537000, 0x0000D90703537000),
-    1 << 20: (0x0000D91767537000, 0x0000D91707537000),
-}
+# The masks of 2 KiB … 8 MiB in the table behind chapter 3; an average takes its neighbours' (vectors/chunker.json).
+_TABLE = (0x0000D90003530000, 0x0000D90103530000, 0x0000D90303530000, 0x0000D90313530000, 0x0000D90F03530000,
+          0x0000D90303537000, 0x0000D90703537000, 0x0000D90707537000, 0x0000D91707537000, 0x0000D91747537000,
+          0x0000D91767537000, 0x0000D93767537000, 0x0000D93777537000)
+# average: (mask before the average, mask after it)
+MASKS = {2 << 10 << i: (_TABLE[i + 1], _TABLE[i - 1]) for i in range(1, len(_TABLE) - 1)}
+
+
+_WORD = (1 << 64) - 1
 
 
 def chunk_id_key(dedup_key):
@@ -35,16 +38,11 @@ def first_cut(data, start, gear, minimum, average, maximum, masks):
         return left
     n = min(left, maximum)
     before, after = masks
-    word = (1 << 64) - 1
     h = 0
-    for i in range(minimum, n - 1, 2):
-        mask = before if i < min(average, n) else after
-        h = (4 * h + 2 * gear[data[start + i]]) & word
-        if h & (2 * mask) == 0:
+    for i in range(minimum, n // 2 * 2):
+        h = (2 * h + gear[data[start + i]]) & _WORD
+        if h & (before if i < average else after) == 0:
             return i
-        h = (h + gear[data[start + i + 1]]) & word
-        if h & mask == 0:
-            return i + 1
     return n
 
 

@@ -10,7 +10,8 @@ from blake3 import blake3
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ed25519, mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, Suite
+from cryptography.hazmat.primitives.hpke import (
+    AEAD, KDF, KEM, MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey, Suite)
 
 from .postcard import FormatError
 
@@ -98,6 +99,14 @@ def hpke_open(seed, sealed, info, what):
         raise FormatError(f"{what} does not decrypt") from None
 
 
+def hpke_seal(public, plaintext, info):
+    """enc ‖ ciphertext. A reader has no use for it; it shows that the other side can open what is sealed here."""
+    a, b = public[:1184], public[1184:]
+    key = MLKEM768X25519PublicKey(mlkem.MLKEM768PublicKey.from_public_bytes(a),
+                                  x25519.X25519PublicKey.from_public_bytes(b))
+    return _SUITE.encrypt(plaintext, key, info)
+
+
 # Ed25519, strictly: the library refuses s ≥ the group order and compares R as bytes, so only the encodings and
 # the orders of the points remain to be looked at.
 
@@ -129,32 +138,30 @@ def ed25519_public(seed):
 
 # zstd
 
-def zstd_decode(frame, limit, prefix=None, sized=False):
-    """Exactly one frame of 1 to `limit` bytes of content; `prefix` is what ZSTD_DCtx_refPrefix would be given.
-    With `sized`, the frame must tell its content's size."""
+def zstd_decode(frame, limit, prefix=None):
+    """Exactly one frame, which tells its content's size, of up to `limit` bytes; `prefix` is what ZSTD_DCtx_refPrefix
+    would be given."""
     if frame[:4] != b"\x28\xb5\x2f\xfd":
         raise FormatError("not a zstd frame")
     try:
         if zstandard.get_frame_parameters(frame).dict_id:
             raise FormatError("a zstd frame names a dictionary")
         size = zstandard.frame_content_size(frame)
-        if size < 0 and sized:
+        if size < 0:
             raise FormatError("a zstd frame does not tell its content's size")
         if size > limit:
             raise FormatError(f"a zstd frame would expand to {size} bytes, more than {limit}")
-        if size == 0 or limit == 0:
-            raise FormatError("an empty zstd frame")
         dictionary = None
         if prefix is not None:
             dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         decompressor = zstandard.ZstdDecompressor(dict_data=dictionary)
-        plain = decompressor.decompress(frame, max_output_size=limit, allow_extra_data=False)
-        if size < 0:  # then the library may pass over a second frame
-            again = decompressor.decompressobj()
-            again.decompress(frame)
-            if not again.eof or again.unused_data:
-                raise FormatError("a zstd frame is followed by something")
-        return plain
+        if size == 0:  # the library would not look at what follows the header
+            stream = decompressor.decompressobj()
+            plain = stream.decompress(frame)
+            if plain or not stream.eof or stream.unused_data:
+                raise FormatError("a zstd frame is not as long as it says")
+            return plain
+        return decompressor.decompress(frame, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as e:
         raise FormatError(f"zstd: {e}") from None
 

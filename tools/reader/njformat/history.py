@@ -31,19 +31,30 @@ class Ledger:
                 self.forgotten.update(r.body.forgotten)
 
     def _read_incarnation(self, incarnation, numbers):
-        previous = bytes(32)
+        previous, epoch = bytes(32), 0
         for expected, number in enumerate(numbers):
             name = f"ledger/{incarnation.hex()}/{number:012}"
             if number != expected:
                 self.tampering.append(f"ledger/{incarnation.hex()}/{expected:012}: is missing")
                 return
-            record, digest = self._read_record(name, incarnation, number)
-            if record is not None:
-                if record.previous != previous:
+            opened, digest = self._read_record(name, incarnation, number)
+            if opened is not None:
+                if opened.record.previous != previous:
                     self.tampering.append(f"{name}: does not continue the record before it")
                     return
-                self.records[incarnation, number] = record
+                if opened.epoch < epoch:
+                    self.void.append(f"{name}: is sealed under epoch {opened.epoch}, which had ended")
+                else:
+                    epoch = opened.epoch
+                    self._take(name, incarnation, number, opened.record)
             self._digests[incarnation, number] = previous = digest
+
+    def _take(self, name, incarnation, number, record):
+        if record.body.variant == "epoch":
+            keyring = self.repository.epochs.get(record.body.epoch)
+            if keyring is None or crypto.digest(keyring.epoch_record) != record.body.digest:
+                self.tampering.append(f"{name}: names another epoch {record.body.epoch} than the keyring")
+        self.records[incarnation, number] = record
 
     def _read_record(self, name, incarnation, number):
         try:
@@ -56,7 +67,7 @@ class Ledger:
                         f"slot {opened.signer.hex()} may not write a record of this kind ({r.body.variant})")
                 if r.body.variant == "checkpoint":
                     check_state(r.body)
-            return r, opened.digest
+            return opened, opened.digest
         except Refused as e:
             self.void.append(str(e))
             return None, crypto.digest(self.repository.store.read(name, 64 << 20))
@@ -78,9 +89,10 @@ class Ledger:
                 position = parent.position.incarnation, parent.position.number
                 if self._digests.get(position) != parent.digest:
                     self.tampering.append(f"{name}: its parent is missing or another")
-        current = set(parents) - {p.position.incarnation for p in parents.values() if p}
-        if len(current) > 1:
-            self.tampering.append(f"ledger: {len(current)} incarnations are without a successor")
+        followed = [p.position.incarnation for p in parents.values() if p]
+        for incarnation in sorted(set(followed)):
+            if followed.count(incarnation) > 1:
+                self.tampering.append(f"ledger/{incarnation.hex()}: is the parent of several incarnations")
 
 
 def check_state(s):
@@ -104,7 +116,7 @@ class Snapshots:
                 if register.variant != "committed":
                     continue
                 with about(name):
-                    require(ascending([x.key for x in register.labels], strictly=False), "the labels are not sorted")
+                    require(ascending([x.key for x in register.labels]), "the labels are not sorted")
             except Refused as e:
                 self.refused.append(str(e))
                 continue

@@ -101,4 +101,5 @@ LEDGER = Record(
             retired=PACKS, condemned=Vec(Record(number=U64, packs=PACKS)), damaged=PACKS, forgotten=Vec(ID16),
             fences=Vec(ID16),
             catalogue=Vec(Record(id=ID16, digest=KEY, series=STRING, started=I64, finished=I64, host=STRING,
-                                 bytes_read=U64, bytes_added=U64))))))
+                                 bytes_read=U64, bytes_added=U64)))),
+        ("epoch", dict(epoch=U32, digest=KEY)))))

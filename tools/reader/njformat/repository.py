@@ -41,8 +41,8 @@ def require(condition, message):
         raise FormatError(message)
 
 
-def ascending(items, strictly=True):
-    return all(a < b or (not strictly and a == b) for a, b in zip(items, items[1:]))
+def ascending(items):
+    return all(a < b for a, b in zip(items, items[1:]))
 
 
 class Store:
@@ -187,14 +187,13 @@ def key_commitment(key):
     return crypto.derive("key commitment", key)
 
 
-def metadata_message(repository_id, kind, epoch, name, frame):
+def metadata_message(repository_id, header, name, frame):
     encoded = name.encode()
-    return (crypto.context("signature") + repository_id + bytes([kind]) + crypto.u32(epoch)
-            + crypto.u16(len(encoded)) + encoded + frame)
+    return crypto.context("signature") + repository_id + header + crypto.u16(len(encoded)) + encoded + frame
 
 
 def unseal_metadata(data, name, kind, repository_id, metadata_key_of):
-    """Signer, signature, epoch and frame of a metadata object; the signature is not verified here."""
+    """Header, signer, signature, epoch and frame of a metadata object; the signature is not verified here."""
     require(len(data) >= 41 + crypto.TAG + 84 and data[:4] == b"NJM1", "not a metadata object")
     require(data[4] == kind, f"is of kind {data[4]}, not {kind}")
     epoch = struct.unpack("<I", data[5:9])[0]
@@ -204,53 +203,44 @@ def unseal_metadata(data, name, kind, repository_id, metadata_key_of):
     length = struct.unpack("<I", plain[80:84])[0]
     require(84 + length <= len(plain), "the frame is longer than the object")
     crypto.check_padding(len(data), plain[84 + length:])
-    return SimpleNamespace(signer=plain[:16], signature=plain[16:80], epoch=epoch, frame=plain[84:84 + length])
+    return SimpleNamespace(header=data[:41], signer=plain[:16], signature=plain[16:80], epoch=epoch,
+                           frame=plain[84:84 + length])
+
+
+def label_epoch(slot):
+    """The epoch under whose metadata key a slot's label is sealed: a full slot's own epoch begins after it was
+    added, except the root's."""
+    return slot.since_epoch - 1 if slot.role.variant == "full" and slot.added_by != slot.slot_id else slot.since_epoch
 
 
 def check_epoch_slots(record, before):
-    """The list of slots is sorted, and says of no slot something else than the epoch before."""
+    """The list of slots is sorted, and repeats that of the epoch before, but for `until`, which may be set now."""
     slots = record.slots
     require(ascending([s.slot_id for s in slots]), "the slots are not sorted by id")
-    for s in slots:
-        require(1 <= s.since <= record.epoch, "a slot is listed from a later epoch on")
-        require(s.until is None or s.since < s.until <= record.epoch, "a slot is listed until an impossible epoch")
     if before is not None:
         now = {s.slot_id: s for s in slots}
         for old in before.slots:
             new = now.get(old.slot_id)
             require(new is not None, f"slot {old.slot_id.hex()} is no longer listed")
             require((new.role, new.sign_public, new.since) == (old.role, old.sign_public, old.since)
-                    and (old.until is None or new.until == old.until),
+                    and (new.until == old.until or old.until is None and new.until == record.epoch),
                     f"slot {old.slot_id.hex()} is listed differently from before")
 
 
-def members_of(epoch, epoch_records, slot_objects, repository_id):
-    """{slot id: (role, signing key)} of the members of `epoch`, by the given epoch records (of this epoch and later
-    ones) and slot objects. A slot object counts if a full member of the same epoch signed it, itself not included."""
-    members, listed_until = {}, set()
-    for record in epoch_records:
-        for s in record.slots:
-            if s.until is not None:
-                listed_until.add(s.slot_id)
-            if record.epoch >= epoch and s.since <= epoch and (s.until is None or s.until > epoch):
-                members.setdefault(s.slot_id, (s.role.variant, s.sign_public))
-    # A later record's `until` outranks an earlier record that does not have it yet.
-    for record in epoch_records:
-        for s in record.slots:
-            if s.until is not None and s.until <= epoch:
-                members.pop(s.slot_id, None)
-    grew = True
-    while grew:
-        grew = False
-        for r, raw, signature in slot_objects:
-            if r.slot_id in members or r.slot_id in listed_until or r.since_epoch > epoch:
-                continue
-            adder = members.get(r.added_by)
-            if adder and adder[0] == "full" and crypto.signature_holds(
-                    adder[1], signature, slot_message(repository_id, raw)):
-                members[r.slot_id] = (r.role.variant, r.sign_public)
-                grew = True
-    return members
+def listed_members(record, epoch):
+    """{slot id: (role, signing key)} of the members of `epoch`, by an epoch record of it or a later one."""
+    return {s.slot_id: (s.role.variant, s.sign_public) for s in record.slots
+            if s.since <= epoch and (s.until is None or s.until > epoch)}
+
+
+def vouched_for(newest, slot_objects, repository_id):
+    """The same of the write slots that were added since the newest epoch, whose record is given."""
+    listed, full = {s.slot_id for s in newest.slots}, {
+        slot_id: key for slot_id, (role, key) in listed_members(newest, newest.epoch).items() if role == "full"}
+    return {r.slot_id: (r.role.variant, r.sign_public) for r, raw, signature in slot_objects
+            if r.role.variant == "write" and r.since_epoch == newest.epoch and r.slot_id not in listed
+            and r.added_by in full
+            and crypto.signature_holds(full[r.added_by], signature, slot_message(repository_id, raw))}
 
 
 class Repository:
@@ -341,13 +331,13 @@ class Repository:
             require(record.previous is None, "the first epoch has no previous one")
             # The root: created_by is listed as a full slot with the key that the wrap anchors.
             by = next((s for s in record.slots if s.slot_id == record.created_by), None)
-            require(by is not None and by.role.variant == "full" and by.since == 1 and by.until is None
-                    and by.sign_public == self.keys.root_public, "was not created by the root")
+            require(by is not None and by.role.variant == "full" and by.sign_public == self.keys.root_public,
+                    "was not created by the root")
             signer = self.keys.root_public
         else:
             require(record.previous == crypto.digest(previous.epoch_record),
                     "does not continue the epoch before it")
-            member = members_of(epoch - 1, [previous.record], self._slots, self.id).get(record.created_by)
+            member = listed_members(previous.record, epoch - 1).get(record.created_by)
             require(member is not None and member[0] == "full",
                     f"slot {record.created_by.hex()}, which made it, is not a full member of the epoch before")
             signer = member[1]
@@ -367,16 +357,16 @@ class Repository:
             require(keyring.data_secret is None, "a write slot's keyring has a data secret")
 
     def _find_members(self):
-        all_records = [e.record for e in self.epochs.values()]
-        self.members = {epoch: members_of(epoch, all_records, self._slots, self.id) for epoch in self.epochs}
-        newest = self.members[max(self.epochs)]
-        listed = {s.slot_id: s for s in all_records[-1].slots}
+        last = max(self.epochs)
+        record = self.epochs[last].record
+        self.members = {epoch: listed_members(record, epoch) for epoch in self.epochs}
+        newest = self.members[last]
+        newest.update(vouched_for(record, self._slots, self.id))
         for r, _, _ in self._slots:
-            name, s = f"slots/{r.slot_id.hex()}", listed.get(r.slot_id)
             if r.slot_id not in newest:
-                self.warn(f"{name}: is not a member of the newest epoch")
-            elif s is not None and (s.role, s.sign_public, s.since) != (r.role, r.sign_public, r.since_epoch):
-                self.warn(f"{name}: says something else than the newest epoch's record")
+                self.warn(f"slots/{r.slot_id.hex()}: makes nobody a member of the newest epoch")
+            elif newest[r.slot_id] != (r.role.variant, r.sign_public):
+                self.warn(f"slots/{r.slot_id.hex()}: says something else than the newest epoch's record")
         mine = newest.get(self.slot.slot_id)
         if mine != (self.slot.role.variant, self.slot.sign_public):
             raise Refused(f"slots/{self.slot.slot_id.hex()}: is not the member that the newest epoch knows")
@@ -402,7 +392,8 @@ class Repository:
             member = self.members[o.epoch].get(o.signer)
             require(member is not None, f"slot {o.signer.hex()}, which signed it, is not a member of its epoch")
             require(crypto.signature_holds(member[1], o.signature,
-                                           metadata_message(self.id, kind, o.epoch, name, o.frame)),
+                                           metadata_message(self.id, o.header, name, o.frame)),
                     "the signature does not hold")
-            record = decode(schema, crypto.zstd_decode(o.frame, LIMIT.record, sized=True))
-        return SimpleNamespace(record=record, signer=o.signer, role=member[0], digest=crypto.digest(data))
+            record = decode(schema, crypto.zstd_decode(o.frame, LIMIT.record))
+        return SimpleNamespace(record=record, signer=o.signer, role=member[0], epoch=o.epoch,
+                               digest=crypto.digest(data))

@@ -158,13 +158,30 @@ pub(crate) enum IndexCommand {
 pub(crate) struct Refusal {
     error: clap::Error,
     json: bool,
+    /// The help of a command that lacks its verb.
+    help: Option<String>,
 }
 
 /// Reads the command line.
 pub(crate) fn read(words: impl Iterator<Item = OsString>) -> Result<Arguments, Refusal> {
     let words: Vec<OsString> = words.collect();
     let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    Arguments::try_parse_from(words).map_err(|error| Refusal { error, json })
+    Arguments::try_parse_from(&words).map_err(|error| {
+        let lacks_verb = error.kind() == ErrorKind::MissingSubcommand;
+        Refusal { json, help: lacks_verb.then(|| help_for(&words)), error }
+    })
+}
+
+/// The help of the deepest command that the words name.
+fn help_for(words: &[OsString]) -> String {
+    let mut command = command();
+    command.build();
+    for word in words.iter().skip(1) {
+        if let Some(deeper) = word.to_str().and_then(|word| command.find_subcommand(word)) {
+            command = deeper.clone();
+        }
+    }
+    command.render_help().to_string()
 }
 
 /// The whole command line, for completions and manual pages.
@@ -181,6 +198,8 @@ impl Refusal {
             let text = self.error.render().to_string();
             let message = text.trim().trim_start_matches("error: ").to_owned();
             stderr::print_failure(Exit::Usage, message, vec![]);
+        } else if let Some(help) = self.help {
+            stderr::note(help.trim_end());
         } else {
             // Where nobody reads it, there is nobody to tell.
             let _ = self.error.print();

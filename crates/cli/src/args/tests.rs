@@ -131,3 +131,13 @@ fn every_visible_command_shows_examples_and_explains_its_arguments() {
 fn no_secret_can_be_given_on_the_command_line() {
     assert!(parse("status --password secret").is_err());
 }
+
+#[test]
+fn a_command_without_its_verb_shows_its_help() {
+    let help = |words: &[&str]| {
+        let words = std::iter::once("nightjar").chain(words.iter().copied()).map(Into::into);
+        read(words).err().and_then(|refusal| refusal.help).unwrap_or_default()
+    };
+    assert!(help(&["-q"]).contains("Usage: nightjar [OPTIONS] <COMMAND>"), "{}", help(&["-q"]));
+    assert!(help(&["key", "-q"]).contains("Usage: nightjar key [OPTIONS] <COMMAND>"));
+}

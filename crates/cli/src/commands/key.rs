@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Program;
 use crate::args::{KeyAdd, KeyRemove, RoleChoice};
-use crate::exit::{CommandError, Exit};
+use crate::exit::Exit;
 use crate::output::format::{local_time, printable};
 use crate::output::table::{Align, Table};
 use crate::output::views::SlotView;
@@ -31,9 +31,7 @@ pub(super) fn add(program: &Program<'_>, arguments: &KeyAdd) -> Result<Exit> {
         RoleChoice::Full => Role::Full,
         RoleChoice::Write => Role::Write,
     };
-    if repository.keychain().role() != Role::Full {
-        return Err(RepositoryError::RoleForbids { what: "add slots" }.into());
-    }
+    require_full(&repository, "add slots")?;
     let origin = match (&arguments.new_password_file, &arguments.new_key_file) {
         (Some(path), _) => Origin::PasswordFile(path.clone()),
         (None, Some(path)) => Origin::KeyFile(path.clone()),
@@ -100,7 +98,16 @@ struct RemovedView {
 
 pub(super) fn remove(program: &Program<'_>, arguments: &KeyRemove) -> Result<Exit> {
     let repository = program.open()?;
+    require_full(&repository, "remove slots")?;
     let slot = find(&repository, &arguments.slot)?;
+    if slot.current {
+        return Err(RepositoryError::Refused(
+            "this is the slot that was just opened; open the repository with another full slot \
+             to remove it, which also shows that the other one works"
+                .into(),
+        )
+        .into());
+    }
     slots::remove(&repository, slot.id)?;
     let epoch = repository.keychain().epoch() + 1;
     let view = RemovedView { id: slot.id.to_string(), epoch };
@@ -117,17 +124,25 @@ pub(super) fn remove(program: &Program<'_>, arguments: &KeyRemove) -> Result<Exi
     Ok(Exit::Done)
 }
 
+/// Before anybody is asked for anything.
+fn require_full(repository: &Repository, what: &'static str) -> Result<()> {
+    match repository.keychain().role() {
+        Role::Full => Ok(()),
+        Role::Write => Err(RepositoryError::RoleForbids { what }.into()),
+    }
+}
+
 /// The slot whose id begins so.
 fn find(repository: &Repository, text: &str) -> Result<SlotInfo> {
     let slots = slots::list(repository)?;
     let mut matches = slots.into_iter().filter(|slot| starts_with(slot.id, text));
-    let usage = |text| Err(CommandError::Usage(text).into());
+    let refused = |text| Err(RepositoryError::Refused(text).into());
     match (matches.next(), matches.next()) {
         (Some(slot), None) => Ok(slot),
         (Some(_), Some(_)) => {
-            usage(format!("{text:?} begins the ids of several slots; give more digits"))
+            refused(format!("{text:?} begins the ids of several slots; give more digits"))
         }
-        (None, _) => usage(format!("there is no slot {text:?}; `nightjar key list` shows them")),
+        (None, _) => refused(format!("there is no slot {text:?}; `nightjar key list` shows them")),
     }
 }
 

@@ -60,7 +60,8 @@ struct Program<'a> {
 
 impl Program<'_> {
     fn store_url(&self) -> Result<StoreUrl> {
-        let text = self.globals.repository.as_deref().ok_or_else(|| {
+        let given = self.globals.repository.as_deref().filter(|text| !text.is_empty());
+        let text = given.ok_or_else(|| {
             CommandError::Usage(
                 "no repository was given; name one with --repository or NIGHTJAR_REPOSITORY".into(),
             )

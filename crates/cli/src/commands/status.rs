@@ -114,8 +114,8 @@ fn describe(repository: &Repository, status: &Status) -> String {
         ("at", repository.store().url().to_owned()),
         ("access", format!("{slots}, epoch {}", status.epoch)),
         ("ledger", format!("at record {}", status.ledger_head.number)),
-        ("snapshots", format!("{} of {}", number(status.snapshots), size(status.bytes_logical))),
-        ("blobs", format!("{} of {}", number(status.blobs), size(status.bytes_unique))),
+        ("snapshots", amount(status.snapshots, status.bytes_logical)),
+        ("blobs", amount(status.blobs, status.bytes_unique)),
         ("stored", format!("{}{share}", size(status.bytes_stored))),
     ]);
     if !repository.record().conditional_create {
@@ -129,6 +129,10 @@ fn describe(repository: &Repository, status: &Status) -> String {
         text += &format!("\nsessions at work, or of writers that died:\n{}", sessions(status));
     }
     text
+}
+
+fn amount(count: u64, bytes: u64) -> String {
+    format!("{}, together {}", number(count), size(bytes))
 }
 
 fn series_table(status: &Status) -> String {

@@ -1,5 +1,6 @@
 //! Chapter 3 of the specification, written down once more as it reads: what the chunker must
 //! agree with, in the tests and in the fuzz targets.
+#![allow(unreachable_pub, reason = "the fuzz targets are another crate")]
 
 /// Minimum, average and maximum.
 pub type Sizes = (u32, u32, u32);
@@ -37,26 +38,19 @@ pub fn masks(average: u32) -> (u64, u64) {
 
 /// Length of the first chunk of `bytes`, which reach to the end of the stream.
 pub fn first_chunk(bytes: &[u8], (minimum, average, maximum): Sizes, gear: &[u64; 256]) -> usize {
+    let (strict, loose) = masks(average);
     let (minimum, average, maximum) = (minimum as usize, average as usize, maximum as usize);
-    let (strict, loose) = masks(average as u32);
     if bytes.len() <= minimum {
         return bytes.len();
     }
     let n = bytes.len().min(maximum);
-    let entry = |i: usize| gear[bytes[i] as usize];
     let mut h = 0u64;
-    let mut i = minimum;
-    while i + 1 < n {
-        let m = if i < average.min(n) { strict } else { loose };
-        let doubled = h.wrapping_mul(4).wrapping_add(entry(i).wrapping_mul(2));
-        if doubled & (m << 1) == 0 {
+    for i in minimum..n / 2 * 2 {
+        let m = if i < average { strict } else { loose };
+        h = h.wrapping_mul(2).wrapping_add(gear[usize::from(bytes[i])]);
+        if h & m == 0 {
             return i;
         }
-        h = doubled.wrapping_add(entry(i + 1));
-        if h & m == 0 {
-            return i + 1;
-        }
-        i += 2;
     }
     n
 }

@@ -18,7 +18,7 @@ fn first_night() -> Vec<u8> {
 
 /// Half of it is new.
 fn second_night() -> Vec<u8> {
-    [noise(1, 2 << 20), dump(2, 3 << 20)].concat()
+    [noise(1, 2 << 20), dump(2, 2 << 20), noise(2, 2 << 20)].concat()
 }
 
 /// A repository as it stood before the run that is to be cut off.

@@ -120,12 +120,15 @@ fn describe(info: &SnapshotInfo) -> String {
         format::duration(duration),
         what_was_read(info),
     );
-    text += &format!(
-        "  new     {} in {}, stored as {}\n",
-        size(counts.bytes_new),
-        count(counts.chunks_new, "chunk", "chunks"),
-        size(counts.bytes_stored),
-    );
+    text += &match counts.chunks_new {
+        0 => "  new     nothing\n".to_owned(),
+        chunks => format!(
+            "  new     {} in {}, stored as {}\n",
+            size(counts.bytes_new),
+            count(chunks, "chunk", "chunks"),
+            size(counts.bytes_stored),
+        ),
+    };
     let share = percent(counts.bytes_added, counts.bytes_read)
         .map(|share| format!(", {share} of what was read"))
         .unwrap_or_default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use nightjar_format::SessionId;
 use nightjar_format::slot::Role;
-use nightjar_repository::snapshots::SnapshotList;
+use nightjar_repository::snapshots::{self, SnapshotList};
 use nightjar_repository::verify::{self, Finding, Level, VerifyReport, VerifyRequest};
 use nightjar_repository::{Progress, Repository, RepositoryError};
 use serde::Serialize;
@@ -36,7 +36,8 @@ struct FindingView<'a> {
 
 pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify) -> Result<Exit> {
     let repository = program.open()?;
-    let list = list_snapshots(&repository)?;
+    // With --all, what is wrong with the list is among the findings.
+    let list = if arguments.all { snapshots::list(&repository)? } else { list_snapshots(&repository)? };
     let request = VerifyRequest {
         level: level(arguments.level, &repository),
         snapshots: wanted(&list, arguments)?,
