@@ -9,5 +9,8 @@
 )]
 
 mod cli;
+mod crash;
+mod damage;
+mod golden;
 mod harness;
 mod postgres;

@@ -1,7 +1,6 @@
 //! Leaves debug information out of the program: RocksDB's alone takes hundreds of megabytes.
 //! Symbols stay, so profiles and backtraces name functions.
 
-#[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-link-arg-bins=-Wl,--strip-debug");

@@ -32,13 +32,12 @@ struct Case {
 static DATA: LazyLock<Sealed> = LazyLock::new(|| seal(BlobKind::Data));
 static TREE: LazyLock<Sealed> = LazyLock::new(|| seal(BlobKind::Tree));
 
-fn data_secret() -> PrivateKey {
-    PrivateKey::from_seed(key("data secret")).unwrap()
-}
+static DATA_SECRET: LazyLock<PrivateKey> =
+    LazyLock::new(|| PrivateKey::from_seed(key("data secret")).unwrap());
 
 fn seal(kind: BlobKind) -> Sealed {
     let header = PackHeader { kind, epoch: 1, session: SessionId([9; 16]) };
-    let public = data_secret().public();
+    let public = DATA_SECRET.public();
     let metadata_key = key("metadata");
     let source = match kind {
         BlobKind::Data => PackKeySource::Data(&public),
@@ -84,7 +83,7 @@ fuzz_target!(|case: Case| {
     let opened = PackCipher::open(
         REPOSITORY,
         &damaged,
-        |epoch| (epoch == 1).then(data_secret),
+        |epoch| (epoch == 1).then(|| DATA_SECRET.clone()),
         |epoch| (epoch == 1).then(|| key("metadata")),
     );
     let Ok(cipher) = opened else {

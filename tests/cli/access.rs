@@ -226,11 +226,13 @@ fn a_removed_slot_opens_nothing_and_the_others_read_everything() {
     leaving("restore latest --stdout").done().prints_bytes(&dump);
     let by_the_leaver = id_of(&leaving("backup --stdin theirs").stdin("their last words").json());
     let write_secret = sandbox.add_write_slot();
+    let epoch = || sandbox.nightjar("status").json()["epoch"].as_u64().unwrap();
+    let epoch_before = epoch();
     sandbox.nightjar("key remove").arg(&slot).done();
     leaving("snapshot list").exits(NO_KEY);
     leaving("restore latest --stdout").exits(NO_KEY).prints_nothing();
     assert_eq!(sandbox.nightjar("key list").json().as_array().unwrap().len(), 2);
-    assert_eq!(sandbox.nightjar("status").json()["epoch"], 2);
+    assert_eq!(epoch(), epoch_before + 1);
     let changed = [dump.as_slice(), data::noise(5, 100_000).as_slice()].concat();
     let run =
         sandbox.nightjar("backup --stdin dump.sql").env("NIGHTJAR_PASSWORD_FILE", &write_secret);
@@ -246,11 +248,8 @@ fn the_last_full_slot_cannot_be_removed() {
     let (sandbox, dump, id) = Sandbox::with_dump();
     let slots = sandbox.nightjar("key list").json();
     sandbox.add_write_slot();
-    sandbox
-        .nightjar("key remove")
-        .arg(slots[0]["id"].as_str().unwrap())
-        .exits(1)
-        .says("last full slot");
+    sandbox.nightjar("key remove").arg(slots[0]["id"].as_str().unwrap()).exits(1).prints_nothing();
+    assert_eq!(sandbox.nightjar("key list").json().as_array().unwrap().len(), 2);
     assert_same(&sandbox.stream(&id), &dump);
 }
 

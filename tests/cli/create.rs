@@ -225,7 +225,7 @@ fn a_file_that_cannot_be_read_is_left_out_and_reported() {
     sandbox.write("tree/secret", "secret");
     sandbox.write("tree/shut/inside", "inside");
     for path in ["secret", "shut"] {
-        fs::set_permissions(tree.join(path), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join(path), Permissions::from_mode(0o000)).unwrap();
     }
     let outcome = sandbox.nightjar_unprivileged("backup").arg(&tree).with_json().exits(3);
     let created = outcome.json();

@@ -81,7 +81,7 @@ fn without_a_repository_named_it_says_how_to_name_one() {
 fn every_shell_gets_a_script_that_completes() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let outcome = Nightjar::new().args("completions").arg(shell).done();
-        outcome.prints("restore").prints("--password-file");
+        outcome.prints("restore").prints("password-file");
     }
     let sandbox = Sandbox::without_repository();
     let script =

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use crate::harness::tree::{assert_same_trees, describe};
 use crate::harness::{Sandbox, assert_same, data, files_below, id_of, program, wait_until};
 
 /// A snapshot of two files in directories.
@@ -178,6 +179,55 @@ fn a_restore_that_is_killed_leaves_no_half_written_file_under_its_name() {
         assert_same(&fs::read(target.join("big")).unwrap(), &stream);
         fs::remove_dir_all(&target).unwrap();
     }
+}
+
+#[test]
+fn a_restore_of_links_that_is_killed_can_be_run_again() {
+    let sandbox = Sandbox::new();
+    let source = sandbox.path("links");
+    fs::create_dir(&source).unwrap();
+    for number in 0..1000 {
+        symlink("somewhere", source.join(number.to_string())).unwrap();
+    }
+    sandbox.nightjar("backup").arg(&source).done();
+    let target = sandbox.path("target");
+    let restore = || sandbox.nightjar("restore latest --overwrite --to").arg(&target);
+    for _ in 0..5 {
+        let running = restore().start();
+        wait_until("some links are restored", || {
+            let made = fs::read_dir(target.join("links")).map_or(0, Iterator::count);
+            (made > 10).then_some(())
+        });
+        running.signal(Signal::KILL);
+        running.finish();
+        restore().done();
+        assert_same_trees(&describe(&target.join("links")), &describe(&source));
+        fs::remove_dir_all(&target).unwrap();
+    }
+}
+
+#[test]
+fn a_file_named_like_a_leftover_of_a_restore_is_restored_too() {
+    let sandbox = Sandbox::new();
+    // What the program calls a file while it writes it, as seen from outside.
+    sandbox.write("big", data::noise(1, 100_000_000));
+    sandbox.nightjar("backup big").in_directory(&sandbox.path("")).done();
+    let target = sandbox.path("target");
+    let running = sandbox.nightjar("restore latest --to").arg(&target).start();
+    let leftover = wait_until("the restore is at work", || {
+        let files = if target.exists() { files_below(&target) } else { vec![] };
+        files.first().cloned()
+    });
+    running.signal(Signal::KILL);
+    running.finish().was_killed_by(Signal::KILL);
+    // Somebody backs the directory up as the killed restore left it, with a file `big` beside.
+    assert_ne!(leftover, target.join("big"));
+    fs::write(&leftover, "half of it").unwrap();
+    sandbox.write("target/big", "all of it");
+    let id = id_of(&sandbox.nightjar("backup --series again").arg(&target).json());
+    let again = sandbox.path("again");
+    sandbox.nightjar("restore").arg(&id).args("--to").arg(&again).done();
+    assert_same_trees(&describe(&again.join("target")), &describe(&target));
 }
 
 /// What is seen under the final name while it is replaced is the old file or the new one.

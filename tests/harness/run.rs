@@ -195,6 +195,10 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    pub(crate) fn is_done(&self) -> bool {
+        self.status.success()
+    }
+
     #[track_caller]
     pub(crate) fn exited(self, code: i32) -> Self {
         assert!(self.status.code() == Some(code), "expected exit code {code}\n{self}");

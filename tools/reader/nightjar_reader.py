@@ -164,8 +164,10 @@ def check(session, args):
         try:
             pack = blobs.pack(pack_id)
             pack.check_id()
-            if pack.footer() != blobs.tables[pack_id]:
-                raise Refused(f"{pack.name}: its footer and the index object that lists it differ")
+            footer = pack.footer(strict=True)
+            for table, by in blobs.tables[pack_id]:
+                if table != footer:
+                    raise Refused(f"{pack.name}: its footer differs from what {by} says")
         except Refused as error:
             session.fail(str(error))
     if not session.failed:

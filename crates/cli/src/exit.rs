@@ -129,7 +129,7 @@ fn of_repository(error: &RepositoryError) -> Exit {
     use RepositoryError as E;
     match error {
         E::NoRepository { .. } => Exit::NoRepository,
-        E::WrongSecret { .. } | E::RoleForbids { .. } => Exit::NoKey,
+        E::WrongSecret | E::RoleForbids { .. } => Exit::NoKey,
         E::Fenced { .. } => Exit::Held,
         E::Damaged { .. } | E::LostBlob { .. } | E::Tampered(_) => Exit::Damage,
         E::Store(error) => of_store(error),
@@ -168,7 +168,7 @@ mod tests {
         use RepositoryError as E;
         assert_eq!(code(E::NoRepository { url: "x".into() }), 10);
         assert_eq!(code(StoreError::NoStore { url: "x".into() }), 10);
-        assert_eq!(code(E::WrongSecret { slots: 1 }), 12);
+        assert_eq!(code(E::WrongSecret), 12);
         assert_eq!(code(E::RoleForbids { what: "forget" }), 12);
         assert_eq!(code(E::Tampered("gone".into())), 4);
         assert_eq!(code(E::Damaged { object: "x".into(), why: "y".into() }), 4);
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn context_and_wrapping_do_not_hide_the_code() {
-        let error = anyhow::Error::new(RepositoryError::WrongSecret { slots: 2 }).context("outer");
+        let error = anyhow::Error::new(RepositoryError::WrongSecret).context("outer");
         assert_eq!(of(&error), Exit::NoKey);
         let wrapped = SourceError::from(RepositoryError::Tampered("gone".into()));
         assert_eq!(code(wrapped), 4);

@@ -19,7 +19,10 @@ use crate::stderr;
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
-const KNOWN: &str = "{msg} {binary_bytes} of {binary_total_bytes} [{wide_bar:.cyan/blue}] {binary_bytes_per_sec}, {eta} left";
+const KNOWN: &str = "{msg} {binary_bytes} of {binary_total_bytes} [{wide_bar:.cyan/blue}] \
+                     {binary_bytes_per_sec}, {eta} left";
+const EXPECTED: &str = "{msg} {binary_bytes} of about {binary_total_bytes} \
+                        [{wide_bar:.cyan/blue}] {binary_bytes_per_sec}, {eta} left";
 const UNKNOWN: &str = "{spinner} {msg} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}";
 
 #[derive(Serialize)]
@@ -63,12 +66,14 @@ impl Display {
         let thread = thread::spawn(move || {
             let interval = if json { EVENT_INTERVAL } else { BAR_INTERVAL };
             let bar = (!json).then(|| new_bar(doing));
+            let mut shown = Total::Unknown;
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                let total = total(&progress, expected);
+                let total = Total::of(&progress, expected);
                 match &bar {
-                    Some(bar) => update(bar, &progress, total),
+                    Some(bar) => update(bar, &progress, shown, total),
                     None => stderr::event(&event(&progress, total)),
                 }
+                shown = total;
             }
             if let Some(bar) = bar {
                 bar.finish_and_clear();
@@ -89,18 +94,46 @@ impl Drop for Display {
     }
 }
 
-/// The total, as far as it is known and not yet exceeded.
-fn total(progress: &Progress, expected: Option<u64>) -> Option<u64> {
-    let bytes = progress.bytes.load(Ordering::Relaxed);
-    let known = Some(progress.total.load(Ordering::Relaxed)).filter(|total| *total > 0);
-    known.or(expected).filter(|total| bytes <= *total)
+/// How many bytes there will be, as far as one can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Total {
+    Known(u64),
+    /// As many as the last time.
+    Expected(u64),
+    Unknown,
 }
 
-fn event(progress: &Progress, total: Option<u64>) -> ProgressEvent {
+impl Total {
+    fn of(progress: &Progress, expected: Option<u64>) -> Self {
+        let bytes = progress.bytes.load(Ordering::Relaxed);
+        match (progress.total.load(Ordering::Relaxed), expected) {
+            (total, _) if total >= bytes.max(1) => Self::Known(total),
+            (0, Some(expected)) if expected >= bytes.max(1) => Self::Expected(expected),
+            _ => Self::Unknown,
+        }
+    }
+
+    const fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Known(bytes) | Self::Expected(bytes) => Some(bytes),
+            Self::Unknown => None,
+        }
+    }
+
+    const fn template(self) -> &'static str {
+        match self {
+            Self::Known(_) => KNOWN,
+            Self::Expected(_) => EXPECTED,
+            Self::Unknown => UNKNOWN,
+        }
+    }
+}
+
+fn event(progress: &Progress, total: Total) -> ProgressEvent {
     ProgressEvent {
         event: "progress",
         bytes: progress.bytes.load(Ordering::Relaxed),
-        total,
+        total: total.bytes(),
         stored: progress.stored.load(Ordering::Relaxed),
     }
 }
@@ -119,17 +152,13 @@ fn new_bar(doing: &'static str) -> ProgressBar {
     bar
 }
 
-fn update(bar: &ProgressBar, progress: &Progress, total: Option<u64>) {
-    match (bar.length(), total) {
-        (before, Some(total)) if before != Some(total) => {
-            bar.set_style(style(KNOWN));
-            bar.set_length(total);
+fn update(bar: &ProgressBar, progress: &Progress, shown: Total, total: Total) {
+    if shown != total {
+        bar.set_style(style(total.template()));
+        match total.bytes() {
+            Some(bytes) => bar.set_length(bytes),
+            None => bar.unset_length(),
         }
-        (Some(_), None) => {
-            bar.set_style(style(UNKNOWN));
-            bar.unset_length();
-        }
-        _ => {}
     }
     bar.set_position(progress.bytes.load(Ordering::Relaxed));
     bar.tick();
@@ -141,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_sound() {
-        for template in [KNOWN, UNKNOWN] {
+        for template in [KNOWN, EXPECTED, UNKNOWN] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }
@@ -149,17 +178,18 @@ mod tests {
     #[test]
     fn an_expected_total_that_was_exceeded_is_unknown() {
         let progress = Progress::default();
+        assert_eq!(Total::of(&progress, Some(0)), Total::Unknown);
         progress.bytes.store(10, Ordering::Relaxed);
-        assert_eq!(total(&progress, None), None);
-        assert_eq!(total(&progress, Some(9)), None);
-        assert_eq!(total(&progress, Some(11)), Some(11));
+        assert_eq!(Total::of(&progress, None), Total::Unknown);
+        assert_eq!(Total::of(&progress, Some(9)), Total::Unknown);
+        assert_eq!(Total::of(&progress, Some(11)), Total::Expected(11));
         progress.total.store(12, Ordering::Relaxed);
-        assert_eq!(total(&progress, Some(11)), Some(12));
+        assert_eq!(Total::of(&progress, Some(11)), Total::Known(12));
     }
 
     #[test]
     fn events_have_stable_names() {
-        let text = serde_json::to_string(&event(&Progress::default(), None)).unwrap();
+        let text = serde_json::to_string(&event(&Progress::default(), Total::Unknown)).unwrap();
         assert_eq!(text, r#"{"event":"progress","bytes":0,"total":null,"stored":0}"#);
     }
 }

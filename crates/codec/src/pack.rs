@@ -156,8 +156,14 @@ impl PackCipher {
         Ok(Trailer::parse(&plain, self.header.kind, pack_size)?)
     }
 
-    /// Opens the footer: the pack's blob table.
-    pub fn open_footer(&self, sealed: &[u8], trailer: &Trailer) -> Result<BlobTable, CodecError> {
+    /// Opens the footer of a pack of `pack_size` bytes: its blob table, whose blobs fill the pack
+    /// up to the footer.
+    pub fn open_footer(
+        &self,
+        sealed: &[u8],
+        trailer: &Trailer,
+        pack_size: u64,
+    ) -> Result<BlobTable, CodecError> {
         let nonce = SealedPart::Footer.nonce();
         let plain = self.cipher.open(nonce, &self.part_associated(), "pack footer", sealed)?;
         let (frame, padding) = plain
@@ -167,7 +173,13 @@ impl PackCipher {
             return Err(CodecError::NotAuthentic { what: "pack footer" });
         }
         let record = compress::decompress_bounded(frame, limits::RECORD_BYTES)?;
-        Ok(record::decode::<Footer>(&record)?.table)
+        let table = record::decode::<Footer>(&record)?.table;
+        let end = self.blobs_offset() as u64 + table.stored_bytes();
+        if end == trailer.footer_range(pack_size).start {
+            Ok(table)
+        } else {
+            Err(CodecError::NotAuthentic { what: "pack footer" })
+        }
     }
 
     /// Where the pack's blobs begin.

@@ -168,10 +168,11 @@ pub struct LedgerState {
 
 impl LedgerState {
     fn validate(&self) -> Result<(), FormatError> {
-        if strictly_sorted(&self.catalogue, |entry| entry.id) {
+        let packs_sorted = self.condemned.values().all(|packs| packs.is_sorted_by(|a, b| a < b));
+        if packs_sorted && strictly_sorted(&self.catalogue, |entry| entry.id) {
             Ok(())
         } else {
-            Err(FormatError::malformed(LedgerRecord::NAME, "its catalogue is not sorted"))
+            Err(FormatError::malformed(LedgerRecord::NAME, "its lists are not sorted"))
         }
     }
 
@@ -180,7 +181,8 @@ impl LedgerState {
         match &record.body {
             LedgerBody::Open { .. } | LedgerBody::Epoch { .. } => {}
             LedgerBody::Condemn { packs } => {
-                self.condemned.insert(record.number, packs.clone());
+                let sorted: BTreeSet<PackId> = packs.iter().copied().collect();
+                self.condemned.insert(record.number, sorted.into_iter().collect());
             }
             LedgerBody::Retire { condemned, packs } => {
                 self.condemned.remove(condemned);

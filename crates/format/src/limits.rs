@@ -25,6 +25,12 @@ pub const MANIFEST_LEVELS: u8 = 16;
 pub const DIRECTORY_DEPTH: usize = 4096;
 /// Smallest and largest pack target, in bytes.
 pub const PACK_TARGET_BYTES: std::ops::RangeInclusive<u32> = 1 << 20..=128 << 20;
+/// The number of an epoch: eight digits.
+pub const EPOCH: u32 = 99_999_999;
+/// The number of a ledger record: twelve digits.
+pub const LEDGER_NUMBER: u64 = 999_999_999_999;
+/// A name in a directory, in bytes.
+pub const NAME_BYTES: usize = 4096;
 /// Argon2id's memory, in KiB.
 pub const ARGON2_MEMORY_KIB: u32 = 4 << 20;
 /// Argon2id's passes.

@@ -343,7 +343,7 @@ impl Entry {
 /// A name must name one thing in its directory and nothing outside it.
 fn check_name(name: &[u8]) -> Result<(), FormatError> {
     let harmless = !matches!(name, b"" | b"." | b"..")
-        && name.len() <= 4096
+        && name.len() <= limits::NAME_BYTES
         && !name.iter().any(|byte| matches!(byte, 0 | b'/'));
     if harmless {
         Ok(())

@@ -63,8 +63,13 @@ impl ObjectName {
             }
             _ => return None,
         };
+        let in_bounds = match parsed {
+            Self::Keyring(epoch, _) => epoch <= limits::EPOCH,
+            Self::Ledger(_, number) => number <= limits::LEDGER_NUMBER,
+            _ => true,
+        };
         // One spelling per name: "keyring/1/…" or a pack in the wrong folder is not ours.
-        (parsed.to_string() == name).then_some(parsed)
+        (in_bounds && parsed.to_string() == name).then_some(parsed)
     }
 }
 

@@ -123,6 +123,9 @@ impl Record for Footer {
     const NAME: &'static str = "pack footer";
 
     fn validate(&self) -> Result<(), FormatError> {
+        if self.table.ids.is_empty() {
+            return Err(FormatError::malformed(Self::NAME, "it lists no blob"));
+        }
         self.table.validate()
     }
 }
@@ -152,6 +155,9 @@ impl Trailer {
     pub fn parse(bytes: &[u8], kind: BlobKind, pack_size: u64) -> Result<Self, FormatError> {
         let mut fields = FieldReader::new("pack trailer", bytes);
         let trailer = Self { footer_len: fields.u32()?, frame_len: fields.u32()? };
+        if !fields.rest().is_empty() {
+            return Err(FormatError::malformed(WHAT, "bytes follow its trailer"));
+        }
         let room = pack_size
             .checked_sub((PackHeader::blobs_offset(kind) + Self::SEALED_LEN) as u64)
             .ok_or(FormatError::malformed(WHAT, "it is too short"))?;

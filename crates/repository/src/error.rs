@@ -24,11 +24,8 @@ pub enum RepositoryError {
         what: String,
     },
     /// No slot opens with what was given.
-    #[error("wrong passphrase or key file: none of the repository's {slots} slots opens with it")]
-    WrongSecret {
-        /// How many were tried.
-        slots: usize,
-    },
+    #[error("wrong passphrase or key file: no slot of the repository opens with it")]
+    WrongSecret,
     /// The slot's role forbids it.
     #[error("this slot has the role write, which may not {what}; use a full slot")]
     RoleForbids {
@@ -133,7 +130,7 @@ impl RepositoryError {
         match error {
             CodecError::Refused(_) => Self::Refused(format!("{}: {error}", name.to_string())),
             CodecError::NoDataKey => Self::RoleForbids { what: "read the data of backups" },
-            CodecError::WrongSecret => Self::WrongSecret { slots: 1 },
+            CodecError::WrongSecret => Self::WrongSecret,
             _ => Self::Damaged { object: name.to_string(), why: error.to_string() },
         }
     }

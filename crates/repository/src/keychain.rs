@@ -31,6 +31,7 @@ pub(crate) struct EpochKeys {
 /// All keys of an opened slot, and what it believes about others.
 pub struct Keychain {
     repository: RepositoryId,
+    keys: SlotKeys,
     slot: SlotId,
     role: Role,
     sign_key: SignKey,
@@ -71,6 +72,7 @@ impl Keychain {
         }
         Ok(Self {
             repository,
+            keys: keys.clone(),
             slot,
             role,
             sign_key: keys.sign_key(),
@@ -99,6 +101,10 @@ impl Keychain {
     /// Every slot there ever was.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()
+    }
+
+    pub(crate) fn keys(&self) -> &SlotKeys {
+        &self.keys
     }
 
     pub(crate) fn anchor(&self) -> Anchor {

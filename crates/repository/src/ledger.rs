@@ -41,9 +41,11 @@ pub fn read(repository: &Repository) -> Result<Ledger> {
             incarnations.entry(incarnation).or_default().insert(number);
         }
     }
-    let incarnation = current_incarnation(repository, &incarnations)?;
+    let mut findings = Vec::new();
+    let incarnation = current_incarnation(repository, &incarnations, &mut findings)?;
     let numbers = incarnations.remove(&incarnation).unwrap_or_default();
-    let ledger = replay(repository, incarnation, &numbers)?;
+    let mut ledger = replay(repository, incarnation, &numbers)?;
+    ledger.findings.extend(findings);
     Ok(compare_with_seen(repository, ledger))
 }
 
@@ -51,6 +53,7 @@ pub fn read(repository: &Repository) -> Result<Ledger> {
 fn current_incarnation(
     repository: &Repository,
     incarnations: &BTreeMap<IncarnationId, BTreeSet<u64>>,
+    findings: &mut Vec<String>,
 ) -> Result<IncarnationId> {
     let mut current = repository.record.incarnation;
     if !incarnations.contains_key(&current) {
@@ -61,8 +64,20 @@ fn current_incarnation(
     let mut parents = BTreeMap::new();
     for incarnation in incarnations.keys().filter(|id| **id != current) {
         let name = ObjectName::Ledger(*incarnation, 0);
-        if let LedgerBody::Open { parent: Some(parent) } = fetch(repository, &name)?.record.body {
-            parents.insert(parent.position.incarnation, *incarnation);
+        match fetch(repository, &name)?.record {
+            Ok(Valid {
+                record: LedgerRecord { body: LedgerBody::Open { parent }, .. }, ..
+            }) => {
+                let Some(parent) = parent else { continue };
+                let parent = parent.position.incarnation;
+                if let Some(other) = parents.insert(parent, *incarnation) {
+                    return Err(RepositoryError::Tampered(format!(
+                        "the ledger's incarnations {other} and {incarnation} follow on the same one"
+                    )));
+                }
+            }
+            Ok(_) => findings.push(format!("{name} does not open an incarnation")),
+            Err(why) => findings.push(why),
         }
     }
     // Each incarnation is followed at most once: removing them on the way ends the walk.
@@ -72,10 +87,16 @@ fn current_incarnation(
     Ok(current)
 }
 
-/// A record that is validly signed.
+/// The object of a record.
 struct Fetched {
-    /// BLAKE3 of its object.
+    /// BLAKE3 of it: the next record names it, valid or not.
     digest: Digest,
+    /// The record, or why it is void.
+    record: std::result::Result<Valid, String>,
+}
+
+/// A record that is validly signed.
+struct Valid {
     record: LedgerRecord,
     signer: SlotId,
     /// The epoch it is sealed under.
@@ -84,38 +105,37 @@ struct Fetched {
 
 /// Reads a record from the cache or the store.
 fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
+    let digest = digest::hash;
     if let Some(object) = repository.cache.get(name)
-        && let Ok(read) = open(repository, name, &object)
+        && let Ok(valid) = open(repository, name, &object)
     {
-        return Ok(read);
+        return Ok(Fetched { digest: digest(&object), record: Ok(valid) });
     }
     let limit = limits::METADATA_OBJECT_BYTES as u64;
     let object = repository.store.get(&name.to_string(), limit)?;
-    let read = open(repository, name, &object)?;
-    repository.cache.put(name, &object);
-    Ok(read)
+    let record = match open(repository, name, &object) {
+        Ok(valid) => {
+            repository.cache.put(name, &object);
+            Ok(valid)
+        }
+        Err(error) if error.is_damage() => Err(error.to_string()),
+        Err(error) => return Err(error),
+    };
+    Ok(Fetched { digest: digest(&object), record })
 }
 
-fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Fetched> {
+fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Valid> {
     let opened = repository.unseal::<LedgerRecord>(MetadataKind::Ledger, name, object)?;
     let Opened { record, signer, role, epoch } = opened;
+    let damaged = |why: String| RepositoryError::Damaged { object: name.to_string(), why };
     if record.body.needs_full_role() && role != Role::Full {
-        return Err(RepositoryError::Damaged {
-            object: name.to_string(),
-            why: format!(
-                "slot {} has the role write and may not {}",
-                signer.short(),
-                record.body.name()
-            ),
-        });
+        let (signer, body) = (signer.short(), record.body.name());
+        return Err(damaged(format!("slot {signer} has the role write and may not {body}")));
     }
     if ObjectName::Ledger(record.incarnation, record.number) != *name {
-        return Err(RepositoryError::Damaged {
-            object: name.to_string(),
-            why: "it holds another record".into(),
-        });
+        return Err(damaged("it holds another record".into()));
     }
-    Ok(Fetched { digest: digest::hash(object), record, signer, epoch })
+    Ok(Valid { record, signer, epoch })
 }
 
 fn replay(
@@ -140,21 +160,20 @@ fn replay(
             replay.previous = None;
         }
         replay.expected = number + 1;
-        match fetch(repository, &name) {
-            Ok(fetched) => replay.take(repository, &name, fetched, &mut ledger),
-            Err(error) if error.is_damage() => {
-                ledger.findings.push(error.to_string());
-                replay.previous = None;
-            }
-            Err(error) => return Err(error),
+        let Fetched { digest, record } = fetch(repository, &name)?;
+        ledger.head_digest = digest;
+        match record {
+            Ok(valid) => replay.take(repository, &name, valid, &mut ledger),
+            Err(why) => ledger.findings.push(why),
         }
+        replay.previous = Some(digest);
     }
     Ok(ledger)
 }
 
 /// What the next record is measured against.
 struct Replay {
-    /// Digest of the record before; none if that could not be read.
+    /// Digest of the record before; none if that is missing.
     previous: Option<Digest>,
     expected: u64,
     /// The newest epoch a record was sealed under.
@@ -167,15 +186,13 @@ impl Replay {
         &mut self,
         repository: &Repository,
         name: &ObjectName,
-        fetched: Fetched,
+        valid: Valid,
         ledger: &mut Ledger,
     ) {
-        let Fetched { digest, record, signer, epoch } = fetched;
+        let Valid { record, signer, epoch } = valid;
         if self.previous.is_some_and(|previous| previous != record.previous) {
             ledger.findings.push(format!("{name} does not follow on the record before it"));
         }
-        self.previous = Some(digest);
-        ledger.head_digest = digest;
         if epoch < self.epoch {
             let why = format!("{name} is void: it is sealed under epoch {epoch}, which had ended");
             ledger.findings.push(why);

@@ -101,6 +101,17 @@ impl Repository {
         Ok(Self { store, record, keychain, environment, cache })
     }
 
+    /// Reads slots and epochs again: others may have changed them since this was opened.
+    pub(crate) fn reload_keychain(&self) -> Result<Keychain> {
+        let Self { store, keychain, .. } = self;
+        let keyrings = read_keyrings(store, &self.id(), keychain.keys())?;
+        let anchor = keychain.anchor();
+        let hash = anchor.repository_hash;
+        let slots = read_slots(store)?;
+        Keychain::build(self.id(), hash, keychain.keys(), anchor, keyrings, &slots)
+            .map_err(|error| RepositoryError::Tampered(format!("its keys: {error}")))
+    }
+
     /// Its id.
     pub fn id(&self) -> RepositoryId {
         self.record.repository_id
@@ -331,9 +342,7 @@ fn unlock_any(
         )
     };
     let mut failure = None;
-    let mut tried = 0;
     for slot in slots.iter().filter(fits) {
-        tried += 1;
         let name = ObjectName::Slot(slot.record.slot_id);
         match unwrap(&repository, &slot.record, unlock) {
             Ok((keys, anchor)) => {
@@ -350,7 +359,7 @@ fn unlock_any(
             Err(error) => failure = Some(RepositoryError::in_object(name, error)),
         }
     }
-    Err(failure.unwrap_or(RepositoryError::WrongSecret { slots: tried }))
+    Err(failure.unwrap_or(RepositoryError::WrongSecret))
 }
 
 /// The opened slot's keyrings, from epoch 1 to the newest.

@@ -3,7 +3,8 @@
 //! Removing one makes a new epoch for all others, so that what is written from then on is
 //! sealed under keys that the removed slot never gets. Order of writes: the keyrings of the new
 //! epoch, by slot id, so that of two processes that do this at once one loses at the first;
-//! then the removed slot's objects go. A process that dies in between leaves an epoch that some
+//! then the ledger says so, then the removed slot's objects go. What others changed since the
+//! repository was opened is read again first. A process that dies in between leaves an epoch that some
 //! slots lack; they go on under the one before, and the next change fills the gap.
 
 use nightjar_codec::hybrid::PrivateKey;
@@ -51,13 +52,14 @@ fn failed(error: CodecError) -> RepositoryError {
 /// Order: keyrings first, then the slot object, so that a slot that stands has its keys. A full
 /// slot becomes a member by a new epoch, whose record lists it.
 pub fn add(
-    repository: &Repository,
+    repository: &mut Repository,
     role: Role,
     label: &str,
     protection: &Protection<'_>,
 ) -> Result<SlotId> {
     repository.require_full("add slots")?;
-    let Repository { store, record, keychain, environment, .. } = repository;
+    repository.keychain = repository.reload_keychain()?;
+    let Repository { store, record, keychain, environment, .. } = &*repository;
     let random = &*environment.random;
     let id = record.repository_id;
     let keys = SlotKeys::random(random).map_err(failed)?;
@@ -104,6 +106,7 @@ pub fn add(
         };
         slots.push(slot);
         make_epoch(repository, keychain.members().copied().chain([member]).collect(), &slots)?;
+        repository.keychain = repository.reload_keychain()?;
     }
     Ok(slot_id)
 }
@@ -151,12 +154,21 @@ fn label_epoch(slot: &SlotRecord) -> u32 {
 }
 
 /// Takes a slot's access away: makes a new epoch for the others, then deletes its objects.
-pub fn remove(repository: &Repository, removed: SlotId) -> Result<()> {
+pub fn remove(repository: &mut Repository, removed: SlotId) -> Result<()> {
     repository.require_full("remove slots")?;
-    let Repository { store, keychain, .. } = repository;
+    repository.keychain = repository.reload_keychain()?;
+    let Repository { store, keychain, .. } = &*repository;
     let mut remaining = member_slots(repository)?;
     remaining.retain(|slot| slot.record.slot_id != removed);
     if keychain.member(keychain.epoch(), removed).is_some() {
+        if removed == keychain.slot() && remaining.iter().any(|s| s.record.role == Role::Full) {
+            // It could not sign under the epoch it is no longer part of.
+            return Err(RepositoryError::Refused(
+                "this is the slot that was opened: open the repository with another full slot to \
+                 remove it, which also shows that the other one works"
+                    .into(),
+            ));
+        }
         if !remaining.iter().any(|slot| slot.record.role == Role::Full) {
             return Err(RepositoryError::Refused(
                 "this is the last full slot: nobody could read the repository without it".into(),
@@ -175,7 +187,9 @@ pub fn remove(repository: &Repository, removed: SlotId) -> Result<()> {
     for epoch in 1..=keychain.epoch() {
         store.delete(&ObjectName::Keyring(epoch, removed).to_string())?;
     }
-    Ok(store.delete(&ObjectName::Slot(removed).to_string())?)
+    store.delete(&ObjectName::Slot(removed).to_string())?;
+    repository.keychain = repository.reload_keychain()?;
+    Ok(())
 }
 
 /// What a keyring says to a slot of this role.

@@ -12,7 +12,7 @@
 //! blob of that table. As all index entries of a pack are its table, every chunk that was looked
 //! up is covered by the check of its pack.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nightjar_codec::digest;
 use nightjar_format::blob::{BlobKind, BlobTable};
@@ -28,7 +28,7 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::database::{Location, PackInfo};
 use crate::manifest::walk::{ContentWalk, TreeWalk};
-use crate::packs::cipher_from;
+use crate::packs::{cipher_from, stored_sizes};
 use crate::read::{Reader, SealedBlob};
 use crate::repository::Repository;
 use crate::snapshots::{self, SnapshotInfo};
@@ -73,7 +73,9 @@ pub struct VerifyReport {
     pub snapshots: u64,
     /// Packs checked.
     pub packs: u64,
-    /// Blobs decoded, or at lower levels looked up.
+    /// References to blobs that were looked up.
+    pub references: u64,
+    /// Blobs of the checked packs that were decoded and compared with their ids.
     pub blobs: u64,
     /// Bytes of packs read.
     pub bytes: u64,
@@ -94,10 +96,9 @@ pub fn verify(
     let mut check = Check {
         reader: &reader,
         report: VerifyReport::default(),
-        sizes: BTreeMap::new(),
+        sizes: stored_sizes(repository)?,
         touched: BTreeMap::new(),
     };
-    check.list_packs()?;
     let list = snapshots::list(repository)?;
     for info in list.snapshots.iter().filter(|info| request.snapshots.contains(&info.id)) {
         check.walk(info)?;
@@ -124,7 +125,7 @@ struct Check<'a> {
     reader: &'a Reader<'a>,
     report: VerifyReport,
     /// Packs in the store.
-    sizes: BTreeMap<PackId, u64>,
+    sizes: HashMap<PackId, u64>,
     /// Ordinals of packs to check, with the snapshots that touch them.
     touched: BTreeMap<u32, BTreeSet<SessionId>>,
 }
@@ -133,15 +134,6 @@ impl Check<'_> {
     fn find(&mut self, object: &str, problems: Vec<String>) {
         let finding = |problem| Finding { object: object.to_owned(), problem, snapshots: vec![] };
         self.report.findings.extend(problems.into_iter().map(finding));
-    }
-
-    fn list_packs(&mut self) -> Result<()> {
-        for info in self.reader.repository.store.list("packs")? {
-            if let Some(ObjectName::Pack(id)) = ObjectName::parse(&info.name) {
-                self.sizes.insert(id, info.size);
-            }
-        }
-        Ok(())
     }
 
     /// Walks a snapshot: decodes its nodes, looks up its chunks.
@@ -192,7 +184,7 @@ impl Check<'_> {
     /// Notes the packs that a blob needs; false if it lies in none.
     fn touch(&mut self, snapshot: SessionId, kind: BlobKind, id: &BlobId) -> Result<bool> {
         let mut id = *id;
-        self.report.blobs += 1;
+        self.report.references += 1;
         for _ in 0..=limits::CHAIN_DEPTH {
             let Some(location) = self.best(&id)? else {
                 return Ok(false);
@@ -317,5 +309,5 @@ fn footer_of(
     let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
     let sealed =
         start.ok().zip(end.ok()).and_then(|(start, end)| object.get(start..end)).ok_or(short)?;
-    cipher.open_footer(sealed, &trailer)
+    cipher.open_footer(sealed, &trailer, object.len() as u64)
 }

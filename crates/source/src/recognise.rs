@@ -12,7 +12,7 @@ const NOISE_SAMPLE_BYTES: usize = 16 << 10;
 /// What the beginning of a stream shows, with the advice that goes with it; `None` if it is fit
 /// for deduplication.
 pub fn advice(beginning: &[u8]) -> Option<String> {
-    let plain = "dump it uncompressed and let nightjar compress it";
+    let plain = "dump it uncompressed (`pg_dump -Z0`, no `| gzip`) and let nightjar compress it";
     let (what, advice) = match beginning {
         [0x1f, 0x8b, ..] => ("compressed with gzip", plain),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => ("compressed with zstd", plain),

@@ -47,7 +47,7 @@ impl World {
         Self {
             clock: Arc::new(ManualClock(AtomicI64::new(BEGINNING))),
             random: Arc::new(SeededRandom(Mutex::new(Rng::new(seed)))),
-            caches: Arc::new(tempfile::tempdir().unwrap()),
+            caches: Arc::new(scratch_directory()),
             fresh: Arc::default(),
         }
     }
@@ -89,6 +89,11 @@ impl World {
             cache_dir: cache.to_path_buf(),
         }
     }
+}
+
+/// In memory where the system offers that: what syncing costs is not what these tests are about.
+fn scratch_directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// Copies everything in `from` into `to`, which exists.

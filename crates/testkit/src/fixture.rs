@@ -99,7 +99,7 @@ impl Fixture {
     pub fn add_slot(&self, role: Role, text: &str) -> SlotId {
         let unlock = passphrase(text);
         let protection = Protection { unlock: &unlock, argon2: cheap() };
-        slots::add(&self.open(), role, text, &protection).unwrap()
+        slots::add(&mut self.open(), role, text, &protection).unwrap()
     }
 
     /// Stores a stream, a night after the last.

@@ -1,6 +1,8 @@
 //! The raw keys of a slot, as anybody has them who knows its passphrase: tests forge with them
 //! what the engine would never write.
 
+use std::collections::BTreeMap;
+
 use nightjar_codec::SecretKey;
 use nightjar_codec::compress::Payload;
 use nightjar_codec::digest::{self, Identifier};
@@ -23,7 +25,7 @@ use nightjar_storage::Store;
 use crate::damage;
 use crate::fixture::{Fixture, passphrase};
 
-/// Holds a slot's keys of epoch 1.
+/// Holds a slot's keys of every epoch, and writes under the newest.
 pub struct Insider {
     store: Store,
     fixture: Fixture,
@@ -35,10 +37,12 @@ pub struct Insider {
     pub keys: SlotKeys,
     /// What it trusts.
     pub anchor: Anchor,
-    /// What it was given in epoch 1.
+    /// The newest epoch it was given keys of.
+    pub epoch: u32,
+    /// What it was given then.
     pub keyring: Keyring,
     sign_key: SignKey,
-    metadata_key: SecretKey,
+    metadata_keys: BTreeMap<u32, SecretKey>,
 }
 
 /// A blob of a hand-made pack.
@@ -61,10 +65,23 @@ impl Insider {
         let object = SlotObject::from_object(&read(ObjectName::Slot(slot))).unwrap();
         let id = record.repository_id;
         let (keys, anchor) = unwrap(&id, &object.record, &passphrase(text)).unwrap();
-        let keyring = open_keyring(&id, 1, &keys, &read(ObjectName::Keyring(1, slot))).unwrap();
-        let (sign_key, metadata_key) = (keys.sign_key(), SecretKey::new(keyring.metadata_key));
-        let fixture = fixture.clone();
-        Self { store, fixture, record, slot, keys, anchor, keyring, sign_key, metadata_key }
+        let mut keyrings = BTreeMap::new();
+        for name in damage::names(&store, "keyring") {
+            let Some(ObjectName::Keyring(epoch, owner)) = ObjectName::parse(&name) else {
+                continue;
+            };
+            if owner == slot {
+                let object = damage::read(&store, &name);
+                keyrings.insert(epoch, open_keyring(&id, epoch, &keys, &object).unwrap());
+            }
+        }
+        let metadata_keys = keyrings
+            .iter()
+            .map(|(epoch, keyring)| (*epoch, SecretKey::new(keyring.metadata_key)))
+            .collect();
+        let (epoch, keyring) = keyrings.pop_last().unwrap();
+        let (sign_key, fixture) = (keys.sign_key(), fixture.clone());
+        Self { store, fixture, record, slot, keys, anchor, epoch, keyring, sign_key, metadata_keys }
     }
 
     /// The repository's id.
@@ -77,17 +94,17 @@ impl Insider {
         Identifier::new(&SecretKey::new(self.keyring.dedup_key))
     }
 
-    /// Its metadata key.
-    pub fn metadata_key(&self) -> &SecretKey {
-        &self.metadata_key
+    /// The metadata key of an epoch.
+    pub fn metadata_key(&self, epoch: u32) -> Option<&SecretKey> {
+        self.metadata_keys.get(&epoch)
     }
 
-    /// Writes a metadata object of epoch 1, signed by this slot.
+    /// Writes a metadata object of the newest epoch, signed by this slot.
     pub fn write<R: Record>(&self, kind: MetadataKind, name: &ObjectName, record: &R) {
         let sealer = Sealer {
             repository: self.repository(),
-            epoch: 1,
-            metadata_key: &self.metadata_key,
+            epoch: self.epoch,
+            metadata_key: self.metadata_key(self.epoch).unwrap(),
             signer: self.slot,
             sign_key: &self.sign_key,
         };
@@ -98,12 +115,12 @@ impl Insider {
 
     /// Writes a pack of these blobs, back to back, and says what an index object would.
     pub fn write_pack(&self, kind: BlobKind, session: SessionId, blobs: &[HandMade]) -> PackRecord {
-        let header = PackHeader { kind, epoch: 1, session };
+        let header = PackHeader { kind, epoch: self.epoch, session };
         let epoch: EpochRecord = record::decode(&self.keyring.epoch_record).unwrap();
         let public = PublicKey::from_bytes(&epoch.data_public).unwrap();
         let source = match kind {
             BlobKind::Data => PackKeySource::Data(&public),
-            BlobKind::Tree => PackKeySource::Tree(&self.metadata_key),
+            BlobKind::Tree => PackKeySource::Tree(self.metadata_key(self.epoch).unwrap()),
         };
         let random = self.fixture.world.random();
         let (cipher, mut object) =
@@ -129,7 +146,7 @@ impl Insider {
         let pack_id = digest::pack_id(&object);
         let size = object.len() as u64;
         damage::write(&self.store, &ObjectName::Pack(pack_id).to_string(), object);
-        PackRecord { pack_id, size, kind: kind as u8, epoch: 1, table }
+        PackRecord { pack_id, size, kind: kind as u8, epoch: self.epoch, table }
     }
 
     /// Publishes packs.

@@ -10,4 +10,5 @@ Written from the chapters in format-spec/ alone. One module per layer:
     blobs       packs, index, encodings and chains (chapters 3, 4 and 5)
     manifests   content lists and directories (chapter 6)
     history     snapshots and the ledger (chapters 7 and 8)
+    vectors     the checks of format-spec/vectors, with all of the above
 """

@@ -117,8 +117,9 @@ class Pack:
         if hasher.digest() != self.id:
             raise Refused(f"{self.name}: the name is not the object's BLAKE3")
 
-    def footer(self):
-        """The table in the footer, after checking lengths, padding and that the blobs fill the room before it."""
+    def footer(self, strict=False):
+        """The table in the footer, after checking that the blobs fill the room before it; with `strict`, also that the
+        pack has the length that its writer owes it."""
         with about(self.name):
             room = self.size - BLOBS_AT[self.kind] - TRAILER
             require(room >= crypto.TAG, "is too short")
@@ -129,15 +130,19 @@ class Pack:
             start = self.size - TRAILER - sealed_length
             plain = open_end(self.read(start, sealed_length), self.key, 1, self.repository.id, self.associated)
             require(length <= len(plain), "the footer's frame is longer than the footer")
-            crypto.check_padding(self.size, plain[length:])
+            require(not any(plain[length:]), "the padding is not zero")
+            if strict:
+                crypto.check_padding(self.size, plain[length:])
             table = decode(records.FOOTER, crypto.zstd_decode(plain[:length], LIMIT.record)).table
+            require(table.ids, "has no blob")
             _, end = table_entries(table, self.kind, self.id)
             require(end == start, "the blobs do not end where the footer begins")
         return table
 
 
 class Blobs:
-    """Where blobs lie, and their plaintexts. `problems` are index objects and packs that were passed over."""
+    """Where blobs lie, and their plaintexts. `problems` are index objects and packs that were passed over; `tables`
+    has for each pack every list of its blobs that somebody gives, with who does."""
 
     CACHE = 64 << 20
 
@@ -152,8 +157,11 @@ class Blobs:
         for entries in self.entries.values():
             entries.sort(key=lambda e: e.depth)
 
-    def _add(self, pack_id, table, entries):
-        self.tables[pack_id] = table
+    def _add(self, pack_id, table, entries, by):
+        known = self.tables.setdefault(pack_id, [])
+        if any(table == other for other, _ in known):
+            return
+        known.append((table, by))
         for e in entries:
             self.entries.setdefault((e.kind, e.id), []).append(e)
 
@@ -174,13 +182,12 @@ class Blobs:
             entries, end = table_entries(p.table, p.kind, p.pack_id)
             require(p.size <= LIMIT.pack and end + crypto.TAG + TRAILER <= p.size, "the blobs exceed their pack")
             size = self.repository.store.size(pack_name(p.pack_id))
-            if size is None or p.pack_id in self.tables:  # a pack that is gone holds nothing
+            if size is None:  # a pack that is gone holds nothing
                 continue
             if size != p.size:
                 self.problems.append(f"{pack_name(p.pack_id)}: has {size} bytes, not {p.size} as {by} says")
                 continue
-            self._add(p.pack_id, p.table, entries)
-            self._packs[p.pack_id] = (p.kind, p.epoch, index.session, by)
+            self._add(p.pack_id, p.table, entries, by)
 
     def _read_footers(self):
         for name in self.repository.store.names("packs", hex_of(1), hex_of(32)):
@@ -192,36 +199,35 @@ class Blobs:
                 table = pack.footer()
                 with about(name):
                     entries, _ = table_entries(table, pack.kind, pack_id)
-                self._add(pack_id, table, entries)
+                self._add(pack_id, table, entries, "its footer")
             except Refused as e:
                 self.problems.append(str(e))
 
     def pack(self, pack_id):
-        pack = self._packs[pack_id]
-        if isinstance(pack, tuple):
-            kind, epoch, session, by = pack
-            pack = Pack(self.repository, pack_id)
-            if (pack.kind, pack.epoch, pack.session) != (kind, epoch, session):
-                raise Refused(f"{pack.name}: its header is not what {by} says")
-            self._packs[pack_id] = pack
-        return pack
+        if pack_id not in self._packs:
+            self._packs[pack_id] = Pack(self.repository, pack_id)
+        return self._packs[pack_id]
 
-    def read(self, kind, blob_id, below=LIMIT.chain + 1, on_use=None):
-        """The plaintext of a blob, by an entry of less depth than `below`; `on_use` is told every entry used."""
+    def read(self, kind, blob_id, on_use=None, above=()):
+        """The plaintext of a blob: by the entry of least depth, or another where that one is damaged. `above` are the
+        ids that are being resolved; `on_use` is told every entry used."""
         what = f"{'chunk' if kind == DATA else 'node'} {blob_id.hex()}"
         cached = self._cache.get((kind, blob_id))
         if cached is not None and on_use is None:
             self._cache.move_to_end((kind, blob_id))
             return cached
-        entries = [e for e in self.entries.get((kind, blob_id), ()) if e.depth < below]
+        entries = self.entries.get((kind, blob_id))
         if not entries:
-            lost = (kind, blob_id) in self.entries
-            raise Refused(f"{what}: " + ("has no entry of less depth than its delta" if lost else "is in no pack"))
+            raise Refused(f"{what}: is in no pack")
+        if blob_id in above:
+            raise Refused(f"{what}: is a base of itself")
+        if len(above) > LIMIT.chain:
+            raise Refused(f"{what}: lies under more than {LIMIT.chain} deltas")
         errors = []
         for e in entries:
             try:
                 with about(f"{what} in {pack_name(e.pack)} at {e.offset}"):
-                    plain = self._read_entry(e, on_use)
+                    plain = self._read_entry(e, on_use, above)
                 if on_use:
                     on_use(e)
                 self._remember((kind, blob_id), plain)
@@ -230,9 +236,10 @@ class Blobs:
                 errors.append(str(error))
         raise Refused("; ".join(errors))
 
-    def _read_entry(self, e, on_use):
-        base = self.read(e.kind, e.base, e.depth, on_use) if e.encoding == 2 else None
+    def _read_entry(self, e, on_use, above):
+        base = self.read(e.kind, e.base, on_use, above + (e.id,)) if e.encoding == 2 else None
         pack = self.pack(e.pack)
+        require(pack.kind == e.kind, "the pack is of the other kind")
         payload = open_blob(pack.read(e.offset, e.stored_len), pack.key, e.offset, self.repository.id, e.kind, e.id)
         plain = decode_payload(e.encoding, payload, e.raw_len, base)
         require(crypto.keyed(self.repository.id_key[e.kind], plain) == e.id, "its content is not what its id says")

@@ -20,7 +20,9 @@ def decode_node(plain, node_type):
         schema = records.LIST_NODE
     else:
         schema = records.DIRECTORY_LEAF if plain[2] == 0 else records.DIRECTORY_NODE
-    return decode(schema, plain)
+    node = decode(schema, plain)
+    require(len(node.entries) <= MAX_ENTRIES, "has too many entries")
+    return node
 
 
 def ends_node(count, first_four):

@@ -15,7 +15,7 @@ Examples:
 `nightjar COMMAND --help` explains each command.
 
 {}
-Documentation of the exit codes and of the fields of --json is stable from version to version.",
+The exit codes and the fields of --json stay the same from version to version.",
         Exit::table()
     )
 }
@@ -135,3 +135,23 @@ Examples:
   nightjar completions bash > ~/.local/share/bash-completion/completions/nightjar
   nightjar completions zsh > ~/.zfunc/_nightjar
   nightjar completions fish > ~/.config/fish/completions/nightjar.fish";
+
+pub(super) const CREATE_USAGE: &str = "\
+nightjar snapshot create [OPTIONS] PATH...
+       nightjar snapshot create [OPTIONS] --stdin NAME
+       nightjar snapshot create [OPTIONS] --name NAME -- COMMAND [ARG]...";
+
+pub(super) const BACKUP_USAGE: &str = "\
+nightjar backup [OPTIONS] PATH...
+       nightjar backup [OPTIONS] --stdin NAME
+       nightjar backup [OPTIONS] --name NAME -- COMMAND [ARG]...";
+
+pub(super) const SNAPSHOT_RESTORE_USAGE: &str = "\
+nightjar snapshot restore [OPTIONS] ID --to DIR [PATH]...
+       nightjar snapshot restore [OPTIONS] ID --stdout [PATH]
+       nightjar snapshot restore [OPTIONS] ID [PATH] -- COMMAND [ARG]...";
+
+pub(super) const RESTORE_USAGE: &str = "\
+nightjar restore [OPTIONS] ID --to DIR [PATH]...
+       nightjar restore [OPTIONS] ID --stdout [PATH]
+       nightjar restore [OPTIONS] ID [PATH] -- COMMAND [ARG]...";

@@ -8,12 +8,10 @@ use super::{examples, values};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Give somebody access: add a slot
     Add(KeyAdd),
     /// List the slots that have access
     #[command(after_help = examples::KEY_LIST)]
     List,
-    /// Take a slot's access away
     Remove(KeyRemove),
 }
 

@@ -46,52 +46,77 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Globals {
     /// Where the repository is: a path or a URL
-    #[arg(long, short, global = true, value_name = "URL", env = "NIGHTJAR_REPOSITORY")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        display_order = 901,
+        value_name = "URL",
+        env = "NIGHTJAR_REPOSITORY"
+    )]
     pub(crate) repository: Option<String>,
     /// Read the passphrase from a file; one newline at its end is dropped [env:
     /// NIGHTJAR_PASSWORD_FILE; or the passphrase itself in NIGHTJAR_PASSWORD]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, display_order = 902, value_name = "FILE")]
     #[arg(conflicts_with_all = ["password_command", "key_file"])]
     pub(crate) password_file: Option<PathBuf>,
     /// Take the passphrase from the first line that a shell command prints [env:
     /// NIGHTJAR_PASSWORD_COMMAND]
-    #[arg(long, global = true, value_name = "COMMAND", conflicts_with = "key_file")]
+    #[arg(
+        long,
+        global = true,
+        display_order = 903,
+        value_name = "COMMAND",
+        conflicts_with = "key_file"
+    )]
     pub(crate) password_command: Option<OsString>,
     /// Open the repository with a key file instead of a passphrase [env: NIGHTJAR_KEY_FILE]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, display_order = 904, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// Directory for the local index and other caches [default: nightjar/ in the user's cache
     /// directory]
-    #[arg(long, global = true, value_name = "DIR", env = "NIGHTJAR_CACHE_DIR")]
+    #[arg(
+        long,
+        global = true,
+        display_order = 905,
+        value_name = "DIR",
+        env = "NIGHTJAR_CACHE_DIR"
+    )]
     #[arg(hide_env_values = true)]
     pub(crate) cache_dir: Option<PathBuf>,
     /// Print one JSON document on standard output; progress, warnings and errors as JSON lines
     /// on standard error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 906)]
     pub(crate) json: bool,
     /// Print neither progress nor summaries; warnings and errors still appear
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    #[arg(long, short, global = true, display_order = 907, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Tell more about what is done; twice for everything
-    #[arg(long, short, global = true, action = ArgAction::Count)]
+    #[arg(long, short, global = true, display_order = 908, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Show no progress bar
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 909)]
     pub(crate) no_progress: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a new repository
     Init(Init),
     /// Make, list, restore, check and forget snapshots
     #[command(subcommand, after_help = examples::SNAPSHOT)]
     Snapshot(SnapshotCommand),
     /// Make a snapshot: short for `nightjar snapshot create`
-    #[command(after_help = examples::CREATE)]
+    ///
+    /// Stores a dump, a command's output or directories. Prefer a command behind `--` to a pipe:
+    /// only its exit status tells a complete dump from a truncated one. If it fails, there is no
+    /// snapshot.
+    #[command(after_help = examples::CREATE, override_usage = examples::BACKUP_USAGE)]
     Backup(SnapshotCreate),
     /// Give back what a snapshot holds: short for `nightjar snapshot restore`
-    #[command(after_help = examples::RESTORE)]
+    ///
+    /// Every byte is checked before it is given out. With `--stdout` or a command, exactly one
+    /// file must be meant, and the report goes to standard error.
+    #[command(after_help = examples::RESTORE, override_usage = examples::RESTORE_USAGE)]
     Restore(SnapshotRestore),
     /// Add, list and remove slots: who has access
     #[command(subcommand, after_help = examples::KEY)]

@@ -10,23 +10,13 @@ use super::{examples, values};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SnapshotCommand {
-    /// Make a snapshot of a dump, a command's output or directories
-    #[command(after_help = examples::CREATE)]
     Create(SnapshotCreate),
-    /// List snapshots
     List(SnapshotList),
-    /// Show everything about one snapshot
     Show(SnapshotShow),
-    /// List the files in a snapshot
     Ls(SnapshotLs),
-    /// Give back what a snapshot holds
-    #[command(after_help = examples::RESTORE)]
     Restore(SnapshotRestore),
-    /// Check that snapshots can be restored
     Verify(SnapshotVerify),
-    /// Compare two snapshots
     Diff(SnapshotDiff),
-    /// Forget snapshots
     Forget(SnapshotForget),
 }
 
@@ -35,6 +25,7 @@ pub(crate) enum SnapshotCommand {
 /// Prefer a command behind `--` to a pipe: only its exit status tells a complete dump from a
 /// truncated one. If it fails, there is no snapshot.
 #[derive(Debug, Args)]
+#[command(after_help = examples::CREATE, override_usage = examples::CREATE_USAGE)]
 #[command(group(ArgGroup::new("source").required(true).args(["paths", "stdin", "command"])))]
 pub(crate) struct SnapshotCreate {
     /// Files and directories to store
@@ -117,6 +108,7 @@ pub(crate) struct SnapshotLs {
 /// Every byte is checked before it is given out. With `--stdout` or a command, exactly one file
 /// must be meant, and the report goes to standard error.
 #[derive(Debug, Args)]
+#[command(after_help = examples::RESTORE, override_usage = examples::SNAPSHOT_RESTORE_USAGE)]
 #[command(group(ArgGroup::new("destination").required(true).args(["to", "stdout", "command"])))]
 pub(crate) struct SnapshotRestore {
     #[command(flatten)]

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use nightjar_codec::slot::Protection;
-use nightjar_format::SlotId;
 use nightjar_format::slot::{Argon2Parameters, Role};
 use nightjar_repository::slots::{self, SlotInfo};
 use nightjar_repository::{Repository, RepositoryError};
@@ -26,7 +25,7 @@ struct AddedView<'a> {
 }
 
 pub(super) fn add(program: &Program<'_>, arguments: &KeyAdd) -> Result<Exit> {
-    let repository = program.open()?;
+    let mut repository = program.open()?;
     let role = match arguments.role {
         RoleChoice::Full => Role::Full,
         RoleChoice::Write => Role::Write,
@@ -41,7 +40,7 @@ pub(super) fn add(program: &Program<'_>, arguments: &KeyAdd) -> Result<Exit> {
     let argon2 =
         Argon2Parameters { memory_kib: arguments.argon2_memory, ..Argon2Parameters::default() };
     let protection = Protection { unlock: &secret.unlock, argon2 };
-    let id = match slots::add(&repository, role, &arguments.label, &protection) {
+    let id = match slots::add(&mut repository, role, &arguments.label, &protection) {
         Ok(id) => id,
         Err(error) => {
             secret.discard();
@@ -97,19 +96,12 @@ struct RemovedView {
 }
 
 pub(super) fn remove(program: &Program<'_>, arguments: &KeyRemove) -> Result<Exit> {
-    let repository = program.open()?;
+    let mut repository = program.open()?;
     require_full(&repository, "remove slots")?;
-    let slot = find(&repository, &arguments.slot)?;
-    if slot.current {
-        return Err(RepositoryError::Refused(
-            "this is the slot that was just opened; open the repository with another full slot \
-             to remove it, which also shows that the other one works"
-                .into(),
-        )
-        .into());
-    }
-    slots::remove(&repository, slot.id)?;
-    let epoch = repository.keychain().epoch() + 1;
+    let slots = slots::list(&repository)?;
+    let slot = find(&slots, &arguments.slot)?;
+    slots::remove(&mut repository, slot.id)?;
+    let epoch = repository.keychain().epoch();
     let view = RemovedView { id: slot.id.to_string(), epoch };
     program.output.summary(&view, || {
         format!(
@@ -133,9 +125,8 @@ fn require_full(repository: &Repository, what: &'static str) -> Result<()> {
 }
 
 /// The slot whose id begins so.
-fn find(repository: &Repository, text: &str) -> Result<SlotInfo> {
-    let slots = slots::list(repository)?;
-    let mut matches = slots.into_iter().filter(|slot| starts_with(slot.id, text));
+fn find<'a>(slots: &'a [SlotInfo], text: &str) -> Result<&'a SlotInfo> {
+    let mut matches = slots.iter().filter(|slot| slot.id.to_string().starts_with(text));
     let refused = |text| Err(RepositoryError::Refused(text).into());
     match (matches.next(), matches.next()) {
         (Some(slot), None) => Ok(slot),
@@ -144,8 +135,4 @@ fn find(repository: &Repository, text: &str) -> Result<SlotInfo> {
         }
         (None, _) => refused(format!("there is no slot {text:?}; `nightjar key list` shows them")),
     }
-}
-
-fn starts_with(id: SlotId, text: &str) -> bool {
-    id.to_string().starts_with(text)
 }

@@ -81,7 +81,7 @@ impl Program<'_> {
         let environment = environment::environment(self.globals.cache_dir.as_deref())?;
         let origin = Origin::choose(self.globals);
         Repository::open(store, &origin.read()?, environment).map_err(|error| {
-            let wrong = matches!(error, RepositoryError::WrongSecret { .. });
+            let wrong = matches!(error, RepositoryError::WrongSecret);
             let error = anyhow::Error::new(error);
             if wrong { error.context(format!("{origin} does not open {url}")) } else { error }
         })

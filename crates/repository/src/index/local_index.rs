@@ -1,13 +1,13 @@
 //! A process's own copy of the local index, and what it may be used for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
 use nightjar_format::blob::Encoding;
 use nightjar_format::index::PackRecord;
 use nightjar_format::ledger::LedgerState;
-use nightjar_format::{BlobId, SessionId, limits};
+use nightjar_format::{BlobId, PackId, SessionId, limits};
 
 use crate::error::Result;
 use crate::index::database::{Database, Location, PackInfo};
@@ -27,23 +27,29 @@ impl LocalIndex {
         Ok(Self { database, closed: HashSet::new(), _directory: directory })
     }
 
-    /// Obeys a ledger: its closed packs, and those no index object lists, count as absent for
-    /// [`Self::is_present`].
-    pub(crate) fn close_packs(&mut self, ledger: &LedgerState) -> Result<()> {
-        let closed = ledger.closed_set();
-        let closed = self
-            .read()
-            .packs()?
-            .filter_map(|pack| match pack {
-                Ok((ordinal, info)) if !info.published || closed.contains(&info.pack_id) => {
-                    Some(Ok(ordinal))
-                }
-                Ok(_) => None,
-                Err(error) => Some(Err(error)),
-            })
-            .collect::<Result<_>>()?;
+    /// Obeys a ledger: its closed packs, those that no index object lists, and those that are not
+    /// in the store (`sizes`, by id) count as absent for [`Self::is_present`]. Returns the last.
+    pub(crate) fn close_packs(
+        &mut self,
+        ledger: &LedgerState,
+        sizes: &HashMap<PackId, u64>,
+    ) -> Result<Vec<PackId>> {
+        let closed_by_ledger = ledger.closed_set();
+        let mut missing = Vec::new();
+        let mut closed = HashSet::new();
+        for pack in self.read().packs()? {
+            let (ordinal, info) = pack?;
+            let is_closed = !info.published || closed_by_ledger.contains(&info.pack_id);
+            let is_missing = sizes.get(&info.pack_id) != Some(&info.size);
+            if is_closed || is_missing {
+                closed.insert(ordinal);
+            }
+            if is_missing && !is_closed {
+                missing.push(info.pack_id);
+            }
+        }
         self.closed = closed;
-        Ok(())
+        Ok(missing)
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Database> {

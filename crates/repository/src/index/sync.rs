@@ -123,19 +123,7 @@ fn bring_up_to_date(repository: &Repository) -> Result<(Database, SyncReport)> {
             _ => None,
         })
         .collect();
-    let (mut database, applied) = match open_shared(&path) {
-        Ok((database, applied)) if applied.is_subset(&present) => (database, applied),
-        Ok(_) => {
-            tracing::debug!("index objects are gone; making the local index anew");
-            remove_database(&path)?;
-            open_shared(&path)?
-        }
-        Err(error) => {
-            tracing::warn!("{error}; making it anew");
-            remove_database(&path)?;
-            open_shared(&path)?
-        }
-    };
+    let (mut database, applied) = open_or_renew(&path, &present)?;
     let missing: Vec<IndexId> = present.difference(&applied).copied().collect();
     let mut report = SyncReport { index_objects: present.len() as u64, ..SyncReport::default() };
     for ids in missing.chunks(FETCH_AHEAD) {
@@ -150,6 +138,21 @@ fn bring_up_to_date(repository: &Repository) -> Result<(Database, SyncReport)> {
         tracing::warn!("{finding}");
     }
     Ok((database, report))
+}
+
+/// Opens the shared index; makes it anew if it is corrupt or names index objects that are gone.
+fn open_or_renew(
+    path: &Path,
+    present: &BTreeSet<IndexId>,
+) -> Result<(Database, BTreeSet<IndexId>)> {
+    match open_shared(path) {
+        Ok((database, applied)) if applied.is_subset(present) => return Ok((database, applied)),
+        // Closed again at the end of this arm, before the directory goes.
+        Ok(_) => tracing::debug!("index objects are gone; making the local index anew"),
+        Err(error) => tracing::warn!("{error}; making it anew"),
+    }
+    remove_database(path)?;
+    open_shared(path)
 }
 
 fn open_shared(path: &Path) -> Result<(Database, BTreeSet<IndexId>)> {
@@ -203,7 +206,7 @@ fn read_footer(
     let sealed = store.get_range(name, trailer_start..info.size)?;
     let trailer = cipher.open_trailer(&sealed, info.size).map_err(failed)?;
     let sealed = store.get_range(name, trailer.footer_range(info.size))?;
-    let table = cipher.open_footer(&sealed, &trailer).map_err(failed)?;
+    let table = cipher.open_footer(&sealed, &trailer, info.size).map_err(failed)?;
     let PackHeader { kind, epoch, session } = *cipher.header();
     Ok((PackRecord { pack_id, size: info.size, kind: kind as u8, epoch, table }, session))
 }

@@ -23,6 +23,7 @@
 mod assembler;
 mod encoder;
 mod feeder;
+mod pack_writer;
 mod segment;
 mod snapshot;
 

@@ -16,7 +16,7 @@ use crate::index::sync::open_private;
 use crate::ingest::assembler::{Assembled, Assembler};
 use crate::ingest::encoder::Encoder;
 use crate::ingest::feeder::Feeder;
-use crate::packs::Uploader;
+use crate::packs::{Uploader, stored_sizes};
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshots::{self, SnapshotInfo};
@@ -85,7 +85,12 @@ fn store<E: From<RepositoryError>>(
     feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
 ) -> std::result::Result<(Fed, Assembled, Option<Previous>), E> {
     let (mut index, _) = open_private(repository)?;
-    index.close_packs(&session.ledger().state)?;
+    for id in index.close_packs(&session.ledger().state, &stored_sizes(repository)?)? {
+        tracing::warn!(
+            "{} is not in the store; what it held is stored again",
+            ObjectName::Pack(id)
+        );
+    }
     let list = snapshots::list_under(repository, session.ledger())?;
     for finding in &list.findings {
         tracing::warn!("{finding}");

@@ -7,6 +7,7 @@
 mod builder;
 mod uploader;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -23,6 +24,17 @@ use crate::repository::Repository;
 
 pub(crate) use builder::OpenPack;
 pub(crate) use uploader::{Uploaded, Uploader};
+
+/// The packs in the store, with their sizes.
+pub(crate) fn stored_sizes(repository: &Repository) -> Result<HashMap<PackId, u64>> {
+    let sizes = repository.store.list("packs")?.into_iter().filter_map(|info| {
+        match ObjectName::parse(&info.name) {
+            Some(ObjectName::Pack(id)) => Some((id, info.size)),
+            _ => None,
+        }
+    });
+    Ok(sizes.collect())
+}
 
 /// Opens a pack of `size` bytes in the store: fetches its beginning and derives its key.
 pub(crate) fn cipher_of(repository: &Repository, id: &PackId, size: u64) -> Result<PackCipher> {

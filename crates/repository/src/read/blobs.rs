@@ -81,7 +81,9 @@ impl<'a> Reader<'a> {
     /// Reads a blob through at most `steps` bases.
     fn blob_within(&self, kind: BlobKind, id: &BlobId, steps: u8) -> Result<Vec<u8>> {
         let locations = self.index.locations(id)?;
-        let mut why = "no index object lists it in a pack that is there".to_owned();
+        let mut why = "no index object lists it; if index objects were lost, \
+                       `nightjar index rebuild --from-packs` may find it"
+            .to_owned();
         for location in &locations {
             match self.blob_at(kind, id, location, steps) {
                 Ok(plaintext) => return Ok(plaintext),
@@ -135,7 +137,7 @@ impl<'a> Reader<'a> {
         steps: u8,
     ) -> Result<Vec<u8>> {
         let SealedBlob { id, at, name, cipher } = blob;
-        let damaged = |error| RepositoryError::in_object(format!("blob {id} in {name}"), error);
+        let damaged = |error| RepositoryError::in_object(name, error);
         let payload = cipher.open_blob(&at.entry(*id), sealed).map_err(damaged)?;
         let raw_len = at.raw_len as usize;
         let plaintext = match at.encoding() {

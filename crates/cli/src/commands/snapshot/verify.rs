@@ -22,6 +22,7 @@ struct VerifiedView<'a> {
     level: &'static str,
     snapshots: u64,
     packs: u64,
+    references: u64,
     blobs: u64,
     bytes: u64,
     findings: Vec<FindingView<'a>>,
@@ -37,7 +38,8 @@ struct FindingView<'a> {
 pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify) -> Result<Exit> {
     let repository = program.open()?;
     // With --all, what is wrong with the list is among the findings.
-    let list = if arguments.all { snapshots::list(&repository)? } else { list_snapshots(&repository)? };
+    let list =
+        if arguments.all { snapshots::list(&repository)? } else { list_snapshots(&repository)? };
     let request = VerifyRequest {
         level: level(arguments.level, &repository),
         snapshots: wanted(&list, arguments)?,
@@ -103,6 +105,7 @@ fn view(level: Level, report: &VerifyReport) -> VerifiedView<'_> {
         level: level_name(level),
         snapshots: report.snapshots,
         packs: report.packs,
+        references: report.references,
         blobs: report.blobs,
         bytes: report.bytes,
         findings: findings.collect(),
@@ -120,11 +123,14 @@ fn describe(level: Level, report: &VerifyReport, list: &SnapshotList) -> String 
         0 => "no damage found".to_owned(),
         many => count(many as u64, "finding", "findings"),
     };
+    let blobs = match report.blobs {
+        0 => count(report.references, "reference", "references"),
+        blobs => count(blobs, "blob", "blobs"),
+    };
     text += &format!(
-        "verified {}, {}, {} at level {}{read}: {outcome}\n",
+        "verified {}, {}, {blobs} at level {}{read}: {outcome}\n",
         count(report.snapshots, "snapshot", "snapshots"),
         count(report.packs, "pack", "packs"),
-        count(report.blobs, "blob", "blobs"),
         level_name(level),
     );
     text

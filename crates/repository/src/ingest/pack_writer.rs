@@ -1,0 +1,188 @@
+//! Puts blobs into packs, and packs into index objects.
+
+use std::collections::HashSet;
+
+use nightjar_codec::compress::{self, Payload};
+use nightjar_codec::digest::Identifier;
+use nightjar_format::blob::BlobKind;
+use nightjar_format::index::{IndexRecord, PackRecord};
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::snapshot::Counts;
+use nightjar_format::{BlobId, IndexId, SessionId};
+use nightjar_storage::Created;
+
+use crate::error::{RepositoryError, Result};
+use crate::index::LocalIndex;
+use crate::manifest::NodeSink;
+use crate::packs::{OpenPack, Uploaded, Uploader};
+use crate::repository::Repository;
+
+/// Index objects are published at least this often while packs become durable, in nanoseconds,
+/// so that an interrupted run loses little.
+const PUBLISH_INTERVAL: i64 = 5 * 60 * 1_000_000_000;
+/// And at this many blobs, which keeps index objects and the memory for them small.
+const PUBLISH_BLOBS: usize = 100_000;
+
+/// Open packs, packs on their way, and durable packs that are yet to be listed.
+pub(crate) struct PackWriter<'a> {
+    repository: &'a Repository,
+    index: &'a LocalIndex,
+    pub(crate) identifier: Identifier,
+    session: SessionId,
+    level: i32,
+    pub(crate) uploader: Uploader,
+    data: Option<OpenPack>,
+    tree: Option<OpenPack>,
+    /// Blobs in packs that are open or on their way.
+    pending: HashSet<BlobId>,
+    /// Durable packs that no index object lists yet.
+    unlisted: Vec<PackRecord>,
+    last_published: i64,
+    pub(crate) counts: Counts,
+}
+
+impl<'a> PackWriter<'a> {
+    pub(crate) fn new(
+        repository: &'a Repository,
+        index: &'a LocalIndex,
+        session: SessionId,
+        level: i32,
+        uploader: Uploader,
+    ) -> Self {
+        Self {
+            repository,
+            index,
+            identifier: repository.identifier(),
+            session,
+            level,
+            uploader,
+            data: None,
+            tree: None,
+            pending: HashSet::new(),
+            unlisted: Vec::new(),
+            last_published: repository.environment.clock.now(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Whether a blob needs no storing: in the index, or in a pack of this run.
+    fn has(&self, id: &BlobId) -> Result<bool> {
+        Ok(self.pending.contains(id) || self.index.is_present(id)?)
+    }
+
+    /// Stores a chunk, unless it is stored already.
+    pub(crate) fn put_chunk(
+        &mut self,
+        id: BlobId,
+        raw_len: usize,
+        payload: Option<Payload>,
+    ) -> Result<()> {
+        self.counts.chunks += 1;
+        // A worker saw it stored, or saw it earlier in its batch; else another batch may have
+        // brought it meanwhile.
+        let Some(payload) = payload else {
+            return Ok(());
+        };
+        if self.has(&id)? {
+            return Ok(());
+        }
+        self.counts.chunks_new += 1;
+        self.counts.bytes_new += raw_len as u64;
+        let stored = self.put(BlobKind::Data, id, raw_len, &payload)?;
+        self.counts.bytes_stored += u64::from(stored);
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        kind: BlobKind,
+        id: BlobId,
+        raw_len: usize,
+        payload: &Payload,
+    ) -> Result<u32> {
+        let slot = match kind {
+            BlobKind::Data => &mut self.data,
+            BlobKind::Tree => &mut self.tree,
+        };
+        let mut pack = match slot.take() {
+            Some(pack) => pack,
+            None => OpenPack::create(self.repository, kind, self.session)?,
+        };
+        let stored = pack.push(id, raw_len, payload)?;
+        self.pending.insert(id);
+        if pack.has_room(self.repository.record.pack_target_bytes) {
+            *slot = Some(pack);
+        } else {
+            self.uploader.send(pack)?;
+        }
+        Ok(stored)
+    }
+
+    /// Takes note of a pack that became durable.
+    pub(crate) fn settle(&mut self, uploaded: Uploaded) -> Result<()> {
+        self.uploader.in_flight -= 1;
+        let pack = uploaded?;
+        self.counts.bytes_added += pack.size;
+        self.index.add_own_pack(&pack, self.session)?;
+        for id in &pack.table.ids {
+            self.pending.remove(id);
+        }
+        self.unlisted.push(pack);
+        Ok(())
+    }
+
+    /// Publishes an index object if it is time.
+    pub(crate) fn publish_if_due(&mut self) -> Result<()> {
+        let now = self.repository.environment.clock.now();
+        let blobs: usize = self.unlisted.iter().map(|pack| pack.table.ids.len()).sum();
+        if blobs >= PUBLISH_BLOBS || now.saturating_sub(self.last_published) >= PUBLISH_INTERVAL {
+            self.publish()?;
+            self.last_published = now;
+        }
+        Ok(())
+    }
+
+    /// Lists the durable packs in an index object.
+    fn publish(&mut self) -> Result<()> {
+        if self.unlisted.is_empty() {
+            return Ok(());
+        }
+        let packs = std::mem::take(&mut self.unlisted);
+        let name = ObjectName::Index(IndexId(self.repository.environment.random.array()));
+        let record = IndexRecord { session: self.session, packs };
+        let object = self.repository.seal(MetadataKind::Index, &name, &record)?;
+        self.counts.bytes_added += object.len() as u64;
+        match self.repository.store.create(&name.to_string(), object.into())? {
+            // The name is random: what stands there is our own, by an answer that was lost.
+            Created::Created | Created::Exists => Ok(()),
+        }
+    }
+
+    /// Sends what is open, waits for what is on its way, lists everything.
+    pub(crate) fn close(mut self) -> Result<Counts> {
+        for pack in [self.data.take(), self.tree.take()].into_iter().flatten() {
+            self.uploader.send(pack)?;
+        }
+        while self.uploader.in_flight > 0 {
+            let uploaded = self
+                .uploader
+                .uploaded()
+                .recv()
+                .map_err(|_| RepositoryError::Internal("the uploaders are gone"))?;
+            self.settle(uploaded)?;
+        }
+        self.publish()?;
+        Ok(self.counts)
+    }
+}
+
+impl NodeSink for PackWriter<'_> {
+    fn put_node(&mut self, plaintext: Vec<u8>) -> Result<BlobId> {
+        let id = self.identifier.blob_id(BlobKind::Tree, &plaintext);
+        if !self.has(&id)? {
+            let payload = compress::encode_verified(&plaintext, self.level);
+            self.put(BlobKind::Tree, id, plaintext.len(), &payload)?;
+        }
+        Ok(id)
+    }
+}
