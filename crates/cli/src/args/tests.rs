@@ -1,3 +1,5 @@
+//! What the command line accepts and refuses.
+
 use super::*;
 
 fn parse(line: &str) -> Result<Arguments, ErrorKind> {

@@ -1,8 +1,10 @@
 //! Restoring into a directory.
 //!
 //! A file is written under a temporary name beside its place and renamed when it is complete
-//! and has its mode and time: no half-written file ever stands under its final name. Modes and
-//! times of directories are set when everything in them is.
+//! and has its mode and time: no half-written file ever stands under its final name. A temporary
+//! name is always a fresh one; what a killed run left is removed when its directory is entered,
+//! before anything is restored there. Modes and times of directories are set when everything in
+//! them is.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -33,11 +35,13 @@ pub fn restore_to_directory(
     let bytes = plan(reader, request, directory)?;
     reader.progress().total.store(bytes, Ordering::Relaxed);
     fs::create_dir_all(directory).map_err(at("make", directory))?;
+    remove_leftovers(directory);
     let mut restore = Restore {
         reader,
         overwrite: request.overwrite,
         as_root: rustix::process::geteuid().is_root(),
         open_directories: Vec::new(),
+        temporaries: 0,
         report: RestoreReport::default(),
     };
     visit_selected(reader, request, &mut |visited| restore.entry(directory, visited))?;
@@ -51,6 +55,8 @@ struct Restore<'a> {
     as_root: bool,
     /// Directories whose modes and times are still to be set, outermost first.
     open_directories: Vec<(PathBuf, Entry)>,
+    /// Temporary names used so far.
+    temporaries: u32,
     report: RestoreReport,
 }
 
@@ -89,10 +95,20 @@ impl Restore<'_> {
         &mut self,
         path: &Path,
         entry: &Entry,
-        make: impl FnOnce(&mut Self, &Path) -> Result<bool, SourceError>,
+        make: impl Fn(&mut Self, &Path) -> Result<bool, SourceError>,
     ) -> Result<(), SourceError> {
-        let temporary = temporary_name(path);
-        let outcome = make(self, &temporary).and_then(|made| {
+        let (temporary, made) = loop {
+            self.temporaries = self.temporaries.wrapping_add(1);
+            let number = (rustix::process::getpid().as_raw_pid(), self.temporaries);
+            let temporary = path.with_file_name(temporary_name(number));
+            match make(self, &temporary) {
+                // Somebody else's: left alone.
+                Err(SourceError::Local { source, .. })
+                    if source.kind() == io::ErrorKind::AlreadyExists => {}
+                made => break (temporary, made),
+            }
+        };
+        let outcome = made.and_then(|made| {
             if made {
                 self.set_attributes(&temporary, entry)?;
                 self.rename(&temporary, path)?;
@@ -107,8 +123,6 @@ impl Restore<'_> {
     }
 
     fn file(&mut self, path: &Path, content: &FileContent) -> Result<bool, SourceError> {
-        // What a killed run left here is nobody's.
-        let _ = fs::remove_file(path);
         let mut file = File::options()
             .write(true)
             .create_new(true)
@@ -191,23 +205,45 @@ fn make_directory(path: &Path) -> Result<(), SourceError> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let there = fs::symlink_metadata(path).map_err(at("look at", path))?;
-            if there.is_dir() { Ok(()) } else { Err(at("make", path)(error)) }
+            if !there.is_dir() {
+                return Err(at("make", path)(error));
+            }
+            // An owner can write into it again; its own mode is set when everything is in it.
+            let mode = there.permissions().mode() | 0o700;
+            let _ = fs::set_permissions(path, Permissions::from_mode(mode));
+            remove_leftovers(path);
+            Ok(())
         }
         outcome => outcome.map_err(at("make", path)),
     }
 }
 
-fn node(path: &Path, kind: FileType, device: u64) -> io::Result<()> {
-    Ok(mknodat(CWD, path, kind, Mode::from_raw_mode(0o600), device)?)
+const TEMPORARY: &str = ".nightjar-restoring-";
+
+/// A name that no other process of this machine uses.
+fn temporary_name((process, number): (i32, u32)) -> String {
+    format!("{TEMPORARY}{process:08x}{number:08x}")
 }
 
-/// Beside the final name, and different for every final name.
-fn temporary_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    let kept = name.get(..name.len().min(200)).unwrap_or_default();
-    let mut temporary = b".nightjar-restoring-".to_vec();
-    temporary.extend_from_slice(kept);
-    path.with_file_name(std::ffi::OsStr::from_bytes(&temporary))
+/// Removes what a killed run left in a directory. Temporary names are ours; whether one is in
+/// use by a restore into the same place at the same time cannot be told, and that one fails.
+fn remove_leftovers(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY));
+        let ours = digits.is_some_and(|digits| {
+            digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        });
+        if ours {
+            // If it cannot go, it is in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn node(path: &Path, kind: FileType, device: u64) -> io::Result<()> {
+    Ok(mknodat(CWD, path, kind, Mode::from_raw_mode(0o600), device)?)
 }
 
 /// Writes a file's bytes, holes left out.
