@@ -1,27 +1,41 @@
 //! The disk fills up: the repository's, or the one that is restored to.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 use crate::harness::data::{dump, noise};
 use crate::harness::{Sandbox, assert_same, id_of, is_root};
 
-/// A file system of a few megabytes.
+/// A file system with little room.
 struct SmallDisk(PathBuf);
 
+/// What can be freed, in MiB.
+const BALLAST: usize = 64;
+
 impl SmallDisk {
-    fn mount(directory: &Path, mebibytes: u32) -> Self {
-        assert!(is_root(), "mounting a small file system needs root; run the tests as root");
+    /// With room for so many MiB, until [`Self::free_some`].
+    fn mount(directory: &Path, room: usize) -> Self {
         fs::create_dir_all(directory).unwrap();
-        let size = format!("size={mebibytes}m");
+        let size = format!("size={}m", BALLAST + room);
         run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory));
-        Self(directory.to_owned())
+        let disk = Self(directory.to_owned());
+        fs::write(disk.ballast(), vec![1; BALLAST << 20]).unwrap();
+        disk
     }
 
-    fn grow(&self, mebibytes: u32) {
-        let options = format!("remount,size={mebibytes}m");
-        run(Command::new("mount").args(["-o", &options]).arg(&self.0));
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
+    /// Takes all room there is.
+    fn fill(&self) {
+        let path = self.0.join("filling");
+        assert!(fs::write(path, vec![1; BALLAST << 20]).is_err(), "there is still room");
+    }
+
+    fn free_some(&self) {
+        fs::remove_file(self.ballast()).unwrap();
     }
 }
 
@@ -29,6 +43,31 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         run(Command::new("umount").arg("--lazy").arg(&self.0));
     }
+}
+
+/// Only root may mount. Anybody else runs the test again as root of a namespace of its own; then
+/// this returns true and there is nothing left to do.
+fn done_in_namespace(test: &str) -> bool {
+    if is_root() {
+        return false;
+    }
+    let executable = env::current_exe().expect("a process knows its executable");
+    let mut again = Command::new("unshare");
+    again.args(["--user", "--map-root-user", "--mount"]).arg(executable);
+    again.args(["--exact", "--nocapture"]).arg(format!("{}::{test}", module()));
+    let output = again.output().expect("unshare runs");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "this test mounts a small file system: run it as root, or allow user namespaces\n{}",
+        String::from_utf8_lossy(&said)
+    );
+    true
+}
+
+/// The path of this module, without the name of the crate.
+fn module() -> &'static str {
+    module_path!().split_once("::").expect("a module lies in a crate").1
 }
 
 fn run(command: &mut Command) {
@@ -39,6 +78,9 @@ fn run(command: &mut Command) {
 
 #[test]
 fn a_full_repository_disk_is_named_and_loses_nothing() {
+    if done_in_namespace("a_full_repository_disk_is_named_and_loses_nothing") {
+        return;
+    }
     let sandbox = Sandbox::without_repository();
     let disk = SmallDisk::mount(&sandbox.path("disk"), 6);
     let repository = sandbox.path("disk/repository");
@@ -57,13 +99,12 @@ fn a_full_repository_disk_is_named_and_loses_nothing() {
         assert_same(&stream(&kept), &first);
     }
     // Full to the last byte, it can still be read.
-    drop(fs::write(sandbox.path("disk/ballast"), noise(3, 6 << 20)));
+    disk.fill();
     create(&noise(4, 1 << 20)).exits(1).says("no space is left");
     nightjar("snapshot verify --all --level data").done();
     assert_same(&stream(&kept), &first);
 
-    fs::remove_file(sandbox.path("disk/ballast")).unwrap();
-    disk.grow(40);
+    disk.free_some();
     let id = id_of(&create(&second).json());
     assert_same(&stream(&id), &second);
     assert_same(&stream(&kept), &first);
@@ -72,20 +113,25 @@ fn a_full_repository_disk_is_named_and_loses_nothing() {
 
 #[test]
 fn a_repository_can_be_made_again_after_its_disk_was_too_full_for_init() {
+    if done_in_namespace("a_repository_can_be_made_again_after_its_disk_was_too_full_for_init") {
+        return;
+    }
     let sandbox = Sandbox::without_repository();
     let disk = SmallDisk::mount(&sandbox.path("disk"), 1);
-    drop(fs::write(sandbox.path("disk/ballast"), noise(3, 2 << 20)));
+    disk.fill();
     let repository = sandbox.path("disk/repository");
     let init =
         || sandbox.nightjar("init --argon2-memory 1MiB").env("NIGHTJAR_REPOSITORY", &repository);
     init().exits(1).says("no space");
-    fs::remove_file(sandbox.path("disk/ballast")).unwrap();
-    disk.grow(10);
+    disk.free_some();
     init().done();
 }
 
 #[test]
 fn a_full_restore_disk_is_named_and_keeps_no_half_written_file() {
+    if done_in_namespace("a_full_restore_disk_is_named_and_keeps_no_half_written_file") {
+        return;
+    }
     let (sandbox, small, _) = Sandbox::with_dump();
     let large = noise(5, 8 << 20);
     let id = sandbox.store("large", &large);
@@ -96,7 +142,7 @@ fn a_full_restore_disk_is_named_and_keeps_no_half_written_file() {
     let left: Vec<_> = fs::read_dir(&to).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert!(left.is_empty(), "{left:?} is left");
 
-    disk.grow(40);
+    disk.free_some();
     restore(&id).done();
     assert_same(&fs::read(to.join("large")).unwrap(), &large);
     sandbox.nightjar("snapshot restore latest --series dump.sql --to").arg(&to).done();
@@ -105,9 +151,12 @@ fn a_full_restore_disk_is_named_and_keeps_no_half_written_file() {
 
 #[test]
 fn a_full_cache_disk_is_named_and_loses_nothing() {
+    if done_in_namespace("a_full_cache_disk_is_named_and_loses_nothing") {
+        return;
+    }
     let (sandbox, stream, id) = Sandbox::with_dump();
     let disk = SmallDisk::mount(&sandbox.path("disk"), 1);
-    drop(fs::write(sandbox.path("disk/ballast"), noise(3, 2 << 20)));
+    disk.fill();
     let nightjar =
         |args: &str| sandbox.nightjar(args).env("NIGHTJAR_CACHE_DIR", sandbox.path("disk/cache"));
     let create = nightjar("snapshot create --stdin dump.sql").stdin(stream.clone());
@@ -115,8 +164,7 @@ fn a_full_cache_disk_is_named_and_loses_nothing() {
     nightjar("snapshot restore --stdout").arg(&id).exits(1).prints_nothing();
     sandbox.assert_verifies();
     assert_same(&sandbox.stream(&id), &stream);
-    fs::remove_file(sandbox.path("disk/ballast")).unwrap();
-    disk.grow(100);
+    disk.free_some();
     let restored = nightjar("snapshot restore --stdout").arg(&id).done();
     assert_same(&restored.stdout, &stream);
 }

@@ -64,6 +64,7 @@ fn relative(path: &Path, root: &Path) -> String {
 }
 
 type Node = usize;
+type Names = BTreeMap<String, Node>;
 
 /// The root directory.
 const ROOT: Node = 0;
@@ -76,9 +77,9 @@ struct Inode {
     /// How many of the bytes are on the disk. Files are only ever appended to.
     durable_bytes: usize,
     /// The names in it.
-    names: BTreeMap<String, Node>,
+    names: Names,
     /// The names in it that are on the disk.
-    durable_names: BTreeMap<String, Node>,
+    durable_names: Names,
     /// Changes of names that may or may not be on the disk, oldest first.
     pending: Vec<Change>,
 }
@@ -91,7 +92,7 @@ struct Change {
 }
 
 impl Change {
-    fn apply(&self, names: &mut BTreeMap<String, Node>) {
+    fn apply(&self, names: &mut Names) {
         if let Some(name) = &self.remove {
             names.remove(name);
         }
@@ -247,7 +248,8 @@ impl Disk {
         })
     }
 
-    fn image(&self, left: &mut dyn FnMut(&Inode) -> (BTreeMap<String, Node>, usize)) -> Image {
+    /// `left` says which names and how many bytes of an inode are left.
+    fn image(&self, left: &mut dyn FnMut(&Inode) -> (Names, usize)) -> Image {
         let mut image = Image::default();
         // One decision for each inode: a file with two names has the same bytes under both.
         let mut files: BTreeMap<Node, Rc<Vec<u8>>> = BTreeMap::new();

@@ -17,6 +17,7 @@ use crate::harness::data::{Random, dump, noise};
 use crate::harness::{Sandbox, assert_same, id_of};
 
 use disk::{Disk, Image};
+use trace::Step;
 
 /// States with something left to chance, of one run.
 const RANDOM_STATES: usize = 24;
@@ -37,6 +38,7 @@ fn record(sandbox: &Sandbox, args: &str, stdin: &[u8]) -> (Vec<State>, Vec<u8>) 
     let log = sandbox.path("strace.log");
     let run = sandbox.nightjar(args).through(&trace::command(&log)).stdin(stdin).done();
     let steps = trace::read(&fs::read_to_string(&log).unwrap(), &repository);
+    assert_syncs_matter(&before, &steps);
     let mut disk = Disk::new(before);
     let mut random = Random::new(17);
     let (mut states, mut seen) = (Vec::new(), BTreeSet::new());
@@ -62,6 +64,14 @@ fn record(sandbox: &Sandbox, args: &str, stdin: &[u8]) -> (Vec<State>, Vec<u8>) 
     assert_eq!(disk.present().names(), Image::read(&repository).names());
     assert_eq!(disk.present().fingerprint(), Image::read(&repository).fingerprint());
     (states, run.stdout)
+}
+
+/// On a program that never syncs, the model loses the whole run: it can tell the difference.
+fn assert_syncs_matter(before: &Image, steps: &[Step]) {
+    let mut disk = Disk::new(before.clone());
+    let syncs = |step: &&Step| matches!(step, Step::SyncBegins(..) | Step::SyncEnds(_));
+    steps.iter().filter(|step| !syncs(step)).for_each(|step| disk.apply(step));
+    assert_eq!(disk.least().fingerprint(), before.fingerprint());
 }
 
 /// Everything about the repository in a state, seen by a machine that has never seen it.

@@ -36,7 +36,7 @@ fn table(cipher: &PackCipher, object: &[u8]) -> BlobTable {
     let range = trailer.footer_range(size as u64);
     let footer =
         &object[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()];
-    cipher.open_footer(footer, &trailer).unwrap()
+    cipher.open_footer(footer, &trailer, size as u64).unwrap()
 }
 
 fn entries(pack: &Value) -> Vec<BlobEntry> {

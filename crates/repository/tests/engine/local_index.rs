@@ -59,9 +59,12 @@ fn a_deleted_index_is_made_anew() {
     assert_everything_is_known(&fixture, "cache deleted");
 }
 
+/// What happens to a file, and how.
+type Way = (&'static str, fn(&Path));
+
 /// Damages one file of the index after another, in each of several ways, and looks whether
 /// everything goes on as if nothing had happened.
-fn damage_each_file(seed: u64, ways: &[(&str, fn(&Path))]) {
+fn damage_each_file(seed: u64, ways: &[Way]) {
     let (fixture, _, _) = two_nights(seed);
     let index = index_of(&fixture.open());
     let sound = fixture.world.fresh_cache();
