@@ -10,7 +10,7 @@ use nightjar_codec::metadata::{self, Opened, Sealer};
 use nightjar_codec::sign::SignatureContext;
 use nightjar_codec::slot::{
     Anchor, NewSlot, Protection, SlotKeys, Unlock, Voucher, key_commitment, open_keyring,
-    seal_keyring, seal_slot, unwrap,
+    seal_keyring, seal_slot, unwrap, verify_slot,
 };
 use nightjar_codec::{CodecError, SecretKey};
 use nightjar_format::keyring::{EpochRecord, Keyring, Member};
@@ -356,10 +356,35 @@ fn unlock_any(
                 }
             }
             Err(CodecError::WrongSecret) => {}
-            Err(error) => failure = Some(RepositoryError::in_object(name, error)),
+            // The right secret, and yet it does not open: both objects are bound into it.
+            Err(error) => {
+                let object = format!("{name} or the repository object");
+                failure = Some(RepositoryError::in_object(object, error));
+            }
         }
     }
-    Err(failure.unwrap_or(RepositoryError::WrongSecret))
+    match failure {
+        Some(failure) => Err(failure),
+        None => Err(damaged_slots(store, &repository)?.unwrap_or(RepositoryError::WrongSecret)),
+    }
+}
+
+/// Slot objects that are not as their makers signed them: where nothing opens, the secret may be
+/// right and the slot damaged.
+fn damaged_slots(store: &Store, repository: &RepositoryId) -> Result<Option<RepositoryError>> {
+    let sound = read_slots(store)?;
+    let is_sound = |name: &str| {
+        let Some(ObjectName::Slot(id)) = ObjectName::parse(name) else { return true };
+        let Some(slot) = sound.iter().find(|slot| slot.record.slot_id == id) else { return false };
+        let voucher = sound.iter().find(|it| it.record.slot_id == slot.record.added_by);
+        voucher.is_none_or(|it| verify_slot(repository, slot, &it.record.sign_public).is_ok())
+    };
+    let names = store.list("slots")?.into_iter().map(|info| info.name);
+    let damaged: Vec<String> = names.filter(|name| !is_sound(name)).collect();
+    Ok((!damaged.is_empty()).then(|| RepositoryError::Damaged {
+        object: damaged.join(", "),
+        why: "no other slot opens with this passphrase or key file, if that is right".into(),
+    }))
 }
 
 /// The opened slot's keyrings, from epoch 1 to the newest.

@@ -74,7 +74,9 @@ impl Program<'_> {
     fn open(&self) -> Result<Repository> {
         let store = Store::open(&self.store_url()?).map_err(RepositoryError::from)?;
         let url = store.url().to_owned();
-        if store.head(&ObjectName::Repository.to_string()).map_err(RepositoryError::from)?.is_none()
+        let lacks = |object: &str| Ok::<_, RepositoryError>(store.head(object)?.is_none());
+        if lacks(&ObjectName::Repository.to_string())?
+            && store.list("slots").map_err(RepositoryError::from)?.is_empty()
         {
             return Err(RepositoryError::NoRepository { url }.into());
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use nightjar_format::blob::Encoding;
@@ -18,13 +19,19 @@ pub(crate) struct LocalIndex {
     database: RwLock<Database>,
     /// Ordinals of packs that a writer must treat as absent.
     closed: HashSet<u32>,
+    damaged: AtomicBool,
     _directory: PrivateDirectory,
 }
 
 impl LocalIndex {
     pub(crate) fn new(directory: PrivateDirectory, path: PathBuf) -> Result<Self> {
         let database = RwLock::new(Database::open(&path)?);
-        Ok(Self { database, closed: HashSet::new(), _directory: directory })
+        Ok(Self {
+            database,
+            closed: HashSet::new(),
+            damaged: AtomicBool::new(false),
+            _directory: directory,
+        })
     }
 
     /// Obeys a ledger: its closed packs, those that no index object lists, and those that are not
@@ -73,8 +80,21 @@ impl LocalIndex {
     }
 
     /// Whether a writer may reuse the blob: it and every base of it lie in open packs.
-    pub(crate) fn is_present(&self, id: &BlobId) -> Result<bool> {
-        self.is_present_within(id, limits::CHAIN_DEPTH)
+    ///
+    /// Where the tables are damaged the answer is no: the blob is stored again, and a backup does
+    /// not fail for a cache.
+    pub(crate) fn is_present(&self, id: &BlobId) -> bool {
+        self.is_present_within(id, limits::CHAIN_DEPTH).unwrap_or_else(|error| {
+            if !self.damaged.swap(true, Ordering::Relaxed) {
+                tracing::warn!("{error}; what it does not tell is stored again");
+            }
+            false
+        })
+    }
+
+    /// Whether the tables turned out to be damaged.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
     }
 
     fn is_present_within(&self, id: &BlobId, steps: u8) -> Result<bool> {

@@ -83,6 +83,12 @@ pub fn rebuild_from_packs(repository: &Repository) -> Result<SyncReport> {
     Ok(report)
 }
 
+/// Drops the shared index; whoever needs it next makes it anew.
+pub fn discard(repository: &Repository) -> Result<()> {
+    let _lock = lock_shared(repository)?;
+    remove_database(&shared_path(repository))
+}
+
 /// What the local index holds, after bringing it up to date.
 pub fn status(repository: &Repository) -> Result<SyncReport> {
     let _lock = lock_shared(repository)?;
@@ -102,7 +108,11 @@ fn lock_shared(repository: &Repository) -> Result<File> {
 }
 
 fn remove_database(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => fs::remove_file(path),
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(local(format!("cannot remove {}", path.display()))(error))
         }

@@ -83,7 +83,7 @@ impl<'a, 'session> Assembler<'a, 'session> {
                 Arrival::FeederGone => return Ok(false),
             }
             while let Some(batch) = early.remove(&next) {
-                for item in batch.items? {
+                for item in batch.items {
                     self.assemble(item)?;
                 }
                 next += 1;

@@ -9,7 +9,6 @@ use nightjar_codec::digest::Identifier;
 use nightjar_format::BlobId;
 use nightjar_format::blob::BlobKind;
 
-use crate::error::Result;
 use crate::index::LocalIndex;
 use crate::ingest::segment::{Batch, Item, Mark, Segment};
 
@@ -25,7 +24,7 @@ pub(crate) struct Encoder {
 /// A batch, ready to be assembled.
 pub(crate) struct EncodedBatch {
     pub(crate) number: u64,
-    pub(crate) items: Result<Vec<EncodedItem>>,
+    pub(crate) items: Vec<EncodedItem>,
     /// Kept until the batch is assembled: it is what bounds the batches under way.
     pub(crate) _segment: Segment,
 }
@@ -47,7 +46,7 @@ impl Encoder {
         let items = items
             .into_iter()
             .map(|item| match item {
-                Item::Mark(mark) => Ok(EncodedItem::Mark(mark)),
+                Item::Mark(mark) => EncodedItem::Mark(mark),
                 Item::Chunk { start, len } => {
                     let plaintext = segment.bytes.get(start..start + len).unwrap_or_default();
                     self.encode_chunk(plaintext, &mut seen)
@@ -57,10 +56,10 @@ impl Encoder {
         EncodedBatch { number, items, _segment: segment }
     }
 
-    fn encode_chunk(&self, plaintext: &[u8], seen: &mut HashSet<BlobId>) -> Result<EncodedItem> {
+    fn encode_chunk(&self, plaintext: &[u8], seen: &mut HashSet<BlobId>) -> EncodedItem {
         let id = self.identifier.blob_id(BlobKind::Data, plaintext);
-        let known = !seen.insert(id) || self.index.is_present(&id)?;
+        let known = !seen.insert(id) || self.index.is_present(&id);
         let payload = (!known).then(|| compress::encode_verified(plaintext, self.level));
-        Ok(EncodedItem::Chunk { id, raw_len: plaintext.len(), payload })
+        EncodedItem::Chunk { id, raw_len: plaintext.len(), payload }
     }
 }

@@ -66,8 +66,8 @@ impl<'a> PackWriter<'a> {
     }
 
     /// Whether a blob needs no storing: in the index, or in a pack of this run.
-    fn has(&self, id: &BlobId) -> Result<bool> {
-        Ok(self.pending.contains(id) || self.index.is_present(id)?)
+    fn has(&self, id: &BlobId) -> bool {
+        self.pending.contains(id) || self.index.is_present(id)
     }
 
     /// Stores a chunk, unless it is stored already.
@@ -83,7 +83,7 @@ impl<'a> PackWriter<'a> {
         let Some(payload) = payload else {
             return Ok(());
         };
-        if self.has(&id)? {
+        if self.has(&id) {
             return Ok(());
         }
         self.counts.chunks_new += 1;
@@ -179,7 +179,7 @@ impl<'a> PackWriter<'a> {
 impl NodeSink for PackWriter<'_> {
     fn put_node(&mut self, plaintext: Vec<u8>) -> Result<BlobId> {
         let id = self.identifier.blob_id(BlobKind::Tree, &plaintext);
-        if !self.has(&id)? {
+        if !self.has(&id) {
             let payload = compress::encode_verified(&plaintext, self.level);
             self.put(BlobKind::Tree, id, plaintext.len(), &payload)?;
         }

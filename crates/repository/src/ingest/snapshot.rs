@@ -12,7 +12,7 @@ use nightjar_format::snapshot::{Counts, Label, Previous, Snapshot, Source};
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
-use crate::index::sync::open_private;
+use crate::index::sync::{self, open_private};
 use crate::ingest::assembler::{Assembled, Assembler};
 use crate::ingest::encoder::Encoder;
 use crate::ingest::feeder::Feeder;
@@ -84,20 +84,41 @@ fn store<E: From<RepositoryError>>(
     progress: &Progress,
     feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
 ) -> std::result::Result<(Fed, Assembled, Option<Previous>), E> {
-    let (mut index, _) = open_private(repository)?;
-    for id in index.close_packs(&session.ledger().state, &stored_sizes(repository)?)? {
-        tracing::warn!(
-            "{} is not in the store; what it held is stored again",
-            ObjectName::Pack(id)
-        );
-    }
+    let index = open_for_writing(repository, session)?;
     let list = snapshots::list_under(repository, session.ledger())?;
     for finding in &list.findings {
         tracing::warn!("{finding}");
     }
     let previous = list.previous_of(&request.series);
-    let (fed, assembled) = run(repository, session, Arc::new(index), request, progress, feed)?;
+    let index = Arc::new(index);
+    let ran = run(repository, session, Arc::clone(&index), request, progress, feed);
+    if index.is_damaged() {
+        sync::discard(repository)?;
+    }
+    let (fed, assembled) = ran?;
     Ok((fed, assembled, previous))
+}
+
+/// A private copy of the local index that obeys the session's ledger. A damaged one is made anew:
+/// nothing was read from the source yet.
+fn open_for_writing(repository: &Repository, session: &Session<'_>) -> Result<LocalIndex> {
+    let open = || {
+        let (mut index, _) = open_private(repository)?;
+        let stored = stored_sizes(repository)?;
+        for id in index.close_packs(&session.ledger().state, &stored)? {
+            let name = ObjectName::Pack(id);
+            tracing::warn!("{name} is not in the store; what it held is stored again");
+        }
+        Ok(index)
+    };
+    match open() {
+        Err(RepositoryError::LocalIndex(why)) => {
+            tracing::warn!("the local index failed ({why}); making it anew");
+            sync::discard(repository)?;
+            open()
+        }
+        outcome => outcome,
+    }
 }
 
 fn run<E: From<RepositoryError>>(

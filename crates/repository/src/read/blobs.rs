@@ -26,6 +26,19 @@ pub(crate) struct SealedBlob<'a> {
     pub(crate) cipher: &'a PackCipher,
 }
 
+/// What finding one blob may still cost. A blob may lie in several places, and so may each of its
+/// bases: the ways through them multiply, and whoever publishes such must not make readers hang.
+pub(crate) struct Effort {
+    steps: u8,
+    tries: u16,
+}
+
+impl Effort {
+    pub(crate) fn new() -> Self {
+        Self { steps: limits::CHAIN_DEPTH, tries: 256 }
+    }
+}
+
 /// Reads blobs of a repository through a private copy of the local index.
 pub struct Reader<'a> {
     pub(crate) repository: &'a Repository,
@@ -75,17 +88,21 @@ impl<'a> Reader<'a> {
 
     /// Reads one blob, from whichever of its places is sound.
     pub(crate) fn blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
-        self.blob_within(kind, id, limits::CHAIN_DEPTH)
+        self.blob_within(kind, id, &mut Effort::new())
     }
 
-    /// Reads a blob through at most `steps` bases.
-    fn blob_within(&self, kind: BlobKind, id: &BlobId, steps: u8) -> Result<Vec<u8>> {
+    fn blob_within(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort) -> Result<Vec<u8>> {
         let locations = self.index.locations(id)?;
         let mut why = "no index object lists it; if index objects were lost, \
                        `nightjar index rebuild --from-packs` may find it"
             .to_owned();
         for location in &locations {
-            match self.blob_at(kind, id, location, steps) {
+            let Some(tries) = effort.tries.checked_sub(1) else {
+                why = "too many places were tried for it and its bases".into();
+                break;
+            };
+            effort.tries = tries;
+            match self.blob_at(kind, id, location, effort) {
                 Ok(plaintext) => return Ok(plaintext),
                 Err(error) if error.is_damage() => why = error.to_string(),
                 Err(error) => return Err(error),
@@ -99,13 +116,13 @@ impl<'a> Reader<'a> {
         kind: BlobKind,
         id: &BlobId,
         location: &Location,
-        steps: u8,
+        effort: &mut Effort,
     ) -> Result<Vec<u8>> {
         let (name, cipher) = self.open_pack(kind, location)?;
         let sealed = self.repository.store.get_range(&name.to_string(), location.range())?;
         Progress::add(&self.progress.stored, sealed.len() as u64);
         let blob = SealedBlob { id: *id, at: *location, name: &name, cipher: &cipher };
-        self.decode(kind, &blob, &mut sealed.to_vec(), steps)
+        self.decode(kind, &blob, &mut sealed.to_vec(), effort)
     }
 
     /// The pack that a location points into, which must be of the right kind.
@@ -134,7 +151,7 @@ impl<'a> Reader<'a> {
         kind: BlobKind,
         blob: &SealedBlob<'_>,
         sealed: &mut [u8],
-        steps: u8,
+        effort: &mut Effort,
     ) -> Result<Vec<u8>> {
         let SealedBlob { id, at, name, cipher } = blob;
         let damaged = |error| RepositoryError::in_object(name, error);
@@ -144,11 +161,14 @@ impl<'a> Reader<'a> {
             Encoding::Raw => payload.to_vec(),
             Encoding::Zstd => compress::decompress(payload, raw_len, None).map_err(damaged)?,
             Encoding::Delta { base, .. } => {
-                let steps = steps.checked_sub(1).ok_or_else(|| RepositoryError::LostBlob {
+                let too_long = || RepositoryError::LostBlob {
                     id: *id,
                     why: "its chain of deltas is too long".into(),
-                })?;
-                let base = self.blob_within(kind, &base, steps)?;
+                };
+                effort.steps = effort.steps.checked_sub(1).ok_or_else(too_long)?;
+                let base = self.blob_within(kind, &base, effort);
+                effort.steps += 1;
+                let base = base?;
                 compress::decompress(payload, raw_len, Some(&base)).map_err(damaged)?
             }
         };

@@ -8,4 +8,4 @@ mod blobs;
 mod stream;
 
 pub use blobs::Reader;
-pub(crate) use blobs::SealedBlob;
+pub(crate) use blobs::{Effort, SealedBlob};

@@ -13,17 +13,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, bounded};
 use nightjar_codec::pack::PackCipher;
+use nightjar_format::BlobId;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::manifest::{Content, ContentRef};
 use nightjar_format::object::ObjectName;
-use nightjar_format::{BlobId, limits};
 use nightjar_storage::Pending;
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::database::Location;
 use crate::manifest::walk::ContentWalk;
-use crate::read::{Reader, SealedBlob};
+use crate::read::{Effort, Reader, SealedBlob};
 
 /// Plaintext in a batch, in bytes, unless one chunk has more.
 const BATCH_BYTES: u64 = 2 << 20;
@@ -178,7 +178,7 @@ impl Reader<'_> {
                         scratch.extend_from_slice(sealed);
                         let OpenedPack { name, cipher, .. } = pack;
                         let sealed = SealedBlob { id: chunk.id, at, name, cipher };
-                        self.decode(BlobKind::Data, &sealed, &mut scratch, limits::CHAIN_DEPTH)
+                        self.decode(BlobKind::Data, &sealed, &mut scratch, &mut Effort::new())
                     }
                     None => self.blob(BlobKind::Data, &chunk.id),
                 };

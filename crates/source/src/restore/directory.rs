@@ -119,7 +119,13 @@ impl Restore<'_> {
             // What failed already says why.
             let _ = fs::remove_file(&temporary);
         }
-        outcome
+        outcome.map_err(|error| match error {
+            // The temporary name means nothing to anybody.
+            SourceError::Local { action, path: at, source } if at == temporary => {
+                SourceError::Local { action, path: path.to_path_buf(), source }
+            }
+            other => other,
+        })
     }
 
     fn file(&mut self, path: &Path, content: &FileContent) -> Result<bool, SourceError> {

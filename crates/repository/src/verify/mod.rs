@@ -12,24 +12,25 @@
 //! blob of that table. As all index entries of a pack are its table, every chunk that was looked
 //! up is covered by the check of its pack.
 
+mod metadata;
+mod packs;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use nightjar_codec::digest;
-use nightjar_format::blob::{BlobKind, BlobTable};
+use nightjar_format::blob::{BlobKind, Encoding};
 use nightjar_format::ids::SessionId;
 use nightjar_format::manifest::EntryKind;
 use nightjar_format::object::ObjectName;
-use nightjar_format::pack::{PackHeader, Trailer};
 use nightjar_format::slot::Role;
 use nightjar_format::{BlobId, PackId, limits};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
-use crate::index::database::{Location, PackInfo};
+use crate::index::database::Location;
+use crate::index::sync;
 use crate::manifest::walk::{ContentWalk, TreeWalk};
-use crate::packs::{cipher_from, stored_sizes};
-use crate::read::{Reader, SealedBlob};
+use crate::packs::stored_sizes;
+use crate::read::Reader;
 use crate::repository::Repository;
 use crate::snapshots::{self, SnapshotInfo};
 
@@ -89,6 +90,22 @@ pub fn verify(
     request: &VerifyRequest,
     progress: &Progress,
 ) -> Result<VerifyReport> {
+    match verify_once(repository, request, progress) {
+        // A damaged cache must not be taken for a damaged repository.
+        Err(RepositoryError::LocalIndex(why)) => {
+            tracing::warn!("the local index failed ({why}); making it anew and beginning again");
+            sync::discard(repository)?;
+            verify_once(repository, request, progress)
+        }
+        outcome => outcome,
+    }
+}
+
+fn verify_once(
+    repository: &Repository,
+    request: &VerifyRequest,
+    progress: &Progress,
+) -> Result<VerifyReport> {
     if request.level == Level::Data && repository.keychain.role() != Role::Full {
         return Err(RepositoryError::RoleForbids { what: "verify at the level data" });
     }
@@ -106,6 +123,8 @@ pub fn verify(
     if request.whole_repository {
         check.find("the repository", list.findings);
         check.find("the local index", sync_findings(repository)?);
+        check.metadata_objects()?;
+        check.slots()?;
         for (ordinal, _) in reader.index.packs()? {
             check.touched.entry(ordinal).or_default();
         }
@@ -118,7 +137,7 @@ pub fn verify(
 }
 
 fn sync_findings(repository: &Repository) -> Result<Vec<String>> {
-    Ok(crate::index::sync::status(repository)?.findings)
+    Ok(sync::status(repository)?.findings)
 }
 
 struct Check<'a> {
@@ -134,6 +153,10 @@ impl Check<'_> {
     fn find(&mut self, object: &str, problems: Vec<String>) {
         let finding = |problem| Finding { object: object.to_owned(), problem, snapshots: vec![] };
         self.report.findings.extend(problems.into_iter().map(finding));
+    }
+
+    fn add(&mut self, object: &str, problem: impl ToString) {
+        self.find(object, vec![problem.to_string()]);
     }
 
     /// Walks a snapshot: decodes its nodes, looks up its chunks.
@@ -191,7 +214,7 @@ impl Check<'_> {
             };
             self.touched.entry(location.pack).or_default().insert(snapshot);
             match location.encoding() {
-                nightjar_format::blob::Encoding::Delta { base, .. } => id = base,
+                Encoding::Delta { base, .. } => id = base,
                 _ => return Ok(self.reader.index.pack(location.pack)?.kind() == kind),
             }
         }
@@ -208,106 +231,4 @@ impl Check<'_> {
         }
         Ok(locations.first().copied())
     }
-
-    /// Checks the collected packs.
-    fn packs(&mut self, level: Level) -> Result<()> {
-        let touched = std::mem::take(&mut self.touched);
-        let mut total = 0;
-        for ordinal in touched.keys() {
-            total += self.reader.index.pack(*ordinal)?.size;
-        }
-        if level > Level::Presence {
-            let progress = &self.reader.progress;
-            progress.total.store(total, std::sync::atomic::Ordering::Relaxed);
-        }
-        for (ordinal, snapshots) in touched {
-            let pack = self.reader.index.pack(ordinal)?;
-            self.report.packs += 1;
-            let name = ObjectName::Pack(pack.pack_id).to_string();
-            let problem = match self.sizes.get(&pack.pack_id) {
-                None => Some("it is missing from the store".to_owned()),
-                Some(size) if *size != pack.size => {
-                    Some(format!("it has {size} bytes, the index says {}", pack.size))
-                }
-                Some(_) if level == Level::Presence => None,
-                Some(_) => self.check_pack(&pack, level)?,
-            };
-            Progress::add(&self.reader.progress.items, 1);
-            if let Some(problem) = problem {
-                let snapshots = snapshots.into_iter().collect();
-                self.report.findings.push(Finding { object: name, problem, snapshots });
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a pack and says what is wrong with it.
-    fn check_pack(&mut self, pack: &PackInfo, level: Level) -> Result<Option<String>> {
-        let name = ObjectName::Pack(pack.pack_id);
-        let object = match self.reader.repository.store.get(&name.to_string(), limits::PACK_BYTES) {
-            Ok(object) => object,
-            Err(error) => {
-                let error = RepositoryError::from(error);
-                return if error.is_damage() { Ok(Some(error.to_string())) } else { Err(error) };
-            }
-        };
-        self.report.bytes += object.len() as u64;
-        Progress::add(&self.reader.progress.bytes, object.len() as u64);
-        if digest::pack_id(&object) != pack.pack_id {
-            return Ok(Some("its bytes do not hash to its id: they were altered".into()));
-        }
-        if level < Level::Data && pack.kind() == BlobKind::Data {
-            return Ok(None);
-        }
-        match self.check_blobs(pack, &object) {
-            Ok(()) => {
-                self.report.blobs += pack.blobs;
-                Ok(None)
-            }
-            Err(error) if error.is_damage() => Ok(Some(error.to_string())),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Compares the footer with the index and decodes every blob.
-    fn check_blobs(&self, pack: &PackInfo, object: &[u8]) -> Result<()> {
-        let name = ObjectName::Pack(pack.pack_id);
-        let damaged =
-            |why: &str| RepositoryError::Damaged { object: name.to_string(), why: why.to_owned() };
-        let cipher = cipher_from(self.reader.repository, &pack.pack_id, object)?;
-        let table =
-            footer_of(&cipher, object).map_err(|error| RepositoryError::in_object(name, error))?;
-        let encoded = postcard::to_allocvec(&table)
-            .map_err(|_| RepositoryError::Internal("a table does not encode"))?;
-        if digest::hash(&encoded).0 != pack.table_digest {
-            return Err(damaged("an index object tells other blobs than its footer"));
-        }
-        let PackHeader { kind, .. } = *cipher.header();
-        let entries: Vec<_> = table.entries(cipher.blobs_offset()).collect();
-        entries.into_par_iter().try_for_each(|entry| {
-            let start = entry.offset as usize;
-            let sealed = object
-                .get(start..start + entry.stored_len as usize)
-                .ok_or_else(|| damaged("a blob lies outside it"))?;
-            let at = Location::new(0, &entry);
-            let blob = SealedBlob { id: entry.id, at, name: &name, cipher: &cipher };
-            self.reader.decode(kind, &blob, &mut sealed.to_vec(), limits::CHAIN_DEPTH).map(|_| ())
-        })
-    }
-}
-
-fn footer_of(
-    cipher: &nightjar_codec::pack::PackCipher,
-    object: &[u8],
-) -> std::result::Result<BlobTable, nightjar_codec::CodecError> {
-    let short = nightjar_codec::CodecError::NotAuthentic { what: "pack trailer" };
-    let trailer_start =
-        object.len().checked_sub(Trailer::SEALED_LEN).ok_or_else(|| short.clone())?;
-    let sealed = object.get(trailer_start..).unwrap_or_default();
-    let trailer = cipher.open_trailer(sealed, object.len() as u64)?;
-    let range = trailer.footer_range(object.len() as u64);
-    let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
-    let sealed =
-        start.ok().zip(end.ok()).and_then(|(start, end)| object.get(start..end)).ok_or(short)?;
-    cipher.open_footer(sealed, &trailer, object.len() as u64)
 }

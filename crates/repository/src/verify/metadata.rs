@@ -1,0 +1,88 @@
+//! The objects that caches hide: read from the store, whatever was read before.
+
+use nightjar_codec::CodecError;
+use nightjar_codec::slot::verify_slot;
+use nightjar_format::index::IndexRecord;
+use nightjar_format::ledger::LedgerRecord;
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::slot::SlotObject;
+use nightjar_format::snapshot::Register;
+use nightjar_format::{SlotId, limits};
+
+use crate::error::Result;
+use crate::repository::Repository;
+use crate::verify::Check;
+
+impl Check<'_> {
+    /// Reads every index object, register and ledger record from the store: caches hide damage.
+    pub(super) fn metadata_objects(&mut self) -> Result<()> {
+        let repository = self.reader.repository;
+        let limit = limits::METADATA_OBJECT_BYTES as u64;
+        for folder in ["index", "snapshots", "ledger"] {
+            for info in repository.store.list(folder)? {
+                let Some(name) = ObjectName::parse(&info.name) else { continue };
+                let opened = match repository.store.get(&info.name, limit) {
+                    Ok(object) => open_metadata(repository, &name, &object),
+                    Err(error) => Err(error.into()),
+                };
+                match opened {
+                    Err(error) if error.is_damage() => self.add(&info.name, error),
+                    outcome => outcome?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every slot that has access needs its object, as its voucher signed it, and its keyrings.
+    pub(super) fn slots(&mut self) -> Result<()> {
+        let repository = self.reader.repository;
+        let keychain = &repository.keychain;
+        for info in repository.store.list("slots")? {
+            let Some(ObjectName::Slot(id)) = ObjectName::parse(&info.name) else { continue };
+            let object = repository.store.get(&info.name, limits::PLAIN_OBJECT_BYTES as u64)?;
+            if let Err(error) = check_slot(repository, id, &object) {
+                self.add(&info.name, error);
+            }
+        }
+        for member in keychain.members().filter(|member| member.until.is_none()) {
+            let mut needed = vec![ObjectName::Slot(member.slot_id)];
+            needed.extend((1..=keychain.epoch()).map(|e| ObjectName::Keyring(e, member.slot_id)));
+            for name in needed {
+                if repository.store.head(&name.to_string())?.is_none() {
+                    self.add(&name.to_string(), "it is missing: this slot cannot be opened");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open_metadata(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<()> {
+    match name {
+        ObjectName::Index(_) => {
+            repository.unseal::<IndexRecord>(MetadataKind::Index, name, object).map(|_| ())
+        }
+        ObjectName::Snapshot(_) => {
+            repository.unseal::<Register>(MetadataKind::Snapshot, name, object).map(|_| ())
+        }
+        ObjectName::Ledger(..) => {
+            repository.unseal::<LedgerRecord>(MetadataKind::Ledger, name, object).map(|_| ())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_slot(
+    repository: &Repository,
+    id: SlotId,
+    object: &[u8],
+) -> std::result::Result<(), CodecError> {
+    let slot = SlotObject::from_object(object)?;
+    let voucher = repository.keychain.members().find(|it| it.slot_id == slot.record.added_by);
+    let voucher = voucher.ok_or(CodecError::UntrustedSigner(slot.record.added_by))?;
+    if slot.record.slot_id != id {
+        return Err(CodecError::NotAuthentic { what: "slot object" });
+    }
+    verify_slot(&repository.id(), &slot, &voucher.sign_public)
+}
