@@ -18,11 +18,12 @@ import os
 import sys
 
 from njformat.blobs import Blobs
-from njformat.history import Ledger, Snapshots
+from njformat.history import Snapshots
 from njformat.manifests import Manifests
 from njformat.postcard import FormatError
 from njformat.records import COUNTS
-from njformat.repository import LIMIT, Refused, Repository
+from njformat.repository import Repository
+from njformat.store import LIMIT, Refused
 from njformat.vectors import Mismatch, check_directory
 
 
@@ -64,14 +65,13 @@ class Session:
 
     def __init__(self, args):
         self.repository = Repository(args.repository, **credentials(args))
-        self.ledger = Ledger(self.repository)
-        self.snapshots = Snapshots(self.repository, self.ledger)
+        self.snapshots = Snapshots(self.repository)
         self.failed = False
         for message in self.repository.warnings:
             report(f"warning: {message}")
-        for message in self.ledger.void:
+        for message in self.repository.ledger.void:
             report(f"warning: void record: {message}")
-        for message in self.ledger.tampering:
+        for message in self.repository.ledger.tampering:
             self.fail(f"tampering: {message}")
 
     def fail(self, message):

@@ -168,7 +168,10 @@ class Writer:
         plain = (b"\1" + vb(e.record) + e.signature + self.dedup + e.metadata
                  + opt(e.data.seed if slot.role == 0 else None))
         info = (P + "keyring").encode() + self.id + le32(n) + slot.id
-        self.put(f"keyring/{n:08}/{slot.id.hex()}", b"NJK1" + slot.kem.seal(plain, info))
+        self.put(self.keyring_name(n, slot), b"NJK1" + slot.kem.seal(plain, info))
+
+    def keyring_name(self, n, slot):
+        return f"keyring/{n:08}-{B(self.epochs[n].record)[:8].hex()}/{slot.id.hex()}"
 
     def put_metadata(self, name, kind, epoch, by, record, padding=None, sealed_frame=None):
         f = sealed_frame or frame(record)
@@ -359,7 +362,7 @@ def build(root):
     w.put_metadata(f"snapshots/{w.c.hex()}", 3, 2, w.write, snapshot(root_b, 3000, STDIN))
     w.put_metadata(f"snapshots/{os.urandom(16).hex()}", 3, 2, w.first, b"\1" + vi(0) + vs("gave up"))
 
-    # The ledger: two incarnations, a void record of the write slot.
+    # The ledger: two incarnations, an epoch, void records of a write slot and of a removed one.
     def append(incarnation, number, previous, by, body, epoch=2):
         return w.put_metadata(f"ledger/{incarnation.hex()}/{number:012}", 4, epoch, by,
                               b"\1" + incarnation + vi(number) + previous + zz(5) + body)
@@ -367,18 +370,30 @@ def build(root):
     def forget(x):
         return vi(4) + vec([x]) + vs("who") + vs("why")
 
-    w.append = append
+    def begin(n, record=None):
+        return vi(8) + vi(n) + B(record or w.epochs[n].record)
+
+    w.append, w.forget, w.begin = append, forget, begin
     d = append(w.incarnation, 0, bytes(32), w.first, vi(0) + opt(None), epoch=1)
-    d = append(w.incarnation, 1, d, w.first, vi(8) + vi(2) + B(w.epochs[2].record))
-    d = append(w.incarnation, 2, d, w.keyed, forget(w.c))
-    d = append(w.incarnation, 3, d, w.write, forget(w.a))
-    d = append(w.incarnation, 4, d, w.write, vi(5) + vec([bytes(32)]))
-    d = append(w.incarnation, 5, d, w.gone, forget(w.b), epoch=1)  # removed, with its old keys
+    d = append(w.incarnation, 1, d, w.first, vi(9) + w.write.id, epoch=1)
+    d = append(w.incarnation, 2, d, w.gone, vi(8) + vi(3) + bytes(32), epoch=1)  # not the next
+    w.before = w.incarnation, 2, d
+    d = append(w.incarnation, 3, d, w.first, begin(2), epoch=1)
+    d = append(w.incarnation, 4, d, w.keyed, forget(w.c))
+    d = append(w.incarnation, 5, d, w.write, forget(w.a))
+    d = append(w.incarnation, 6, d, w.write, vi(5) + vec([bytes(32)]))
+    d = append(w.incarnation, 7, d, w.gone, forget(w.b), epoch=1)  # removed, with its old keys
+    d = append(w.incarnation, 8, d, w.gone, vi(8) + vi(2) + bytes(32), epoch=1)
     second = os.urandom(8)
-    e = append(second, 0, bytes(32), w.first, vi(0) + opt(w.incarnation + vi(5) + d))
-    w.head = w.incarnation, 5, d
-    append(second, 1, e, w.first, vi(7) + vec([]) + vec([vi(3) + vec([])]) + vec([bytes(32)]) + vec([w.c])
-           + vec([]) + vec([w.a + bytes(32) + vs("") + zz(0) + zz(0) + vs("") + vi(0) + vi(0)]))
+    e = append(second, 0, bytes(32), w.first, vi(0) + opt(w.incarnation + vi(8) + d))
+    w.fork = w.incarnation, 8, d
+    e = append(second, 1, e, w.first, vi(7) + vec([]) + vec([vi(3) + vec([])]) + vec([bytes(32)]) + vec([w.c])
+               + vec([]) + vec([w.a + bytes(32) + vs("") + zz(0) + zz(0) + vs("") + vi(0) + vi(0)]))
+    e = append(second, 2, e, w.keyed, vi(9) + w.fresh.id)
+    w.head = second, 2, e
+
+    # What another attempt at epoch 2 left, which is never looked at.
+    w.put(f"keyring/{2:08}-{bytes(8).hex()}/{w.first.id.hex()}", b"another attempt")
 
     os.makedirs(w.path("snapshots/.tmp"))
     w.put("packs/zz/not ours", b"")
@@ -441,7 +456,9 @@ class EndToEnd(ReaderCase):
         self.assertEqual(found[0]["counts"]["bytes_added"], 9)
         self.assertEqual([s["source"] for s in found], ["standard input", "paths"])
         self.assertIn("may not write a record of this kind", r.err)
-        self.assertIn("which had ended", r.err)
+        self.assertEqual(r.err.count("which had ended"), 2)
+        self.assertIn("begins epoch 3 behind epoch 1", r.err)
+        self.assertEqual(len(r.err.splitlines()), 4)
 
     def test_cat(self):
         for key in (("--password-file", "password"), ("--key-file", "key")):
@@ -513,10 +530,15 @@ class Damage(ReaderCase):
                     f.write(data)
 
     def test_missing(self):
-        os.remove(self.w.path(f"ledger/{self.w.incarnation.hex()}/{1:012}"))
+        w = self.w
+        for epoch, says in ((2, "the slot was removed"), (1, "keyring/00000001")):
+            os.remove(w.path(w.keyring_name(epoch, w.first)))
+            self.bad("list", says=says)
+        w.put_keyring(1, w.first)
+        w.put_keyring(2, w.first)
+        os.remove(w.path(f"ledger/{w.incarnation.hex()}/{1:012}"))
         self.bad("list", says="tampering", empty=False)
-        os.remove(self.w.path(f"keyring/{1:08}/{self.w.first.id.hex()}"))
-        self.bad("list", says="keyring/00000001")
+        self.bad("list", key=("--key-file", "key"), says="is missing")  # a member since epoch 2, which is lost
 
     def test_lost_index(self):
         os.remove(self.w.path(self.w.index1))
@@ -592,44 +614,131 @@ class Damage(ReaderCase):
         w = self.w
         incarnation, number, digest = w.head
         w.append(incarnation, number + 1, digest, w.first, vi(8) + vi(2) + bytes(32))
-        self.bad("list", says="names another epoch 2", empty=False)
+        self.assertIn("begins epoch 2 behind epoch 2", self.good("list").err)
+        w.append(incarnation, number + 1, digest, w.first, vi(8) + vi(4) + bytes(32))
+        self.assertIn("begins epoch 4 behind epoch 2", self.good("list").err)
         w.append(incarnation, number + 1, digest, w.first, vi(8) + vi(3) + bytes(32))
-        self.bad("list", says="names another epoch 3", empty=False)
+        self.bad("list", says="though epoch 3 has begun: the slot was removed")
+        w.append(incarnation, number + 1, digest, w.write, vi(8) + vi(3) + bytes(32))
+        self.assertIn("may not write", self.good("list").err)
+        w.append(incarnation, number + 1, digest, w.write, vi(9) + w.fresh.id)
+        self.assertIn("may not write", self.good("list").err)
+        w.append(incarnation, number + 1, digest, w.gone, vi(8) + vi(3) + bytes(32), epoch=1)
+        self.assertIn("which had ended", self.good("list").err)
+        w.append(incarnation, number + 1, bytes(32), w.gone, vi(6) + vec([]), epoch=1)
+        self.good("list")                              # void: what it continues is nothing to anyone
         w.append(incarnation, number + 1, bytes(32), w.first, vi(6) + vec([]))
         self.bad("list", says="does not continue", empty=False)
         os.remove(w.path(f"ledger/{incarnation.hex()}/{number + 1:012}"))
         self.good("list")
-        w.append(bytes(8), 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + digest))
+
+    def test_incarnations(self):
+        w = self.w
+        incarnation, number, digest = w.fork
+        child = bytes(8)
+        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + digest))
         self.bad("list", says="parent of several", empty=False)
+        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + bytes(32)))
+        self.bad("list", says="its parent is another", empty=False)
+        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(99) + digest))
+        self.bad("list", says="its parent is missing", empty=False)
+        w.append(child, 0, bytes(32), w.first, vi(0) + opt(None))
+        self.bad("list", says="only the first", empty=False)
+        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + digest), epoch=1)
+        self.assertIn("which had ended", self.good("list").err)
+        incarnation, number, digest = w.before         # one who was removed goes back behind it
+        digest = w.append(child, 0, bytes(32), w.gone, vi(0) + opt(incarnation + vi(number) + digest), epoch=1)
+        w.append(child, 1, digest, w.gone, w.forget(w.b), epoch=1)
+        r = self.bad("list", says="stands before the newest epoch", empty=False)
+        self.assertEqual(len(json.loads(r.out)), 2)
+        incarnation, number, digest = w.head
+        shutil.rmtree(w.path(f"ledger/{child.hex()}"))
+        w.put_epoch(3, [w.first, w.write, w.gone, w.keyed, w.fresh], [w.first], w.first)
+        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + digest), epoch=3)
+        self.bad("list", says="epoch 3, which has not begun", empty=False)
+        digest = w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + digest))
+        digest = w.append(child, 1, digest, w.first, w.begin(3))
+        w.append(child, 2, digest, w.first, w.forget(w.a), epoch=3)
+        self.assertEqual(len(json.loads(self.good("list").out)), 1)
+
+    def test_lost_epoch(self):
+        """What follows an Epoch record that is void is sealed under an epoch that nobody began."""
+        w = self.w
+        w.put(f"ledger/{w.incarnation.hex()}/{3:012}", b"junk")
+        self.bad("list", says="epoch 2, which has not begun", empty=False)
+        self.bad("list", key=("--key-file", "key"), says="is not the member that the newest epoch knows, 1; ledger/")
 
     def test_epochs(self):
         w = self.w
         everyone, readers = [w.first, w.write, w.gone, w.keyed, w.fresh], [w.first]
-        w.put_epoch(3, everyone, readers, w.write)
+        incarnation, number, digest = w.head
+
+        def epoch(listed, by, recorder=w.first):
+            """An attempt at epoch 3, begun in the ledger instead of the one before."""
+            w.put_epoch(3, listed, readers, by)
+            return w.append(incarnation, number + 1, digest, recorder, w.begin(3))
+
+        w.put_epoch(3, everyone, readers, w.write)     # until the ledger has it, nobody looks at it
+        self.good("list")
+        epoch(everyone, w.write)
         self.bad("list", says="not a full member")
-        w.put_epoch(3, everyone, readers, w.gone)
+        epoch(everyone, w.gone)
         self.bad("list", says="not a full member")
         stranger = Slot(0, "")                         # an epoch that lists its own maker
-        w.put_epoch(3, everyone + [stranger], readers, stranger)
+        epoch(everyone + [stranger], stranger)
         self.bad("list", says="not a full member")
-        w.put_epoch(3, everyone[:3], readers, w.first)
+        epoch(everyone[:3], w.first)
         self.bad("list", says="no longer listed")
         for name, value in (("role", 0), ("since", 2), ("until", 2), ("until", 4), ("sign_public", bytes(32))):
             kept = getattr(w.write, name)
             setattr(w.write, name, value)
-            w.put_epoch(3, everyone, readers, w.first)
+            epoch(everyone, w.first)
             self.bad("list", says="listed differently")
             setattr(w.write, name, kept)
         w.gone.until = None                            # nobody comes back
-        w.put_epoch(3, everyone, readers, w.first)
+        epoch(everyone, w.first)
         self.bad("list", says="listed differently")
         w.gone.until = 2
         w.epochs[2].record, kept = b"x", w.epochs[2].record
-        w.put_epoch(3, everyone, readers, w.first)
+        epoch(everyone, w.first)
         self.bad("list", says="does not continue")
         w.epochs[2].record = kept
-        w.put_epoch(3, everyone, readers, w.first)
+        epoch(everyone, w.first, stranger)             # begun by nobody
+        self.assertIn("not a member", self.good("list").err)
+        epoch(everyone, w.first)
+        name = w.keyring_name(3, w.first)
+        with open(w.path(name), "rb") as f:
+            keyring = f.read()
+        w.put_epoch(3, everyone, readers, w.first)     # another one under this one's name
+        shutil.copy(w.path(w.keyring_name(3, w.first)), w.path(name))
+        self.bad("list", says="another epoch record")
+        w.put(name, keyring)
         self.good("list")
+        head = epoch(everyone, w.first)
+        self.good("list")
+        self.bad("list", key=("--key-file", "key"), says="the slot was removed")
+        w.append(incarnation, number + 2, head, w.first, w.forget(w.a))
+        self.assertIn("under epoch 2, which had ended", self.good("list").err)
+        w.append(incarnation, number + 2, head, w.first, w.forget(w.a), epoch=3)
+        self.assertEqual(len(json.loads(self.good("list").out)), 1)
+        w.append(incarnation, number + 1, digest, w.first, w.begin(3), epoch=3)
+        self.bad("list", says="epoch 3, which has not begun", empty=False)
+
+    def test_first_epoch(self):
+        """Its keyring is named by nothing: the one that the root signed is it."""
+        w = self.w
+        kept = w.epochs[1]
+        w.put_epoch(1, [w.first], [w.first], w.keyed)
+        self.assertIn("was not created by the root", self.good("list").err)
+        w.put_epoch(1, [w.first], [w.first], w.first)
+        self.bad("list", says="several first epochs")
+        os.remove(w.path(w.keyring_name(1, w.first)))
+        w.epochs[1] = kept
+        name = w.keyring_name(1, w.first)
+        other = f"keyring/{1:08}-{bytes(8).hex()}/{w.first.id.hex()}"
+        os.makedirs(os.path.dirname(w.path(other)))
+        os.rename(w.path(name), w.path(other))
+        self.bad("list", says="another epoch record")
 
     def test_foreign_session(self):
         """A pack may be listed by another session than wrote it: a collector gathers."""

@@ -21,7 +21,7 @@ from blake3 import blake3
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "reader"))
 from njformat.blobs import TREE, Blobs  # noqa: E402
-from njformat.history import Ledger, Snapshots  # noqa: E402
+from njformat.history import Snapshots  # noqa: E402
 from njformat.manifests import Manifests  # noqa: E402
 from njformat.repository import Repository  # noqa: E402
 
@@ -112,7 +112,7 @@ def check_levels(repository):
     """The keys decide where lists and directories are cut: by bad luck, nowhere."""
     r = Repository(str(repository), password=PASSPHRASE)
     blobs = Blobs(r)
-    for snapshot in Snapshots(r, Ledger(r)).committed:
+    for snapshot in Snapshots(r).committed:
         name = {"dump.sql": b"dump.sql", "tree": b"many"}.get(snapshot.series)
         for path, entry in Manifests(r, blobs).walk(snapshot.root):
             if path[-1] != name:

@@ -129,8 +129,8 @@ fn of_repository(error: &RepositoryError) -> Exit {
     use RepositoryError as E;
     match error {
         E::NoRepository { .. } => Exit::NoRepository,
-        E::WrongSecret | E::RoleForbids { .. } => Exit::NoKey,
-        E::Fenced { .. } => Exit::Held,
+        E::WrongSecret | E::RemovedSlot { .. } | E::RoleForbids { .. } => Exit::NoKey,
+        E::Fenced { .. } | E::KeysChanged => Exit::Held,
         E::Damaged { .. } | E::LostBlob { .. } | E::Tampered(_) => Exit::Damage,
         E::Store(error) => of_store(error),
         _ => Exit::Failed,

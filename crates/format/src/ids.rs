@@ -44,6 +44,17 @@ fn digit(character: u8) -> Option<u8> {
     }
 }
 
+impl Digest {
+    /// The attempt to make the epoch whose record has this hash.
+    pub fn attempt(&self) -> AttemptId {
+        let mut attempt = AttemptId([0; 8]);
+        for (to, from) in attempt.0.iter_mut().zip(self.0) {
+            *to = from;
+        }
+        attempt
+    }
+}
+
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $len:literal, $kind:literal) => {
         $(#[$doc])*
@@ -121,6 +132,10 @@ id_type!(
 id_type!(
     /// Names an index object; random.
     IndexId, 16, "index"
+);
+id_type!(
+    /// Tells attempts to make an epoch apart: the beginning of its record's hash.
+    AttemptId, 8, "attempt"
 );
 id_type!(
     /// Names an incarnation of the ledger; random.

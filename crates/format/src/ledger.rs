@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::FormatError;
-use crate::ids::{Digest, IncarnationId, PackId, SessionId};
+use crate::ids::{Digest, IncarnationId, PackId, SessionId, SlotId};
 use crate::record::{Record, strictly_sorted};
 use crate::session::Position;
 
@@ -70,12 +70,17 @@ pub enum LedgerBody {
     },
     /// What all records before it amount to.
     Checkpoint(Box<LedgerState>),
-    /// A new epoch was made; sealed under it.
+    /// An epoch begins; sealed under the one before, as the last record that is.
     Epoch {
         /// Its number.
         epoch: u32,
         /// BLAKE3 of its record.
         digest: Digest,
+    },
+    /// A write slot was added.
+    Slot {
+        /// Which.
+        slot: SlotId,
     },
 }
 
@@ -97,6 +102,7 @@ impl LedgerBody {
             Self::Repaired { .. } => "repaired",
             Self::Checkpoint(_) => "checkpoint",
             Self::Epoch { .. } => "epoch",
+            Self::Slot { .. } => "slot",
         }
     }
 }
@@ -179,7 +185,7 @@ impl LedgerState {
     /// Takes one more record into account. Repeating a record changes nothing.
     pub fn apply(&mut self, record: &LedgerRecord) {
         match &record.body {
-            LedgerBody::Open { .. } | LedgerBody::Epoch { .. } => {}
+            LedgerBody::Open { .. } | LedgerBody::Epoch { .. } | LedgerBody::Slot { .. } => {}
             LedgerBody::Condemn { packs } => {
                 let sorted: BTreeSet<PackId> = packs.iter().copied().collect();
                 self.condemned.insert(record.number, sorted.into_iter().collect());

@@ -24,4 +24,6 @@ pub mod slot;
 pub mod snapshot;
 
 pub use error::FormatError;
-pub use ids::{BlobId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId};
+pub use ids::{
+    AttemptId, BlobId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
+};

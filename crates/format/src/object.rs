@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ids::{IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId};
+use crate::ids::{AttemptId, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId};
 use crate::limits;
 use crate::reader::FieldReader;
 use crate::{FormatError, slot::Signature};
@@ -15,7 +15,7 @@ pub enum ObjectName {
     /// One holder of access.
     Slot(SlotId),
     /// What one slot may have of one epoch.
-    Keyring(u32, SlotId),
+    Keyring(u32, AttemptId, SlotId),
     /// Many sealed blobs.
     Pack(PackId),
     /// Which blobs lie in which packs.
@@ -33,7 +33,7 @@ impl fmt::Display for ObjectName {
         match self {
             Self::Repository => f.write_str("repository"),
             Self::Slot(id) => write!(f, "slots/{id}"),
-            Self::Keyring(epoch, id) => write!(f, "keyring/{epoch:08}/{id}"),
+            Self::Keyring(epoch, attempt, id) => write!(f, "keyring/{epoch:08}-{attempt}/{id}"),
             Self::Pack(id) => {
                 let hex = id.to_string();
                 write!(f, "packs/{}/{hex}", hex.get(..2).unwrap_or_default())
@@ -53,7 +53,10 @@ impl ObjectName {
         let parsed = match parts.as_slice() {
             ["repository"] => Self::Repository,
             ["slots", id] => Self::Slot(id.parse().ok()?),
-            ["keyring", epoch, id] => Self::Keyring(epoch.parse().ok()?, id.parse().ok()?),
+            ["keyring", epoch, id] => {
+                let (epoch, attempt) = epoch.split_once('-')?;
+                Self::Keyring(epoch.parse().ok()?, attempt.parse().ok()?, id.parse().ok()?)
+            }
             ["packs", _, id] => Self::Pack(id.parse().ok()?),
             ["index", id] => Self::Index(id.parse().ok()?),
             ["sessions", id] => Self::Session(id.parse().ok()?),
@@ -64,7 +67,7 @@ impl ObjectName {
             _ => return None,
         };
         let in_bounds = match parsed {
-            Self::Keyring(epoch, _) => epoch <= limits::EPOCH,
+            Self::Keyring(epoch, ..) => epoch <= limits::EPOCH,
             Self::Ledger(_, number) => number <= limits::LEDGER_NUMBER,
             _ => true,
         };
@@ -228,7 +231,7 @@ mod tests {
         let names = [
             ObjectName::Repository,
             ObjectName::Slot(SlotId([1; 16])),
-            ObjectName::Keyring(7, SlotId([2; 16])),
+            ObjectName::Keyring(7, AttemptId([9; 8]), SlotId([2; 16])),
             ObjectName::Pack(PackId([3; 32])),
             ObjectName::Index(IndexId([4; 16])),
             ObjectName::Session(SessionId([5; 16])),
@@ -244,8 +247,9 @@ mod tests {
     fn other_spellings_are_not_names() {
         let id = SlotId([2; 16]);
         for name in [
-            format!("keyring/1/{id}"),
-            format!("keyring/+0000001/{id}"),
+            format!("keyring/00000001/{id}"),
+            format!("keyring/1-{}/{id}", "09".repeat(8)),
+            format!("keyring/+0000001-{}/{id}", "09".repeat(8)),
             format!("packs/00/{}", PackId([3; 32])),
             format!("slots/{id}/"),
             "config".to_owned(),

@@ -64,6 +64,16 @@ impl ObjectCache {
         }
     }
 
+    /// Writes a small file of the cache, whole or not at all.
+    pub(crate) fn write_file(&self, name: &str, content: &[u8]) {
+        let path = self.directory.join(name);
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let written = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, &path));
+        if let Err(error) = written {
+            tracing::debug!("cannot write {}: {error}", path.display());
+        }
+    }
+
     /// The snapshots that are cached.
     pub(crate) fn snapshots(&self) -> Vec<SessionId> {
         let Ok(entries) = fs::read_dir(self.directory.join("objects/snapshots")) else {

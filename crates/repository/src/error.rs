@@ -26,6 +26,15 @@ pub enum RepositoryError {
     /// No slot opens with what was given.
     #[error("wrong passphrase or key file: no slot of the repository opens with it")]
     WrongSecret,
+    /// The slot has no keys for what is written now.
+    #[error("this slot was removed: it has no keys of epoch {epoch}; use another slot")]
+    RemovedSlot {
+        /// The epoch that began without it.
+        epoch: u32,
+    },
+    /// A new epoch began since the repository was opened.
+    #[error("the repository's keys were changed at this moment; run the command again")]
+    KeysChanged,
     /// The slot's role forbids it.
     #[error("this slot has the role write, which may not {what}; use a full slot")]
     RoleForbids {

@@ -15,8 +15,9 @@ use nightjar_codec::sign::{self, SignKey, SignatureContext};
 use nightjar_codec::slot::{Anchor, SlotKeys, key_commitment, verify_slot};
 use nightjar_codec::{CodecError, SecretKey};
 use nightjar_format::keyring::{EpochRecord, Keyring, Member};
+use nightjar_format::object::ObjectName;
 use nightjar_format::record;
-use nightjar_format::slot::{Role, SlotObject};
+use nightjar_format::slot::{Role, SlotObject, SlotRecord};
 use nightjar_format::{Digest, RepositoryId, SlotId};
 
 /// The keys of one epoch.
@@ -32,60 +33,148 @@ pub(crate) struct EpochKeys {
 pub struct Keychain {
     repository: RepositoryId,
     keys: SlotKeys,
-    slot: SlotId,
-    role: Role,
     sign_key: SignKey,
     anchor: Anchor,
+    role: Role,
     dedup_key: SecretKey,
     epochs: Vec<EpochKeys>,
+    /// Every slot object in the store, believed or not.
+    slots: Vec<SlotObject>,
     members: BTreeMap<SlotId, Member>,
 }
 
 impl Keychain {
-    /// Checks the epochs, from 1 on, and the slots, and takes from them what can be believed.
-    pub(crate) fn build(
+    /// Begins with epoch 1. [`Self::add_epoch`] and then [`Self::confirm`] follow.
+    pub(crate) fn begin(
         repository: RepositoryId,
         repository_hash: Digest,
-        keys: &SlotKeys,
+        keys: SlotKeys,
         anchor: Anchor,
-        keyrings: Vec<Keyring>,
-        slots: &[SlotObject],
+        first: Keyring,
+        slots: Vec<SlotObject>,
     ) -> Result<Self, CodecError> {
         if anchor.repository_hash != repository_hash {
             return Err(CodecError::NotAuthentic { what: "repository object" });
         }
-        let mut chain = Chain { repository, anchor, epochs: Vec::new(), members: BTreeMap::new() };
-        for keyring in keyrings {
-            chain.add_epoch(keyring)?;
-        }
-        chain.add_write_slots(slots);
-        let slot = keys.slot_id();
-        let role = chain
-            .members
-            .get(&slot)
-            .filter(|member| member.until.is_none())
-            .ok_or(CodecError::UntrustedSigner(slot))?
-            .role;
-        let current = chain.epochs.last().ok_or(CodecError::UnknownEpoch(1))?;
-        if role == Role::Full && current.data_secret.is_none() {
-            return Err(CodecError::NotAuthentic { what: "keyring" });
-        }
-        Ok(Self {
+        let mut keychain = Self {
             repository,
-            keys: keys.clone(),
-            slot,
-            role,
             sign_key: keys.sign_key(),
+            keys,
             anchor,
-            dedup_key: SecretKey::new(current.keyring.dedup_key),
-            epochs: chain.epochs,
-            members: chain.members,
+            role: Role::Write,
+            dedup_key: SecretKey::new(first.dedup_key),
+            epochs: Vec::new(),
+            slots,
+            members: BTreeMap::new(),
+        };
+        keychain.add_epoch(first)?;
+        Ok(keychain)
+    }
+
+    /// Takes in the next epoch, if it can be believed.
+    pub(crate) fn add_epoch(&mut self, keyring: Keyring) -> Result<(), CodecError> {
+        let not_authentic = CodecError::NotAuthentic { what: "epoch record" };
+        let record: EpochRecord = record::decode(&keyring.epoch_record)?;
+        let previous = self.epochs.last().map(|epoch| digest::hash(&epoch.keyring.epoch_record));
+        if record.epoch != self.epoch() + 1
+            || record.previous != previous
+            || record.repository_hash != self.anchor.repository_hash
+            || !self.continues_history(&record)
+        {
+            return Err(not_authentic);
+        }
+        let maker = self.maker(&record)?;
+        let message = [self.repository.as_bytes().as_slice(), &keyring.epoch_record].concat();
+        let context = SignatureContext::Epoch;
+        sign::verify(&maker, context, &message, &keyring.signature, "epoch record")?;
+        self.epochs.push(EpochKeys::check(record, keyring)?);
+        self.take_in_members();
+        Ok(())
+    }
+
+    /// Exchanges the slot objects for those that are in the store now.
+    pub(crate) fn set_slots(&mut self, slots: Vec<SlotObject>) {
+        self.slots = slots;
+        self.take_in_members();
+    }
+
+    /// Checks that the opened slot is a member of the newest epoch.
+    pub(crate) fn confirm(&mut self) -> Result<(), CodecError> {
+        let slot = self.slot();
+        let member = self.members.get(&slot).filter(|member| member.belongs_to(self.epoch()));
+        self.role = member.ok_or(CodecError::UntrustedSigner(slot))?.role;
+        let reads = self.epochs.last().is_some_and(|epoch| epoch.data_secret.is_some());
+        if (self.role == Role::Full) == reads {
+            Ok(())
+        } else {
+            Err(CodecError::NotAuthentic { what: "keyring" })
+        }
+    }
+
+    /// The signing key of the slot that made the epoch, if it was allowed to: a full slot that
+    /// the record before lists. A slot cannot let itself in.
+    fn maker(&self, record: &EpochRecord) -> Result<[u8; 32], CodecError> {
+        let untrusted = CodecError::UntrustedSigner(record.created_by);
+        let by_maker =
+            |member: &&Member| member.slot_id == record.created_by && member.role == Role::Full;
+        let maker = match self.epochs.last() {
+            None => record
+                .slots
+                .iter()
+                .find(by_maker)
+                .filter(|root| root.sign_public == self.anchor.root_public),
+            Some(before) => before
+                .record
+                .slots
+                .iter()
+                .find(by_maker)
+                .filter(|maker| maker.belongs_to(before.record.epoch)),
+        };
+        maker.map(|maker| maker.sign_public).ok_or(untrusted)
+    }
+
+    /// Whether the record repeats every slot of the one before, `until` alone being added.
+    fn continues_history(&self, record: &EpochRecord) -> bool {
+        let Some(before) = self.epochs.last() else { return true };
+        before.record.slots.iter().all(|before| {
+            record.slots.iter().any(|now| {
+                now.slot_id == before.slot_id
+                    && now.role == before.role
+                    && now.sign_public == before.sign_public
+                    && now.since == before.since
+                    && (now.until == before.until
+                        || (before.until.is_none() && now.until == Some(record.epoch)))
+            })
         })
+    }
+
+    /// The slots of the newest record, and the write slots that a full one of them added since.
+    fn take_in_members(&mut self) {
+        let Some(newest) = self.epochs.last().map(|epoch| &epoch.record) else { return };
+        let listed: BTreeMap<SlotId, Member> =
+            newest.slots.iter().map(|member| (member.slot_id, *member)).collect();
+        let mut members = listed.clone();
+        for slot in &self.slots {
+            let record = &slot.record;
+            let vouched = listed
+                .get(&record.added_by)
+                .filter(|it| it.role == Role::Full && it.belongs_to(newest.epoch))
+                .is_some_and(|it| verify_slot(&self.repository, slot, &it.sign_public).is_ok());
+            let new = record.since_epoch == newest.epoch
+                && record.role == Role::Write
+                && !listed.contains_key(&record.slot_id);
+            if vouched && new {
+                let SlotRecord { slot_id, role, sign_public, since_epoch: since, .. } = *record;
+                let member = Member { slot_id, role, sign_public, since, until: None };
+                members.insert(slot_id, member);
+            }
+        }
+        self.members = members;
     }
 
     /// The slot that was opened.
     pub fn slot(&self) -> SlotId {
-        self.slot
+        self.keys.slot_id()
     }
 
     /// What it may do.
@@ -119,6 +208,17 @@ impl Keychain {
         &self.sign_key
     }
 
+    /// The slot objects in the store, believed or not.
+    pub(crate) fn slot_objects(&self) -> &[SlotObject] {
+        &self.slots
+    }
+
+    /// The name of a slot's keyring of an epoch that has begun.
+    pub(crate) fn keyring_name(&self, epoch: u32, slot: SlotId) -> Option<ObjectName> {
+        let attempt = self.epoch_digest(epoch)?.attempt();
+        Some(ObjectName::Keyring(epoch, attempt, slot))
+    }
+
     pub(crate) fn dedup_key(&self) -> &SecretKey {
         &self.dedup_key
     }
@@ -134,7 +234,7 @@ impl Keychain {
             repository: self.repository,
             epoch: current.record.epoch,
             metadata_key: &current.metadata_key,
-            signer: self.slot,
+            signer: self.slot(),
             sign_key: &self.sign_key,
         })
     }
@@ -171,99 +271,6 @@ impl Trust for Keychain {
     fn member(&self, epoch: u32, slot: SlotId) -> Option<(Role, [u8; 32])> {
         let member = self.members.get(&slot).filter(|member| member.belongs_to(epoch))?;
         Some((member.role, member.sign_public))
-    }
-}
-
-/// The epochs and members believed so far.
-struct Chain {
-    repository: RepositoryId,
-    anchor: Anchor,
-    epochs: Vec<EpochKeys>,
-    members: BTreeMap<SlotId, Member>,
-}
-
-impl Chain {
-    fn add_epoch(&mut self, keyring: Keyring) -> Result<(), CodecError> {
-        let not_authentic = CodecError::NotAuthentic { what: "epoch record" };
-        let record: EpochRecord = record::decode(&keyring.epoch_record)?;
-        let previous = self.epochs.last().map(|epoch| digest::hash(&epoch.keyring.epoch_record));
-        let expected = u32::try_from(self.epochs.len() + 1).unwrap_or(u32::MAX);
-        if record.epoch != expected
-            || record.previous != previous
-            || record.repository_hash != self.anchor.repository_hash
-            || !self.continues_history(&record)
-        {
-            return Err(not_authentic);
-        }
-        let maker = self.maker(&record)?;
-        let message = [self.repository.as_bytes().as_slice(), &keyring.epoch_record].concat();
-        let context = SignatureContext::Epoch;
-        sign::verify(&maker, context, &message, &keyring.signature, "epoch record")?;
-        let keys = EpochKeys::check(record, keyring)?;
-        self.members = keys.record.slots.iter().map(|member| (member.slot_id, *member)).collect();
-        self.epochs.push(keys);
-        Ok(())
-    }
-
-    /// The signing key of the slot that made the epoch, if it was allowed to. `members` are
-    /// those of the record before: a slot cannot let itself in.
-    fn maker(&self, record: &EpochRecord) -> Result<[u8; 32], CodecError> {
-        if record.epoch == 1 {
-            let root = record.slots.iter().find(|member| member.slot_id == record.created_by);
-            return root
-                .filter(|root| {
-                    root.role == Role::Full && root.sign_public == self.anchor.root_public
-                })
-                .map(|root| root.sign_public)
-                .ok_or(CodecError::UntrustedSigner(record.created_by));
-        }
-        self.members
-            .get(&record.created_by)
-            .filter(|member| member.role == Role::Full && member.belongs_to(record.epoch - 1))
-            .map(|member| member.sign_public)
-            .ok_or(CodecError::UntrustedSigner(record.created_by))
-    }
-
-    /// Whether the record repeats every slot of the one before, `until` alone being added.
-    fn continues_history(&self, record: &EpochRecord) -> bool {
-        self.members.values().all(|before| {
-            record.slots.iter().any(|now| {
-                now.slot_id == before.slot_id
-                    && now.role == before.role
-                    && now.sign_public == before.sign_public
-                    && now.since == before.since
-                    && (now.until == before.until
-                        || (before.until.is_none() && now.until == Some(record.epoch)))
-            })
-        })
-    }
-
-    /// Takes in the write slots that were added since the newest epoch.
-    fn add_write_slots(&mut self, slots: &[SlotObject]) {
-        let Some(newest) = self.epochs.last().map(|epoch| epoch.record.epoch) else { return };
-        for slot in slots {
-            let record = &slot.record;
-            let vouched = self
-                .members
-                .get(&record.added_by)
-                .filter(|member| member.role == Role::Full && member.belongs_to(newest))
-                .is_some_and(|voucher| {
-                    verify_slot(&self.repository, slot, &voucher.sign_public).is_ok()
-                });
-            let new = record.since_epoch == newest
-                && record.role == Role::Write
-                && !self.members.contains_key(&record.slot_id);
-            if vouched && new {
-                let member = Member {
-                    slot_id: record.slot_id,
-                    role: record.role,
-                    sign_public: record.sign_public,
-                    since: record.since_epoch,
-                    until: None,
-                };
-                self.members.insert(record.slot_id, member);
-            }
-        }
     }
 }
 

@@ -1,19 +1,20 @@
 //! Reading the ledger and appending to it (format-spec, chapter 8).
 //!
 //! A record is valid if a member signed it, a full one where the body asks for that, and if it
-//! names the digest of the record before it. Gaps and broken links are tampering: appending
-//! refuses to go on, other commands report it.
+//! names the digest of the record before it. A record that is not is void and stops nobody.
+//! Gaps, broken links and a head older than seen before are tampering: nothing is appended or
+//! backed up then, and every command reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_codec::digest;
-use nightjar_codec::metadata::{self, Opened, Sealer};
+use nightjar_codec::metadata::Opened;
 use nightjar_format::ledger::{LedgerBody, LedgerRecord, LedgerState};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::session::Position;
 use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, SlotId, limits};
-use nightjar_storage::Created;
+use nightjar_storage::{Created, StoreError};
 
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
@@ -31,10 +32,26 @@ pub struct Ledger {
     pub records: Vec<(LedgerRecord, SlotId)>,
     /// What is not as it should be, for people to read.
     pub findings: Vec<String>,
+    /// Those that mean that records are missing, exchanged or taken back: nothing may be appended.
+    pub broken: Vec<String>,
+    /// An epoch that has begun and that the keychain does not have yet.
+    pub next_epoch: Option<(u32, Digest)>,
+}
+
+impl Ledger {
+    /// Refuses to go on with a ledger that lacks what was there before.
+    pub(crate) fn require_whole(&self) -> Result<()> {
+        match self.broken.first() {
+            Some(finding) => Err(RepositoryError::Tampered(finding.clone())),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Reads the current incarnation to its head and compares it with what was seen before.
 pub fn read(repository: &Repository) -> Result<Ledger> {
+    // Before the listing: a head that another process notes meanwhile may be newer than it.
+    let seen = Seen::read(repository);
     let mut incarnations: BTreeMap<IncarnationId, BTreeSet<u64>> = BTreeMap::new();
     for info in repository.store.list("ledger")? {
         if let Some(ObjectName::Ledger(incarnation, number)) = ObjectName::parse(&info.name) {
@@ -46,7 +63,9 @@ pub fn read(repository: &Repository) -> Result<Ledger> {
     let numbers = incarnations.remove(&incarnation).unwrap_or_default();
     let mut ledger = replay(repository, incarnation, &numbers)?;
     ledger.findings.extend(findings);
-    Ok(compare_with_seen(repository, ledger))
+    seen.compare(repository, &mut ledger);
+    ledger.findings.extend(ledger.broken.iter().cloned());
+    Ok(ledger)
 }
 
 /// The incarnation that no other follows on.
@@ -150,13 +169,15 @@ fn replay(
         state: LedgerState::default(),
         records: Vec::new(),
         findings: Vec::new(),
+        broken: Vec::new(),
+        next_epoch: None,
     };
-    let mut replay = Replay { previous: Some(Digest([0; 32])), expected: 0, epoch: 0 };
+    let mut replay = Replay { previous: Some(Digest([0; 32])), expected: 0, epoch: 1 };
     for number in numbers {
         let name = ObjectName::Ledger(incarnation, *number);
         if *number != replay.expected {
             let from = replay.expected;
-            ledger.findings.push(format!("ledger records {from} to {number} are missing"));
+            ledger.broken.push(format!("ledger records {from} to {number} are missing"));
             replay.previous = None;
         }
         replay.expected = number + 1;
@@ -176,7 +197,7 @@ struct Replay {
     /// Digest of the record before; none if that is missing.
     previous: Option<Digest>,
     expected: u64,
-    /// The newest epoch a record was sealed under.
+    /// The newest epoch that has begun.
     epoch: u32,
 }
 
@@ -191,18 +212,22 @@ impl Replay {
     ) {
         let Valid { record, signer, epoch } = valid;
         if self.previous.is_some_and(|previous| previous != record.previous) {
-            ledger.findings.push(format!("{name} does not follow on the record before it"));
+            ledger.broken.push(format!("{name} does not follow on the record before it"));
         }
         if epoch < self.epoch {
             let why = format!("{name} is void: it is sealed under epoch {epoch}, which had ended");
             ledger.findings.push(why);
             return;
         }
-        self.epoch = epoch;
-        if let LedgerBody::Epoch { epoch, digest } = record.body
-            && repository.keychain.epoch_digest(epoch) != Some(digest)
-        {
-            ledger.findings.push(format!("{name} names another epoch {epoch} than the keyring"));
+        if let LedgerBody::Epoch { epoch: begun, digest } = record.body {
+            if begun != self.epoch + 1 {
+                ledger.findings.push(format!("{name} is void: epoch {begun} is not the next"));
+                return;
+            }
+            self.epoch = begun;
+            if begun > repository.keychain.epoch() && ledger.next_epoch.is_none() {
+                ledger.next_epoch = Some((begun, digest));
+            }
         }
         ledger.state.apply(&record);
         ledger.records.push((record, signer));
@@ -211,85 +236,88 @@ impl Replay {
 
 const SEEN: &str = "head";
 
-/// Reports a head that is older than, or differs from, the newest this machine has seen, and
-/// remembers this one.
-fn compare_with_seen(repository: &Repository, mut ledger: Ledger) -> Ledger {
-    let path = repository.cache.directory().join(SEEN);
-    let line =
-        format!("{} {} {}\n", ledger.head.incarnation, ledger.head.number, ledger.head_digest);
-    let seen = std::fs::read_to_string(&path).unwrap_or_default();
-    let mut words = seen.split_whitespace();
-    let parsed = (|| {
-        let incarnation: IncarnationId = words.next()?.parse().ok()?;
-        let number: u64 = words.next()?.parse().ok()?;
-        let digest: Digest = words.next()?.parse().ok()?;
-        Some((incarnation, number, digest))
-    })();
-    if let Some((incarnation, number, digest)) = parsed
-        && incarnation == ledger.head.incarnation
-    {
-        if number > ledger.head.number {
-            ledger.findings.push(format!(
-                "the ledger ends at record {}, but record {number} was seen before: \
-                 the store shows an older state",
-                ledger.head.number
-            ));
-            return ledger;
-        }
-        if number == ledger.head.number && digest != ledger.head_digest {
-            ledger.findings.push(format!("ledger record {number} is not the one seen before"));
-            return ledger;
-        }
-    }
-    if seen != line
-        && let Err(error) = std::fs::write(&path, line)
-    {
-        tracing::debug!("cannot remember the ledger's head: {error}");
-    }
-    ledger
+/// The newest head that this machine has seen.
+struct Seen {
+    line: String,
 }
 
-/// Appends a record and returns its position.
-///
-/// The number may be taken by another process at the same moment; then this reads on and tries
-/// the next. An answer that is lost is settled by comparing the bytes that stand there.
+impl Seen {
+    fn read(repository: &Repository) -> Self {
+        let path = repository.cache.directory().join(SEEN);
+        Self { line: std::fs::read_to_string(path).unwrap_or_default() }
+    }
+
+    fn parse(&self) -> Option<(IncarnationId, u64, Digest)> {
+        let mut words = self.line.split_whitespace();
+        let incarnation = words.next()?.parse().ok()?;
+        let number = words.next()?.parse().ok()?;
+        Some((incarnation, number, words.next()?.parse().ok()?))
+    }
+
+    /// Reports a ledger that is older than, or differs from, what was seen; else remembers it.
+    fn compare(&self, repository: &Repository, ledger: &mut Ledger) {
+        if let Some((incarnation, number, digest)) = self.parse()
+            && incarnation == ledger.head.incarnation
+        {
+            let head = ledger.head.number;
+            if number > head {
+                ledger.broken.push(format!(
+                    "the ledger ends at record {head}, but record {number} was seen before: the \
+                     store shows an older state (if it was restored from a copy on purpose, \
+                     delete {})",
+                    repository.cache.directory().join(SEEN).display()
+                ));
+                return;
+            }
+            if number == head && digest != ledger.head_digest {
+                ledger.broken.push(format!("ledger record {number} is not the one seen before"));
+                return;
+            }
+        }
+        let Position { incarnation, number } = ledger.head;
+        let line = format!("{incarnation} {number} {}\n", ledger.head_digest);
+        if line != self.line {
+            repository.cache.write_file(SEEN, line.as_bytes());
+        }
+    }
+}
+
+/// Appends a record and returns its position. Where another process takes the number at the same
+/// moment, this reads on and tries the next.
 pub fn append(repository: &Repository, body: &LedgerBody) -> Result<Position> {
-    let sealer = repository
-        .keychain
-        .sealer()
-        .map_err(|error| RepositoryError::in_object("ledger record", error))?;
-    append_sealed_by(repository, &sealer, body)
-}
-
-/// Appends a record that is sealed under the keys of `sealer`.
-pub(crate) fn append_sealed_by(
-    repository: &Repository,
-    sealer: &Sealer<'_>,
-    body: &LedgerBody,
-) -> Result<Position> {
-    repository.require_full("write to the ledger")?;
     loop {
         let ledger = read(repository)?;
-        if let Some(finding) = ledger.findings.first() {
-            return Err(RepositoryError::Tampered(finding.clone()));
-        }
-        let number = ledger.head.number + 1;
-        let incarnation = ledger.head.incarnation;
-        let name = ObjectName::Ledger(incarnation, number);
-        let record = LedgerRecord {
-            incarnation,
-            number,
-            previous: ledger.head_digest,
-            time: repository.environment.clock.now(),
-            body: body.clone(),
-        };
-        let random = &*repository.environment.random;
-        let object = metadata::seal(sealer, MetadataKind::Ledger, &name, &record, random)
-            .map_err(|error| RepositoryError::in_object(name, error))?;
-        if create_settled(repository, &name, object)? == Settled::Ours {
-            return Ok(Position { incarnation, number });
+        if let Some(position) = append_after(repository, &ledger, body)? {
+            return Ok(position);
         }
     }
+}
+
+/// Appends a record right after a head that was read before. Nothing if the number was taken:
+/// what was decided by that reading no longer holds.
+pub(crate) fn append_after(
+    repository: &Repository,
+    ledger: &Ledger,
+    body: &LedgerBody,
+) -> Result<Option<Position>> {
+    repository.require_full("write to the ledger")?;
+    ledger.require_whole()?;
+    if ledger.next_epoch.is_some() {
+        return Err(RepositoryError::KeysChanged);
+    }
+    let number = ledger.head.number + 1;
+    let incarnation = ledger.head.incarnation;
+    let name = ObjectName::Ledger(incarnation, number);
+    let record = LedgerRecord {
+        incarnation,
+        number,
+        previous: ledger.head_digest,
+        time: repository.environment.clock.now(),
+        body: body.clone(),
+    };
+    let object = repository.seal(MetadataKind::Ledger, &name, &record)?;
+    let settled = create_settled(repository, &name, object)?;
+    Ok((settled == Settled::Ours).then_some(Position { incarnation, number }))
 }
 
 /// Whose record stands under a name.
@@ -310,16 +338,18 @@ pub(crate) fn create_settled(
 ) -> Result<Settled> {
     let object = bytes::Bytes::from(object);
     let text = name.to_string();
-    let outcome = repository.store.create(&text, object.clone());
+    let create = || repository.store.create(&text, object.clone());
+    let outcome = match create() {
+        // The answer was lost. Asked again, the store either creates it, or says that it is
+        // there, and on a file system makes that durable first.
+        Err(StoreError::Failed { .. }) => create(),
+        outcome => outcome,
+    };
     match outcome {
         Ok(Created::Created) => Ok(Settled::Ours),
-        // Our own create may have taken effect before an answer that was lost and retried.
-        Ok(Created::Exists) | Err(nightjar_storage::StoreError::Failed { .. }) => {
-            match repository.store.get(&text, limits::METADATA_OBJECT_BYTES as u64) {
-                Ok(found) if found == object => Ok(Settled::Ours),
-                Ok(_) => Ok(Settled::Theirs),
-                Err(read_error) => Err(outcome.err().unwrap_or(read_error).into()),
-            }
+        Ok(Created::Exists) => {
+            let found = repository.store.get(&text, limits::METADATA_OBJECT_BYTES as u64)?;
+            Ok(if found == object { Settled::Ours } else { Settled::Theirs })
         }
         Err(error) => Err(error.into()),
     }

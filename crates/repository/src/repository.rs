@@ -1,6 +1,5 @@
 //! Opening and creating repositories; operations on them are functions elsewhere.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use nightjar_codec::chunker::Chunker;
@@ -18,7 +17,7 @@ use nightjar_format::ledger::{LedgerBody, LedgerRecord};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::record::{self, Record};
 use nightjar_format::repository::{ChunkerParameters, RepositoryRecord};
-use nightjar_format::slot::{Argon2Parameters, Role, SlotLabel, SlotObject, Wrap};
+use nightjar_format::slot::{Argon2Parameters, Role, SlotLabel, SlotObject};
 use nightjar_format::{Digest, IncarnationId, RepositoryId, limits};
 use nightjar_storage::{Created, Store};
 
@@ -26,6 +25,7 @@ use crate::cache::ObjectCache;
 use crate::environment::Environment;
 use crate::error::{RepositoryError, Result};
 use crate::keychain::Keychain;
+use crate::ledger;
 
 /// An opened repository.
 pub struct Repository {
@@ -84,10 +84,20 @@ impl Repository {
             .map_err(|error| RepositoryError::Refused(error.to_string()))?;
         let root = make_root(&record, &object, new, unlock, label, &environment)
             .map_err(|error| RepositoryError::in_object("repository", error))?;
-        for (name, bytes) in root {
-            create_new(&store, &name, bytes)?;
+        // What could still fail on this machine fails before anything is written.
+        ObjectCache::open(&environment.cache_dir, &record.repository_id)?;
+        let names: Vec<ObjectName> = root.iter().map(|(name, _)| *name).collect();
+        let created = root
+            .into_iter()
+            .chain([(ObjectName::Repository, object)])
+            .try_for_each(|(name, bytes)| create_new(&store, &name, bytes));
+        if let Err(error) = created {
+            // Another `nightjar init` won, or the store failed: what was made is nobody's.
+            for name in names {
+                let _ = store.delete(&name.to_string());
+            }
+            return Err(error);
         }
-        create_new(&store, &ObjectName::Repository, object)?;
         Self::open(store, unlock, environment)
     }
 
@@ -96,20 +106,52 @@ impl Repository {
         let (record, hash) = read_repository_object(&store)?;
         let slots = read_slots(&store)?;
         let repository = record.repository_id;
-        let keychain = unlock_any(&store, repository, hash, &slots, unlock)?;
-        let cache = ObjectCache::open(&environment.cache_dir, &repository)?;
-        Ok(Self { store, record, keychain, environment, cache })
+        let mut failure = None;
+        for (keys, anchor) in unlock_slots(&store, &repository, &slots, unlock, &mut failure)? {
+            let opened = first_keyring(&store, &repository, &keys).and_then(|first| {
+                let keychain =
+                    Keychain::begin(repository, hash, keys, anchor, first, slots.clone())
+                        .map_err(|error| RepositoryError::Tampered(format!("its keys: {error}")))?;
+                let cache = ObjectCache::open(&environment.cache_dir, &repository)?;
+                let (store, record) = (store.clone(), record.clone());
+                let environment = environment.clone();
+                let mut opened = Self { store, record, keychain, environment, cache };
+                opened.follow_epochs().map(|()| opened)
+            });
+            match opened {
+                Ok(opened) => return Ok(opened),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or(RepositoryError::WrongSecret))
     }
 
     /// Reads slots and epochs again: others may have changed them since this was opened.
-    pub(crate) fn reload_keychain(&self) -> Result<Keychain> {
-        let Self { store, keychain, .. } = self;
-        let keyrings = read_keyrings(store, &self.id(), keychain.keys())?;
-        let anchor = keychain.anchor();
-        let hash = anchor.repository_hash;
-        let slots = read_slots(store)?;
-        Keychain::build(self.id(), hash, keychain.keys(), anchor, keyrings, &slots)
-            .map_err(|error| RepositoryError::Tampered(format!("its keys: {error}")))
+    pub(crate) fn refresh_keys(&mut self) -> Result<()> {
+        let slots = read_slots(&self.store)?;
+        self.keychain.set_slots(slots);
+        self.follow_epochs()
+    }
+
+    /// Takes in the epochs that have begun, one ledger record after another, and checks that the
+    /// opened slot is part of the newest.
+    fn follow_epochs(&mut self) -> Result<()> {
+        while let Some((epoch, digest)) = ledger::read(self)?.next_epoch {
+            let name = ObjectName::Keyring(epoch, digest.attempt(), self.keychain.slot());
+            if self.store.head(&name.to_string())?.is_none() {
+                return Err(RepositoryError::RemovedSlot { epoch });
+            }
+            let keyring = read_keyring(&self.store, &self.id(), &name, self.keychain.keys())?;
+            if digest::hash(&keyring.epoch_record) != digest {
+                return Err(RepositoryError::Tampered(format!("{name} is of another epoch")));
+            }
+            self.keychain
+                .add_epoch(keyring)
+                .map_err(|error| RepositoryError::Tampered(format!("{name}: {error}")))?;
+        }
+        self.keychain.confirm().map_err(|error| {
+            RepositoryError::Tampered(format!("slots/{}: {error}", self.keychain.slot()))
+        })
     }
 
     /// Its id.
@@ -208,7 +250,7 @@ pub(crate) fn create_new(store: &Store, name: &ObjectName, bytes: Vec<u8>) -> Re
         Created::Created => Ok(()),
         Created::Exists => Err(RepositoryError::AlreadyThere {
             url: store.url().to_owned(),
-            what: format!("{name}, made by another `nightjar init` at the same time"),
+            what: format!("{name}, made by another process at the same time"),
         }),
     }
 }
@@ -283,7 +325,10 @@ fn make_root(
     };
     Ok(vec![
         (ObjectName::Slot(slot_id), slot.to_object()),
-        (ObjectName::Keyring(1, slot_id), seal_keyring(&id, 1, &slot.record, &keyring, random)?),
+        (
+            ObjectName::Keyring(1, digest::hash(&keyring.epoch_record).attempt(), slot_id),
+            seal_keyring(&id, 1, &slot.record, &keyring, random)?,
+        ),
         (ledger_name, metadata::seal(&sealer, MetadataKind::Ledger, &ledger_name, &open, random)?),
     ])
 }
@@ -325,48 +370,33 @@ pub(crate) fn read_slots(store: &Store) -> Result<Vec<SlotObject>> {
     Ok(slots)
 }
 
-/// Opens the slots that fit what was given, one after another, until one leads to keys that can
-/// be believed: an interrupted change may have left a slot object that never became a member.
-fn unlock_any(
+/// The slots that open with what was given: more than one where an interrupted change left a
+/// slot object that never became a member. Damage goes to `failure`; if nothing opens, it may be
+/// the reason.
+fn unlock_slots(
     store: &Store,
-    repository: RepositoryId,
-    hash: Digest,
+    repository: &RepositoryId,
     slots: &[SlotObject],
     unlock: &Unlock,
-) -> Result<Keychain> {
-    let fits = |slot: &&SlotObject| {
-        matches!(
-            (&slot.record.wrap, unlock),
-            (Wrap::Passphrase { .. }, Unlock::Passphrase(_))
-                | (Wrap::KeyFile { .. }, Unlock::KeyFile(_))
-        )
-    };
-    let mut failure = None;
-    for slot in slots.iter().filter(fits) {
-        let name = ObjectName::Slot(slot.record.slot_id);
-        match unwrap(&repository, &slot.record, unlock) {
-            Ok((keys, anchor)) => {
-                let keychain = read_keyrings(store, &repository, &keys).and_then(|keyrings| {
-                    Keychain::build(repository, hash, &keys, anchor, keyrings, slots)
-                        .map_err(|error| RepositoryError::Tampered(format!("{name}: {error}")))
-                });
-                match keychain {
-                    Ok(keychain) => return Ok(keychain),
-                    Err(error) => failure = Some(error),
-                }
-            }
+    failure: &mut Option<RepositoryError>,
+) -> Result<Vec<(SlotKeys, Anchor)>> {
+    let mut opened = Vec::new();
+    for slot in slots {
+        match unwrap(repository, &slot.record, unlock) {
+            Ok(keys) => opened.push(keys),
             Err(CodecError::WrongSecret) => {}
             // The right secret, and yet it does not open: both objects are bound into it.
             Err(error) => {
+                let name = ObjectName::Slot(slot.record.slot_id);
                 let object = format!("{name} or the repository object");
-                failure = Some(RepositoryError::in_object(object, error));
+                *failure = Some(RepositoryError::in_object(object, error));
             }
         }
     }
-    match failure {
-        Some(failure) => Err(failure),
-        None => Err(damaged_slots(store, &repository)?.unwrap_or(RepositoryError::WrongSecret)),
+    if opened.is_empty() && failure.is_none() {
+        *failure = damaged_slots(store, repository)?;
     }
+    Ok(opened)
 }
 
 /// Slot objects that are not as their makers signed them: where nothing opens, the secret may be
@@ -387,42 +417,36 @@ fn damaged_slots(store: &Store, repository: &RepositoryId) -> Result<Option<Repo
     }))
 }
 
-/// The opened slot's keyrings, from epoch 1 to the newest.
-fn read_keyrings(
-    store: &Store,
-    repository: &RepositoryId,
-    keys: &SlotKeys,
-) -> Result<Vec<Keyring>> {
+/// The slot's keyring of epoch 1. Its record is checked against the slot's own anchor.
+fn first_keyring(store: &Store, repository: &RepositoryId, keys: &SlotKeys) -> Result<Keyring> {
     let slot = keys.slot_id();
-    let mut epochs: BTreeMap<u32, ObjectName> = BTreeMap::new();
-    let mut newest = 0;
-    for info in store.list("keyring")? {
-        let Some(name @ ObjectName::Keyring(epoch, owner)) = ObjectName::parse(&info.name) else {
-            continue;
-        };
-        newest = newest.max(epoch);
-        if owner == slot {
-            epochs.insert(epoch, name);
+    let names = store.list("keyring")?.into_iter().filter_map(|info| {
+        let name = ObjectName::parse(&info.name)?;
+        matches!(name, ObjectName::Keyring(1, _, owner) if owner == slot).then_some(name)
+    });
+    let mut failure = RepositoryError::Damaged {
+        object: format!("keyring/00000001-…/{slot}"),
+        why: "it is missing: this slot has no keys; use another slot".into(),
+    };
+    for name in names {
+        match read_keyring(store, repository, &name, keys) {
+            Ok(keyring) => return Ok(keyring),
+            Err(error) => failure = error,
         }
     }
-    if epochs.last_key_value().is_some_and(|(epoch, _)| *epoch < newest) {
-        tracing::warn!(
-            "this slot has no keys for epoch {newest}: a change of keys was interrupted; \
-             `nightjar key add` or `key remove` by a full slot completes it"
-        );
-    }
-    if epochs.is_empty() {
-        return Err(RepositoryError::Damaged {
-            object: ObjectName::Keyring(1, slot).to_string(),
-            why: "it is missing: this slot has no keys; use another slot".into(),
-        });
-    }
-    epochs
-        .into_iter()
-        .map(|(epoch, name)| {
-            let object = store.get(&name.to_string(), limits::KEYRING_BYTES as u64)?;
-            open_keyring(repository, epoch, keys, &object)
-                .map_err(|error| RepositoryError::in_object(name, error))
-        })
-        .collect()
+    Err(failure)
+}
+
+fn read_keyring(
+    store: &Store,
+    repository: &RepositoryId,
+    name: &ObjectName,
+    keys: &SlotKeys,
+) -> Result<Keyring> {
+    let ObjectName::Keyring(epoch, ..) = name else {
+        return Err(RepositoryError::Internal("a keyring has another name"));
+    };
+    let object = store.get(&name.to_string(), limits::KEYRING_BYTES as u64)?;
+    open_keyring(repository, *epoch, keys, &object)
+        .map_err(|error| RepositoryError::in_object(name, error))
 }

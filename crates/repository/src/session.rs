@@ -44,6 +44,16 @@ impl<'a> Session<'a> {
             return Err(RepositoryError::Internal("a random session id was taken"));
         }
         let ledger = ledger::read(repository)?;
+        let unfit = match ledger.next_epoch {
+            Some(_) => Err(RepositoryError::KeysChanged),
+            // An older state may seal to keys that a removed slot has.
+            None => ledger.require_whole(),
+        };
+        if let Err(error) = unfit {
+            // No create of the register was sent.
+            let _ = repository.store.delete(&name.to_string());
+            return Err(error);
+        }
         for finding in &ledger.findings {
             tracing::warn!("{finding}");
         }

@@ -1,14 +1,13 @@
 //! Slots: adding, listing and removing holders of access (format-spec, chapter 2).
 //!
-//! Removing one makes a new epoch for all others, so that what is written from then on is
-//! sealed under keys that the removed slot never gets. Order of writes: the keyrings of the new
-//! epoch, by slot id, so that of two processes that do this at once one loses at the first;
-//! then the ledger says so, then the removed slot's objects go. What others changed since the
-//! repository was opened is read again first. A process that dies in between leaves an epoch that some
-//! slots lack; they go on under the one before, and the next change fills the gap.
+//! Every change is decided by one create in the ledger. What it needs is written before under
+//! names that no other attempt uses, and is nobody's until then; the ledger is read before the
+//! slots are, and the record is appended right after the head that was read. If that number is
+//! taken, something else happened meanwhile, and the change begins anew. So two changes at once
+//! never lose one another, and an interrupted one has not happened.
 
 use nightjar_codec::hybrid::PrivateKey;
-use nightjar_codec::metadata::{Sealer, Trust};
+use nightjar_codec::metadata::Trust;
 use nightjar_codec::sign::SignatureContext;
 use nightjar_codec::slot::{
     NewSlot, Protection, SlotKeys, Voucher, key_commitment, open_label, seal_keyring, seal_slot,
@@ -20,10 +19,9 @@ use nightjar_format::ledger::LedgerBody;
 use nightjar_format::object::ObjectName;
 use nightjar_format::record;
 use nightjar_format::slot::{Role, SlotLabel, SlotObject, SlotRecord, Wrap};
-use nightjar_storage::Created;
 
 use crate::error::{RepositoryError, Result};
-use crate::ledger;
+use crate::ledger::{self, Ledger};
 use crate::repository::{Repository, create_new, read_slots};
 
 /// A slot, for people to read.
@@ -47,10 +45,8 @@ fn failed(error: CodecError) -> RepositoryError {
     RepositoryError::in_object("slot", error)
 }
 
-/// Adds a slot and gives it every epoch's keys.
-///
-/// Order: keyrings first, then the slot object, so that a slot that stands has its keys. A full
-/// slot becomes a member by a new epoch, whose record lists it.
+/// Adds a slot and gives it every epoch's keys. A full slot becomes a member by a new epoch,
+/// whose record lists it.
 pub fn add(
     repository: &mut Repository,
     role: Role,
@@ -58,8 +54,30 @@ pub fn add(
     protection: &Protection<'_>,
 ) -> Result<SlotId> {
     repository.require_full("add slots")?;
-    repository.keychain = repository.reload_keychain()?;
-    let Repository { store, record, keychain, environment, .. } = &*repository;
+    loop {
+        repository.refresh_keys()?;
+        let mut made = Vec::new();
+        // After an error the record may still arrive: what it needs stays.
+        if let Some(slot) = try_add(repository, role, label, protection, &mut made)? {
+            repository.refresh_keys()?;
+            return Ok(slot);
+        }
+        delete_all(repository, &made);
+    }
+}
+
+/// One attempt. Nothing if another change came first; what it `made` is then nobody's.
+fn try_add(
+    repository: &mut Repository,
+    role: Role,
+    label: &str,
+    protection: &Protection<'_>,
+    made: &mut Vec<ObjectName>,
+) -> Result<Option<SlotId>> {
+    let Some(ledger) = read_state(repository)? else { return Ok(None) };
+    let repository = &*repository;
+    let Repository { store, record, keychain, environment, .. } = repository;
+    let mut slots = member_slots(repository);
     let random = &*environment.random;
     let id = record.repository_id;
     let keys = SlotKeys::random(random).map_err(failed)?;
@@ -88,41 +106,63 @@ pub fn add(
     .map_err(failed)?;
     let slot_id = slot.record.slot_id;
     for epoch in keychain.epochs() {
-        let keyring = keyring_for(role, &epoch.keyring);
         let number = epoch.record.epoch;
+        let name = keychain
+            .keyring_name(number, slot_id)
+            .ok_or(RepositoryError::Internal("an epoch has no keyring"))?;
+        let keyring = keyring_for(role, &epoch.keyring);
         let object = seal_keyring(&id, number, &slot.record, &keyring, random).map_err(failed)?;
-        create_new(store, &ObjectName::Keyring(number, slot_id), object)?;
+        made.push(name);
+        create_new(store, &name, object)?;
     }
+    made.push(ObjectName::Slot(slot_id));
     create_new(store, &ObjectName::Slot(slot_id), slot.to_object())?;
-    if role == Role::Full {
-        let mut slots = member_slots(repository)?;
-        fill_gaps(repository, &slots)?;
-        let member = Member {
-            slot_id,
-            role,
-            sign_public: slot.record.sign_public,
-            since: since_epoch,
-            until: None,
-        };
-        slots.push(slot);
-        make_epoch(repository, keychain.members().copied().chain([member]).collect(), &slots)?;
-        repository.keychain = repository.reload_keychain()?;
+    let decided = match role {
+        Role::Write => {
+            let body = LedgerBody::Slot { slot: slot_id };
+            ledger::append_after(repository, &ledger, &body)?.is_some()
+        }
+        Role::Full => {
+            let sign_public = slot.record.sign_public;
+            let member = Member { slot_id, role, sign_public, since: since_epoch, until: None };
+            slots.push(slot);
+            let members = keychain.members().copied().chain([member]).collect();
+            make_epoch(repository, &ledger, members, &slots, made)?
+        }
+    };
+    Ok(decided.then_some(slot_id))
+}
+
+/// Deletes what an attempt left. What cannot be deleted is in nobody's way.
+fn delete_all(repository: &Repository, names: &[ObjectName]) {
+    for name in names {
+        if let Err(error) = repository.store.delete(&name.to_string()) {
+            tracing::debug!("cannot delete {name}: {error}");
+        }
     }
-    Ok(slot_id)
+}
+
+/// Reads the ledger, *then* the slots: whoever is added after that takes the next number of the
+/// ledger. Nothing if an epoch has begun that this process does not know.
+fn read_state(repository: &mut Repository) -> Result<Option<Ledger>> {
+    let ledger = ledger::read(repository)?;
+    ledger.require_whole()?;
+    repository.keychain.set_slots(read_slots(&repository.store)?);
+    Ok(Some(ledger).filter(|ledger| ledger.next_epoch.is_none()))
 }
 
 /// The slot objects of the current members.
-fn member_slots(repository: &Repository) -> Result<Vec<SlotObject>> {
+fn member_slots(repository: &Repository) -> Vec<SlotObject> {
     let keychain = &repository.keychain;
-    let mut slots = read_slots(&repository.store)?;
-    slots.retain(|slot| keychain.member(keychain.epoch(), slot.record.slot_id).is_some());
-    Ok(slots)
+    let is_member =
+        |slot: &&SlotObject| keychain.member(keychain.epoch(), slot.record.slot_id).is_some();
+    keychain.slot_objects().iter().filter(is_member).cloned().collect()
 }
 
 /// The slots that have access now.
 pub fn list(repository: &Repository) -> Result<Vec<SlotInfo>> {
     let Repository { record, keychain, .. } = repository;
-    let slots = member_slots(repository)?.into_iter();
+    let slots = member_slots(repository).into_iter();
     Ok(slots
         .map(|slot| {
             let slot = slot.record;
@@ -156,39 +196,75 @@ fn label_epoch(slot: &SlotRecord) -> u32 {
 /// Takes a slot's access away: makes a new epoch for the others, then deletes its objects.
 pub fn remove(repository: &mut Repository, removed: SlotId) -> Result<()> {
     repository.require_full("remove slots")?;
-    repository.keychain = repository.reload_keychain()?;
-    let Repository { store, keychain, .. } = &*repository;
-    let mut remaining = member_slots(repository)?;
+    loop {
+        repository.refresh_keys()?;
+        let mut made = Vec::new();
+        // After an error the record may still arrive: what it needs stays.
+        if try_remove(repository, removed, &mut made)? {
+            repository.refresh_keys()?;
+            return delete_removed(repository);
+        }
+        delete_all(repository, &made);
+    }
+}
+
+/// One attempt. False if another change came first; what it `made` is then nobody's.
+fn try_remove(
+    repository: &mut Repository,
+    removed: SlotId,
+    made: &mut Vec<ObjectName>,
+) -> Result<bool> {
+    let Some(ledger) = read_state(repository)? else { return Ok(false) };
+    let repository = &*repository;
+    let Repository { store, keychain, .. } = repository;
+    if keychain.member(keychain.epoch(), removed).is_none() {
+        // Already decided: its objects may still be there.
+        let known = keychain.members().any(|member| member.slot_id == removed);
+        return if known || store.head(&ObjectName::Slot(removed).to_string())?.is_some() {
+            Ok(true)
+        } else {
+            Err(RepositoryError::Refused(format!("there is no slot {removed}")))
+        };
+    }
+    let mut remaining = member_slots(repository);
     remaining.retain(|slot| slot.record.slot_id != removed);
-    if keychain.member(keychain.epoch(), removed).is_some() {
-        if removed == keychain.slot() && remaining.iter().any(|s| s.record.role == Role::Full) {
-            // It could not sign under the epoch it is no longer part of.
-            return Err(RepositoryError::Refused(
-                "this is the slot that was opened: open the repository with another full slot to \
-                 remove it, which also shows that the other one works"
-                    .into(),
-            ));
-        }
-        if !remaining.iter().any(|slot| slot.record.role == Role::Full) {
-            return Err(RepositoryError::Refused(
-                "this is the last full slot: nobody could read the repository without it".into(),
-            ));
-        }
-        fill_gaps(repository, &remaining)?;
-        let number = keychain.epoch() + 1;
-        let members = keychain.members().map(|member| Member {
-            until: if member.slot_id == removed { Some(number) } else { member.until },
-            ..*member
-        });
-        make_epoch(repository, members.collect(), &remaining)?;
-    } else if store.head(&ObjectName::Slot(removed).to_string())?.is_none() {
-        return Err(RepositoryError::Refused(format!("there is no slot {removed}")));
+    if !remaining.iter().any(|slot| slot.record.role == Role::Full) {
+        return Err(RepositoryError::Refused(
+            "this is the last full slot: nobody could read the repository without it".into(),
+        ));
     }
-    for epoch in 1..=keychain.epoch() {
-        store.delete(&ObjectName::Keyring(epoch, removed).to_string())?;
+    if removed == keychain.slot() {
+        return Err(RepositoryError::Refused(
+            "this is the slot that was opened: open the repository with another full slot to \
+             remove it, which also shows that the other one works"
+                .into(),
+        ));
     }
-    store.delete(&ObjectName::Slot(removed).to_string())?;
-    repository.keychain = repository.reload_keychain()?;
+    let number = keychain.epoch() + 1;
+    let members = keychain.members().map(|member| Member {
+        until: if member.slot_id == removed { Some(number) } else { member.until },
+        ..*member
+    });
+    make_epoch(repository, &ledger, members.collect(), &remaining, made)
+}
+
+/// Deletes the slot objects and keyrings of slots that are no longer members.
+fn delete_removed(repository: &Repository) -> Result<()> {
+    let Repository { store, keychain, .. } = repository;
+    let gone: Vec<SlotId> = keychain
+        .members()
+        .filter(|member| member.until.is_some())
+        .map(|member| member.slot_id)
+        .collect();
+    for info in store.list("keyring")?.into_iter().chain(store.list("slots")?) {
+        let owner = match ObjectName::parse(&info.name) {
+            Some(ObjectName::Keyring(_, _, owner) | ObjectName::Slot(owner)) => owner,
+            _ => continue,
+        };
+        if gone.contains(&owner) {
+            store.delete(&info.name)?;
+        }
+    }
     Ok(())
 }
 
@@ -198,36 +274,15 @@ fn keyring_for(role: Role, keyring: &Keyring) -> Keyring {
     Keyring { data_secret, ..keyring.clone() }
 }
 
-/// Gives every slot the keyrings that an interrupted change left out.
-fn fill_gaps(repository: &Repository, slots: &[SlotObject]) -> Result<()> {
-    let Repository { store, record, keychain, environment, .. } = repository;
-    for epoch in keychain.epochs() {
-        let number = epoch.record.epoch;
-        for slot in slots {
-            let name = ObjectName::Keyring(number, slot.record.slot_id).to_string();
-            if store.head(&name)?.is_some() {
-                continue;
-            }
-            let keyring = keyring_for(slot.record.role, &epoch.keyring);
-            let random = &*environment.random;
-            let object =
-                seal_keyring(&record.repository_id, number, &slot.record, &keyring, random)
-                    .map_err(failed)?;
-            match store.create(&name, object.into())? {
-                Created::Created | Created::Exists => {}
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Makes a new epoch with these members, writes their keyrings, and says so in the ledger, under
-/// the new keys: from then on, nothing that is sealed under older ones can be appended.
+/// Makes a new epoch with these members: writes their keyrings, then lets the ledger decide.
+/// False if another change came first.
 fn make_epoch(
     repository: &Repository,
+    ledger: &Ledger,
     mut members: Vec<Member>,
     slots: &[SlotObject],
-) -> Result<()> {
+    made: &mut Vec<ObjectName>,
+) -> Result<bool> {
     let Repository { store, record, keychain, environment, .. } = repository;
     let random = &*environment.random;
     let id = record.repository_id;
@@ -250,7 +305,7 @@ fn make_epoch(
         slots: members,
     });
     let message = [id.as_bytes().as_slice(), &epoch_record].concat();
-    let body = LedgerBody::Epoch { epoch: number, digest: digest::hash(&epoch_record) };
+    let digest = digest::hash(&epoch_record);
     let keyring = Keyring {
         signature: keychain.sign_key().sign(SignatureContext::Epoch, &message),
         epoch_record,
@@ -258,19 +313,13 @@ fn make_epoch(
         metadata_key: *metadata_key.expose(),
         data_secret: Some(*data_secret.seed().expose()),
     };
-    let mut slots: Vec<&SlotObject> = slots.iter().collect();
-    slots.sort_by_key(|slot| slot.record.slot_id);
     for slot in slots {
         let keyring = keyring_for(slot.record.role, &keyring);
         let object = seal_keyring(&id, number, &slot.record, &keyring, random).map_err(failed)?;
-        create_new(store, &ObjectName::Keyring(number, slot.record.slot_id), object)?;
+        let name = ObjectName::Keyring(number, digest.attempt(), slot.record.slot_id);
+        made.push(name);
+        create_new(store, &name, object)?;
     }
-    let sealer = Sealer {
-        repository: id,
-        epoch: number,
-        metadata_key: &metadata_key,
-        signer: keychain.slot(),
-        sign_key: keychain.sign_key(),
-    };
-    ledger::append_sealed_by(repository, &sealer, &body).map(|_| ())
+    let body = LedgerBody::Epoch { epoch: number, digest };
+    Ok(ledger::append_after(repository, ledger, &body)?.is_some())
 }

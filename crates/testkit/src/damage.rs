@@ -1,5 +1,7 @@
 //! What disks and enemies do to objects.
 
+use nightjar_format::SlotId;
+use nightjar_format::object::ObjectName;
 use nightjar_storage::Store;
 
 use crate::generate::Rng;
@@ -79,4 +81,13 @@ pub fn copy_of(store: &Store) -> Store {
         write(&copy, &name, read(store, &name));
     }
     copy
+}
+
+/// The name of a slot's keyring of an epoch.
+pub fn keyring_name(store: &Store, epoch: u32, slot: SlotId) -> String {
+    let fits = |name: &String| {
+        let parsed = ObjectName::parse(name);
+        matches!(parsed, Some(ObjectName::Keyring(e, _, s)) if (e, s) == (epoch, slot))
+    };
+    names(store, "keyring").into_iter().find(fits).unwrap()
 }

@@ -67,7 +67,7 @@ impl Insider {
         let (keys, anchor) = unwrap(&id, &object.record, &passphrase(text)).unwrap();
         let mut keyrings = BTreeMap::new();
         for name in damage::names(&store, "keyring") {
-            let Some(ObjectName::Keyring(epoch, owner)) = ObjectName::parse(&name) else {
+            let Some(ObjectName::Keyring(epoch, _, owner)) = ObjectName::parse(&name) else {
                 continue;
             };
             if owner == slot {

@@ -8,7 +8,7 @@ from blake3 import blake3
 
 from . import crypto, records
 from .postcard import decode
-from .repository import LIMIT, Refused, about, hex_of, require
+from .store import LIMIT, Refused, about, hex_of, require
 
 DATA, TREE = 1, 2
 BLOBS_AT = {DATA: 1193, TREE: 57}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from . import crypto, records
 from .blobs import DATA, TREE
 from .postcard import decode
-from .repository import LIMIT, Refused, about, ascending, require
+from .store import LIMIT, Refused, about, ascending, require
 
 LIST, DIRECTORY = 1, 2
 MIN_ENTRIES, MAX_ENTRIES, DIRECT_CHUNKS = 32, 2048, 8

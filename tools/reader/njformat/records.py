@@ -102,4 +102,5 @@ LEDGER = Record(
             fences=Vec(ID16),
             catalogue=Vec(Record(id=ID16, digest=KEY, series=STRING, started=I64, finished=I64, host=STRING,
                                  bytes_read=U64, bytes_added=U64)))),
-        ("epoch", dict(epoch=U32, digest=KEY))))
+        ("epoch", dict(epoch=U32, digest=KEY)),
+        ("slot", dict(slot=ID16))))

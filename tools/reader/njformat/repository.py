@@ -1,106 +1,16 @@
-"""Opening a repository: the plain objects, the slot's wrap, the epochs, who is a member, sealed metadata objects
-(chapters 1 and 2)."""
+"""Opening a repository: the plain objects, the slot's wrap, the epochs as the ledger has them, who is a member,
+sealed metadata objects (chapters 1 and 2)."""
 
-import os
-import re
 import struct
 from types import SimpleNamespace
 
 from . import crypto, records
 from .chunking import chunk_id_key, directory_cut_key, node_id_key
+from .ledger import Ledger
 from .postcard import FormatError, decode
+from .store import LIMIT, MIB, Refused, Store, about, ascending, hex_of, require
 
-MIB = 1 << 20
-LIMIT = SimpleNamespace(
-    small=64 << 10, keyring=MIB, metadata=64 * MIB, record=256 * MIB, pack=1 << 30, blob=16 * MIB,
-    sealed_overhead=64 << 10, chain=32, levels=16, directories=4096, argon_kib=4 * MIB, argon_passes=64,
-    argon_lanes=64, key_file=MIB)
 METADATA_KINDS = {"index": 1, "sessions": 2, "snapshots": 3, "ledger": 4}
-
-
-class Refused(Exception):
-    """An object, named first, that is missing, damaged or not believed."""
-
-
-class about:
-    """Gives a FormatError the name of the object it concerns."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, FormatError):
-            raise Refused(f"{self.name}: {error}") from error
-
-
-def require(condition, message):
-    if not condition:
-        raise FormatError(message)
-
-
-def ascending(items):
-    return all(a < b for a, b in zip(items, items[1:]))
-
-
-class Store:
-    """The objects of a repository in a directory."""
-
-    def __init__(self, root):
-        self.root = root
-
-    def path(self, name):
-        return os.path.join(self.root, *name.split("/"))
-
-    def size(self, name):
-        """None if there is no such object."""
-        try:
-            return os.stat(self.path(name)).st_size
-        except FileNotFoundError:
-            return None
-        except OSError as e:
-            raise Refused(f"{name}: {e.strerror}") from None
-
-    def read(self, name, limit):
-        try:
-            with open(self.path(name), "rb") as f:
-                data = f.read(limit + 1)
-        except OSError as e:
-            raise Refused(f"{name}: {e.strerror}") from None
-        if len(data) > limit:
-            raise Refused(f"{name}: longer than {limit} bytes")
-        return data
-
-    def read_range(self, name, offset, length):
-        try:
-            with open(self.path(name), "rb") as f:
-                f.seek(offset)
-                data = f.read(length)
-        except OSError as e:
-            raise Refused(f"{name}: {e.strerror}") from None
-        if len(data) != length:
-            raise Refused(f"{name}: ends before byte {offset + length}")
-        return data
-
-    def names(self, *patterns):
-        """The matches of a path given as one pattern per level; what does not match is not Nightjar's."""
-        found = [""]
-        for pattern in patterns:
-            level = []
-            for parent in found:
-                try:
-                    children = os.listdir(os.path.join(self.root, parent))
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-                level += [f"{parent}/{c}" if parent else c for c in children if re.fullmatch(pattern, c)]
-            found = level
-        return sorted(found)
-
-
-def hex_of(n):
-    return f"[0-9a-f]{{{2 * n}}}"
 
 
 # Pure pieces
@@ -175,6 +85,11 @@ def open_label(slot, metadata_key, repository_id):
 
 def keyring_info(repository_id, epoch, slot_id):
     return crypto.context("keyring") + repository_id + crypto.u32(epoch) + slot_id
+
+
+def keyring_name(epoch, record_digest, slot_id):
+    """An attempt at an epoch is known by the beginning of its record's hash."""
+    return f"keyring/{epoch:08}-{record_digest[:8].hex()}/{slot_id.hex()}"
 
 
 def open_keyring(data, kem_private, repository_id, epoch, slot_id):
@@ -256,8 +171,11 @@ class Repository:
         self.hash = crypto.digest(whole)
         self._slots = self._read_slots()
         self._unlock(password, key_file)
-        self._read_epochs()
-        self._find_members()
+        self.epochs, self.members = {}, {}
+        self._begin_first_epoch()
+        begun = Ledger(self)  # which calls `begin_epoch`
+        self._find_members(begun.tampering)
+        self.ledger = Ledger(self)  # again: only now it is known who was a member when
         dedup = self.epochs[1].dedup_key
         self.id_key = {1: chunk_id_key(dedup), 2: node_id_key(dedup)}
         self.directory_cut_key = directory_cut_key(dedup)
@@ -302,27 +220,50 @@ class Repository:
         raise Refused(f"slots: the passphrase or key file opens none of the {tried} slots that it could" if tried
                       else "slots: no slot is of this kind")
 
-    def _read_epochs(self):
+    def _begin_first_epoch(self):
+        """Its keyring is found by name; no ledger record names it, but the root signed it."""
         own = self.slot.slot_id
-        names = self.store.names("keyring", "[0-9]{8}", own.hex())
-        newest = max((int(name.split("/")[1]) for name in names), default=0)
-        beyond = max((int(name.split("/")[1]) for name in self.store.names("keyring", "[0-9]{8}", hex_of(16))),
-                     default=0)
-        if beyond > newest:
-            self.warn(f"keyring/{beyond:08}: has no keyring for this slot: it was removed, or the store withholds it")
-        if not newest:
-            raise Refused("keyring: there is none for this slot")
-        self.epochs, previous = {}, None
-        for epoch in range(1, newest + 1):
-            name = f"keyring/{epoch:08}/{own.hex()}"
-            with about(name):
-                keyring = open_keyring(self.store.read(name, LIMIT.keyring), self.keys.kem_private, self.id, epoch,
-                                       own)
-                with about(f"{name}: epoch record"):
-                    record = decode(records.EPOCH, keyring.epoch_record)
-                self._check_epoch(epoch, record, keyring, previous)
-            keyring.record = record
-            self.epochs[epoch] = previous = keyring
+        names = self.store.names("keyring", f"{1:08}-{hex_of(8)}", own.hex())
+        believed, failures = [], []
+        for name in names:
+            try:
+                believed.append(self._open_epoch(1, name, None))
+            except Refused as e:
+                failures.append(e)
+        if not names:
+            raise Refused(f"keyring/{1:08}-*/{own.hex()}: is not there: the slot was removed, or never quite added")
+        if not believed:
+            raise failures[0]
+        if len({k.digest for k in believed}) > 1:
+            raise Refused(f"keyring/{1:08}-*/{own.hex()}: the root made several first epochs")
+        for failure in failures:
+            self.warn(str(failure))
+        self._take_epoch(1, believed[0])
+
+    def begin_epoch(self, epoch, digest):
+        """Takes up the epoch after the newest one, as the ledger has it. False if another of this number is known."""
+        if epoch not in self.epochs:
+            name = keyring_name(epoch, digest, self.slot.slot_id)
+            if self.store.size(name) is None:
+                raise Refused(f"{name}: is not there, though epoch {epoch} has begun: the slot was removed")
+            self._take_epoch(epoch, self._open_epoch(epoch, name, self.epochs[epoch - 1], digest))
+        return self.epochs[epoch].digest == digest
+
+    def _take_epoch(self, epoch, keyring):
+        self.epochs[epoch] = keyring
+        self.members[epoch] = listed_members(keyring.record, epoch)
+
+    def _open_epoch(self, epoch, name, previous, digest=None):
+        with about(name):
+            keyring = open_keyring(self.store.read(name, LIMIT.keyring), self.keys.kem_private, self.id, epoch,
+                                   self.slot.slot_id)
+            keyring.digest = crypto.digest(keyring.epoch_record)
+            require(name == keyring_name(epoch, keyring.digest, self.slot.slot_id) and digest in (None, keyring.digest),
+                    "holds another epoch record than its name or the ledger says")
+            with about(f"{name}: epoch record"):
+                keyring.record = decode(records.EPOCH, keyring.epoch_record)
+            self._check_epoch(epoch, keyring.record, keyring, previous)
+        return keyring
 
     def _check_epoch(self, epoch, record, keyring, previous):
         require(record.epoch == epoch, f"is of epoch {record.epoch}")
@@ -335,7 +276,7 @@ class Repository:
                     "was not created by the root")
             signer = self.keys.root_public
         else:
-            require(record.previous == crypto.digest(previous.epoch_record),
+            require(record.previous == previous.digest,
                     "does not continue the epoch before it")
             member = listed_members(previous.record, epoch - 1).get(record.created_by)
             require(member is not None and member[0] == "full",
@@ -356,7 +297,7 @@ class Repository:
         else:
             require(keyring.data_secret is None, "a write slot's keyring has a data secret")
 
-    def _find_members(self):
+    def _find_members(self, tampering):
         last = max(self.epochs)
         record = self.epochs[last].record
         self.members = {epoch: listed_members(record, epoch) for epoch in self.epochs}
@@ -369,25 +310,28 @@ class Repository:
                 self.warn(f"slots/{r.slot_id.hex()}: says something else than the newest epoch's record")
         mine = newest.get(self.slot.slot_id)
         if mine != (self.slot.role.variant, self.slot.sign_public):
-            raise Refused(f"slots/{self.slot.slot_id.hex()}: is not the member that the newest epoch knows")
+            raise Refused("; ".join([f"slots/{self.slot.slot_id.hex()}: is not the member that the newest epoch "
+                                     f"knows, {last}", *tampering]))
 
     def metadata_key(self, epoch):
         if epoch not in self.epochs:
-            raise FormatError(f"is sealed for epoch {epoch}, of which this slot has no keyring")
+            raise FormatError(f"is sealed for epoch {epoch}, which has not begun")
         return self.epochs[epoch].metadata_key
 
     def data_secret(self, epoch):
         if epoch not in self.epochs:
-            raise FormatError(f"is sealed for epoch {epoch}, of which this slot has no keyring")
+            raise FormatError(f"is sealed for epoch {epoch}, which has not begun")
         secret = self.epochs[epoch].data_secret
         require(secret is not None, "is a data pack, which a write slot cannot read")
         return secret
 
-    def open_metadata(self, name, schema):
-        """A metadata object that a member signed: record, signer, role and the digest of the object."""
+    def open_metadata(self, name, schema, data=None):
+        """A metadata object that a member signed: record, signer, role and the digest of the object. `data` is the
+        object if it was read before."""
         kind = METADATA_KINDS[name.split("/")[0]]
         with about(name):
-            data = self.store.read(name, LIMIT.metadata)
+            if data is None:
+                data = self.store.read(name, LIMIT.metadata)
             o = unseal_metadata(data, name, kind, self.id, self.metadata_key)
             member = self.members[o.epoch].get(o.signer)
             require(member is not None, f"slot {o.signer.hex()}, which signed it, is not a member of its epoch")

@@ -9,7 +9,7 @@ import struct
 
 from blake3 import blake3
 
-from . import blobs, chunking, crypto, records, repository
+from . import blobs, chunking, crypto, records, repository, store
 from .postcard import FormatError, decode, encode
 
 
@@ -238,7 +238,7 @@ def check_metadata(file):
         same(f"{name}: epoch and signer", (opened.epoch, opened.signer), (file["epoch"], signer))
         message = repository.metadata_message(repository_id, opened.header, name, opened.frame)
         same(f"{name}: signature", crypto.signature_holds(public, opened.signature, message), True)
-        record = crypto.zstd_decode(opened.frame, repository.LIMIT.record)
+        record = crypto.zstd_decode(opened.frame, store.LIMIT.record)
         same(f"{name}: record", record, raw(o, "record"))
         same(f"{name}: record, encoded again", encode(schemas[kind], decode(schemas[kind], record)), record)
         refuses(f"{name}: damaged", unseal, flipped(raw(o, "object")))
@@ -260,7 +260,7 @@ def check_directory(directory):
         try:
             with open(os.path.join(directory, name), encoding="utf-8") as f:
                 check(json.load(f))
-        except (FormatError, repository.Refused, KeyError, OSError, ValueError) as e:
+        except (FormatError, store.Refused, KeyError, OSError, ValueError) as e:
             raise Mismatch(f"{name}: {type(e).__name__}: {e}") from e
         except Mismatch as e:
             raise Mismatch(f"{name}: {e}") from None

@@ -47,7 +47,8 @@ impl Check<'_> {
         }
         for member in keychain.members().filter(|member| member.until.is_none()) {
             let mut needed = vec![ObjectName::Slot(member.slot_id)];
-            needed.extend((1..=keychain.epoch()).map(|e| ObjectName::Keyring(e, member.slot_id)));
+            let epochs = 1..=keychain.epoch();
+            needed.extend(epochs.filter_map(|it| keychain.keyring_name(it, member.slot_id)));
             for name in needed {
                 if repository.store.head(&name.to_string())?.is_none() {
                     self.add(&name.to_string(), "it is missing: this slot cannot be opened");

@@ -18,7 +18,7 @@ use nightjar_repository::snapshots::{self, SnapshotInfo};
 use nightjar_repository::{Progress, Repository, RepositoryError, ledger};
 use nightjar_storage::Store;
 use nightjar_storage::faults::{FaultPlan, FaultStore};
-use nightjar_testkit::damage::{Damage, copy_of, names, read};
+use nightjar_testkit::damage::{Damage, copy_of, keyring_name, names, read};
 use nightjar_testkit::fixture::{Fixture, PASSPHRASE, back_up};
 use nightjar_testkit::generate::{dump, noise};
 use nightjar_testkit::model::{Model, verify_all};
@@ -248,7 +248,7 @@ fn damage_to_a_slot_is_reported() {
 fn damage_to_a_keyring_is_reported_to_its_owner() {
     let sound = sound();
     let [own, other] = sound.slots;
-    let name = |epoch, slot| ObjectName::Keyring(epoch, slot).to_string();
+    let name = |epoch, slot| keyring_name(&sound.fixture.store, epoch, slot);
     let mut wrong = Vec::new();
     for (epoch, slot, passphrase) in
         [(1, own, PASSPHRASE), (2, own, PASSPHRASE), (1, other, OTHER), (2, other, OTHER)]
@@ -266,7 +266,7 @@ fn damage_to_a_keyring_is_reported_to_its_owner() {
 #[test]
 fn damage_to_a_missing_keyring_of_another_slot_is_reported() {
     let sound = sound();
-    let name = ObjectName::Keyring(2, sound.slots[1]).to_string();
+    let name = keyring_name(&sound.fixture.store, 2, sound.slots[1]);
     let mut wrong = Vec::new();
     for warm in [false, true] {
         let case = Case { name: &name, damage: &Damage::Delete, warm, passphrase: PASSPHRASE };
