@@ -665,6 +665,8 @@ class Damage(ReaderCase):
         """What follows an Epoch record that is void is sealed under an epoch that nobody began."""
         w = self.w
         w.put(f"ledger/{w.incarnation.hex()}/{3:012}", b"junk")
+        self.bad("list", says="epoch 2, which has not begun")  # and one who was removed begins an epoch 2
+        w.put(f"ledger/{w.incarnation.hex()}/{8:012}", b"junk")
         self.bad("list", says="epoch 2, which has not begun", empty=False)
         self.bad("list", key=("--key-file", "key"), says="is not the member that the newest epoch knows, 1; ledger/")
 

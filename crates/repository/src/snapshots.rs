@@ -66,12 +66,16 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
                 found.snapshots.push(SnapshotInfo { id, digest, signer, stored, snapshot });
             }
             Ok((_, Register::Fence { .. }, _)) => {}
+            // Gone since it was listed: forgotten, or found missing below.
+            Err(_) if repository.store.head(&info.name)?.is_none() => {
+                found.names.remove(&info.name);
+            }
             Err(error) if error.is_damage() => found.findings.push(error.to_string()),
             Err(error) => return Err(error),
         }
     }
     found.snapshots.sort_by_key(|info| (info.snapshot.started, info.id));
-    find_missing(repository, forgotten, &mut found);
+    find_missing(repository, forgotten, &mut found)?;
     Ok(found)
 }
 
@@ -81,20 +85,25 @@ fn find_missing(
     repository: &Repository,
     forgotten: &BTreeSet<SessionId>,
     found: &mut SnapshotList,
-) {
+) -> Result<()> {
     let named = found.snapshots.iter().filter_map(|info| Some(info.snapshot.previous?.id));
     let mut missing: BTreeSet<SessionId> =
         named.chain(repository.cache.snapshots()).filter(|id| !forgotten.contains(id)).collect();
     for info in &found.snapshots {
         missing.remove(&info.id);
     }
-    for id in missing {
-        let name = ObjectName::Snapshot(id).to_string();
-        // A damaged or fenced one is there, and was reported where that is due.
-        if !found.names.contains(&name) {
-            found.findings.push(format!("{name} is gone, and no ledger record forgets it"));
-        }
+    // A damaged or fenced one is there, and was reported where that is due.
+    missing.retain(|id| !found.names.contains(&ObjectName::Snapshot(*id).to_string()));
+    if missing.is_empty() {
+        return Ok(());
     }
+    // It may have been forgotten since the ledger was read.
+    let now = ledger::read(repository)?.state.forgotten;
+    for id in missing.difference(&now) {
+        let name = ObjectName::Snapshot(*id);
+        found.findings.push(format!("{name} is gone, and no ledger record forgets it"));
+    }
+    Ok(())
 }
 
 fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, Register, SlotId)> {

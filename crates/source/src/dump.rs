@@ -9,7 +9,10 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nightjar_format::manifest::{Content, Entry, EntryKind, FileContent, Timestamp};
 use nightjar_format::snapshot::Source;
@@ -31,6 +34,8 @@ pub struct DumpChecks {
 const TAIL_BYTES: usize = 4096;
 /// Lines of standard error that are kept.
 const STDERR_LINES: usize = 20;
+/// How long the rest of them is waited for when the command has ended.
+const STDERR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Feeds a stream as the snapshot's one file.
 ///
@@ -71,7 +76,8 @@ pub fn feed_command(
         .spawn()
         .map_err(cannot_run)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let last_words = thread::spawn(move || stderr.map(last_lines).unwrap_or_default());
+    let last_words = LastWords::default();
+    let collecting = last_words.clone().collect(stderr);
     let fed = match stdout {
         Some(mut stdout) => {
             widen(&stdout);
@@ -86,7 +92,9 @@ pub fn feed_command(
         return Err(error);
     }
     let status = child.wait().map_err(cannot_run)?;
-    let stderr = last_words.join().unwrap_or_default();
+    // A process that the command left behind may hold its standard error open for ever.
+    let _ = collecting.recv_timeout(STDERR_PATIENCE);
+    let stderr = last_words.text();
     if !status.success() {
         let status = describe(status);
         return Err(SourceError::CommandFailed { command: program_name, status, stderr });
@@ -115,21 +123,41 @@ pub(crate) fn describe(status: ExitStatus) -> String {
     }
 }
 
-fn last_lines(stderr: ChildStderr) -> String {
-    let mut lines = VecDeque::new();
-    let mut reader = BufReader::new(stderr);
-    let mut line = Vec::new();
-    // Long lines are cut, so that a command cannot fill the memory through its complaints.
-    while let Ok(1..) = (&mut reader).take(64 << 10).read_until(b'\n', &mut line) {
+/// The last lines of a command's standard error, as they come.
+#[derive(Clone, Default)]
+struct LastWords(Arc<Mutex<VecDeque<String>>>);
+
+impl LastWords {
+    /// Collects in the background; the receiver hears when there is no more.
+    fn collect(self, stderr: Option<ChildStderr>) -> Receiver<()> {
+        let (done, ended) = channel();
+        thread::spawn(move || {
+            let mut reader = BufReader::new(stderr.into_iter().next()?);
+            let mut line = Vec::new();
+            // Long lines are cut, so that a command cannot fill the memory by complaining.
+            while let Ok(1..) = (&mut reader).take(64 << 10).read_until(b'\n', &mut line) {
+                self.push(&line);
+                line.clear();
+            }
+            done.send(()).ok()
+        });
+        ended
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut text = String::from_utf8_lossy(line).trim_end().to_owned();
+        text.truncate(text.floor_char_boundary(1000));
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == STDERR_LINES {
             lines.pop_front();
         }
-        let mut text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        text.truncate(text.floor_char_boundary(1000));
         lines.push_back(text);
-        line.clear();
     }
-    Vec::from(lines).join("\n")
+
+    fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// The name becomes a file name in the snapshot.
@@ -161,6 +189,11 @@ fn feed(
         end.drain(..surplus);
     })?;
     check(name, length, &end, checks)?;
+    if length == 0 && checks.min_size.is_none() {
+        notes
+            .warnings
+            .push(format!("{name} is empty; --min-size refuses dumps that are too small"));
+    }
     notes.warnings.extend(recognise::advice(&beginning));
     feeder.file(entry(name, now))?;
     Ok(())

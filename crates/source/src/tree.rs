@@ -15,6 +15,7 @@ use nightjar_format::BlobId;
 use nightjar_format::manifest::{Entry, EntryKind, Origin, Timestamp};
 use nightjar_format::snapshot::Source;
 use nightjar_repository::ingest::{Fed, Feeder};
+use rustix::fs::{Mode, OFlags};
 
 use crate::dump::empty_file;
 use crate::error::SourceError;
@@ -39,6 +40,11 @@ pub fn feed_paths(
         // A path that was named must be there: leaving it out in silence would be a lie.
         let metadata = fs::symlink_metadata(path)
             .map_err(|error| SourceError::Path { path: path.clone(), why: error.to_string() })?;
+        if !metadata.is_dir() && !metadata.is_file() {
+            let what = if metadata.is_symlink() { "a symbolic link" } else { "not a file" };
+            let warning = format!("{} is {what}: nothing behind it is stored", path.display());
+            walker.notes.warnings.push(warning);
+        }
         walker.visit(path, name, &metadata)?;
     }
     let unreadable = walker.notes.unreadable;
@@ -128,7 +134,7 @@ impl Walker<'_, '_> {
     }
 
     fn file(&mut self, path: &Path, name: &OsStr, metadata: &Metadata) -> Result<(), SourceError> {
-        let file = match File::open(path) {
+        let file = match open_same(path, metadata) {
             Ok(file) => file,
             Err(error) => {
                 self.unreadable(path, &error);
@@ -161,6 +167,20 @@ impl Walker<'_, '_> {
             }
         }
         Ok(self.feeder.file(entry)?)
+    }
+}
+
+/// Opens a file that was looked at before. Something else may stand there by now: a link is not
+/// followed, and a pipe not waited for.
+fn open_same(path: &Path, metadata: &Metadata) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, OFlags::RDONLY | flags, Mode::empty())?);
+    let opened = file.metadata()?;
+    let identity = |m: &Metadata| (m.dev(), m.ino());
+    if opened.is_file() && identity(&opened) == identity(metadata) {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it was replaced by something else while it was looked at"))
     }
 }
 

@@ -9,8 +9,9 @@ ANY_MEMBER = ("damaged", "repaired")  # all other ledger records need a full mem
 
 
 class Ledger:
-    """All records of all incarnations, each under the epoch that stood where it stands: an Epoch record begins the
-    next. `tampering` and `void` are to be reported; `forgotten` are the snapshots that any valid Forget, or any valid
+    """All records of all incarnations, each under the epoch that stands where it does: an Epoch record begins the
+    next. A record under a later one shows that an Epoch record was lost: it counts as tampering, not as void.
+    `tampering` and `void` are to be reported; `forgotten` are the snapshots that any valid Forget, or any valid
     checkpoint, names."""
 
     def __init__(self, repository):
@@ -67,8 +68,10 @@ class Ledger:
 
     def _leave_out(self, incarnation):
         name = record_name(incarnation, 0)
-        opened, _, problem = self._open(incarnation, 0)
-        if opened is None:
+        opened, data, problem = self._open(incarnation, 0)
+        if epoch_of(data) is not None and epoch_of(data) > max(self.repository.epochs):
+            self.tampering.append(f"{name}: is sealed under epoch {epoch_of(data)}, which has not begun")
+        elif opened is None:
             self.void.append(problem)
         elif opened.record.body.variant == "open" and opened.record.body.parent is None:
             self.tampering.append(f"{name}: only the first incarnation has no parent")
@@ -101,12 +104,18 @@ class Ledger:
             else:
                 self.records[incarnation, number] = opened.record
                 epoch += 1
-                if not self.repository.begin_epoch(epoch, opened.record.body.digest):
-                    self.tampering.append(f"{name}: begins another epoch {epoch} than another incarnation")
+                self._begin(epoch, name, opened.record.body.digest)
             previous = crypto.digest(data)
             self._after[incarnation, number] = previous, epoch
         self._ended[incarnation] = epoch
         return (incarnation, 0) in self.records
+
+    def _begin(self, epoch, name, digest):
+        try:
+            if not self.repository.begin_epoch(epoch, digest):
+                self.tampering.append(f"{name}: begins another epoch {epoch} than another incarnation")
+        except Refused as e:
+            raise Refused("; ".join([str(e), *self.tampering])) from None
 
     def _open(self, incarnation, number):
         """A record that a member signed who may, or None; the object; and why it is void."""

@@ -1,5 +1,6 @@
 //! Seals full packs and sends them to the store, several at a time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Scope;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -36,7 +37,11 @@ impl Uploader {
             let (work, done) = (work.clone(), done.clone());
             scope.spawn(move || {
                 for pack in work {
-                    if done.send(upload(repository, progress, pack)).is_err() {
+                    // A panic must not leave the assembler waiting for a pack that never comes.
+                    let uploaded =
+                        catch_unwind(AssertUnwindSafe(|| upload(repository, progress, pack)))
+                            .unwrap_or(Err(RepositoryError::Internal("an uploader panicked")));
+                    if done.send(uploaded).is_err() {
                         return;
                     }
                 }

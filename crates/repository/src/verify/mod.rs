@@ -183,14 +183,28 @@ impl Check<'_> {
                 EntryKind::File(file) => {
                     let mut chunks = ContentWalk::new(&file.content);
                     let mut missing = 0u64;
+                    let mut length: u64 = file.holes.iter().map(|hole| hole.length).sum();
                     while let Some(chunk) = chunks.next(self.reader)? {
-                        missing += u64::from(!self.touch(info.id, BlobKind::Data, &chunk.id)?);
+                        let fits = self
+                            .best(&chunk.id)?
+                            .is_some_and(|at| u64::from(at.raw_len) == chunk.length);
+                        let there = self.touch(info.id, BlobKind::Data, &chunk.id)?;
+                        missing += u64::from(!there || !fits);
+                        length = length.saturating_add(chunk.length);
+                    }
+                    if length != file.size {
+                        let path = String::from_utf8_lossy(&visited.path);
+                        self.report.findings.push(Finding {
+                            object: format!("{path} in {}", ObjectName::Snapshot(info.id)),
+                            problem: format!("its chunks make {length} bytes, not {}", file.size),
+                            snapshots: vec![info.id],
+                        });
                     }
                     if missing > 0 {
                         let path = String::from_utf8_lossy(&visited.path);
                         self.report.findings.push(Finding {
                             object: format!("{path} in {}", ObjectName::Snapshot(info.id)),
-                            problem: format!("{missing} of its chunks are in no listed pack"),
+                            problem: format!("{missing} of its chunks are in no listed pack, or have another length there"),
                             snapshots: vec![info.id],
                         });
                     }

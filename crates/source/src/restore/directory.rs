@@ -67,9 +67,16 @@ impl Restore<'_> {
         let entry = visited.entry;
         match &entry.kind {
             EntryKind::Directory { .. } => {
-                make_directory(&path)?;
+                let made = make_directory(&path)?;
+                if !made && self.overwrite == Overwrite::Always {
+                    // So that its owner can write into it; its mode is set when all is in it.
+                    let _ = fs::set_permissions(&path, Permissions::from_mode(0o700));
+                }
                 self.report.directories += 1;
-                self.open_directories.push((path, entry));
+                // One that was there keeps what it has, unless it is to be replaced.
+                if made || self.overwrite == Overwrite::Always {
+                    self.open_directories.push((path, entry));
+                }
                 Ok(())
             }
             EntryKind::File(file) => {
@@ -171,7 +178,9 @@ impl Restore<'_> {
                 .map_err(at("set the owner of", path))?;
         }
         if !matches!(entry.kind, EntryKind::Symlink { .. }) {
-            fs::set_permissions(path, Permissions::from_mode(entry.mode))
+            // Setuid for whoever restores, instead of the owner, would give rights away.
+            let mode = if self.as_root { entry.mode } else { entry.mode & 0o1777 };
+            fs::set_permissions(path, Permissions::from_mode(mode))
                 .map_err(at("set the mode of", path))?;
         }
         let modified =
@@ -206,21 +215,19 @@ impl Restore<'_> {
     }
 }
 
-/// Makes a directory, or uses the one that is there; a link to one would lead elsewhere.
-fn make_directory(path: &Path) -> Result<(), SourceError> {
+/// Makes a directory, or uses the one that is there; a link to one would lead elsewhere. Whether
+/// it was made.
+fn make_directory(path: &Path) -> Result<bool, SourceError> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let there = fs::symlink_metadata(path).map_err(at("look at", path))?;
             if !there.is_dir() {
                 return Err(at("make", path)(error));
             }
-            // An owner can write into it again; its own mode is set when everything is in it.
-            let mode = there.permissions().mode() | 0o700;
-            let _ = fs::set_permissions(path, Permissions::from_mode(mode));
             remove_leftovers(path);
-            Ok(())
+            Ok(false)
         }
-        outcome => outcome.map_err(at("make", path)),
+        outcome => outcome.map(|()| true).map_err(at("make", path)),
     }
 }
 
