@@ -61,9 +61,14 @@ fn a_backup_that_is_killed_at_any_moment_harms_nothing() {
     let mut killed = 0;
     for night in &nights {
         let stream = sandbox.write("stream", night);
-        let usual = duration_of(&stream, &reported);
+        let mut usual = duration_of(&stream, &reported);
         for kill in 0..KILLS.div_ceil(2) {
-            killed += usize::from(kill_within(create(&sandbox, &stream), usual, &mut random));
+            if kill_within(create(&sandbox, &stream), usual, &mut random) {
+                killed += 1;
+            } else {
+                // It was measured while the machine was busier: aim earlier.
+                usual = usual * 2 / 3;
+            }
             sandbox.assert_verifies();
             // Restoring it all takes longest and differs least.
             if kill % 5 == 4 {
