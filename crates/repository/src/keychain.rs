@@ -80,6 +80,7 @@ impl Keychain {
             || record.previous != previous
             || record.repository_hash != self.anchor.repository_hash
             || !self.continues_history(&record)
+            || keyring.dedup_key != *self.dedup_key.expose()
         {
             return Err(not_authentic);
         }
@@ -133,10 +134,12 @@ impl Keychain {
         maker.map(|maker| maker.sign_public).ok_or(untrusted)
     }
 
-    /// Whether the record repeats every slot of the one before, `until` alone being added.
+    /// Whether the record repeats every slot of the one before, `until` alone being added, and
+    /// lists others only as they can have come in: a full slot with this epoch, a write slot with
+    /// this or during the one before.
     fn continues_history(&self, record: &EpochRecord) -> bool {
         let Some(before) = self.epochs.last() else { return true };
-        before.record.slots.iter().all(|before| {
+        let repeated = |before: &Member| {
             record.slots.iter().any(|now| {
                 now.slot_id == before.slot_id
                     && now.role == before.role
@@ -145,7 +148,18 @@ impl Keychain {
                     && (now.until == before.until
                         || (before.until.is_none() && now.until == Some(record.epoch)))
             })
-        })
+        };
+        let is_new =
+            |now: &Member| !before.record.slots.iter().any(|before| before.slot_id == now.slot_id);
+        let came_in = |now: &Member| match now.role {
+            Role::Full => now.since == record.epoch && now.until.is_none(),
+            Role::Write => {
+                (before.record.epoch..=record.epoch).contains(&now.since)
+                    && now.until.is_none_or(|until| until == record.epoch)
+            }
+        };
+        before.record.slots.iter().all(repeated)
+            && record.slots.iter().filter(|now| is_new(now)).all(came_in)
     }
 
     /// The slots of the newest record, and the write slots that a full one of them added since.

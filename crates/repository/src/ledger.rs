@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nightjar_codec::digest;
 use nightjar_codec::metadata::Opened;
 use nightjar_format::ledger::{LedgerBody, LedgerRecord, LedgerState};
-use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::object::{MetadataHeader, MetadataKind, ObjectName};
 use nightjar_format::session::Position;
 use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, SlotId, limits};
@@ -58,58 +58,26 @@ pub fn read(repository: &Repository) -> Result<Ledger> {
             incarnations.entry(incarnation).or_default().insert(number);
         }
     }
-    let mut findings = Vec::new();
-    let incarnation = current_incarnation(repository, &incarnations, &mut findings)?;
-    let numbers = incarnations.remove(&incarnation).unwrap_or_default();
+    let incarnation = repository.record.incarnation;
+    let Some(numbers) = incarnations.remove(&incarnation) else {
+        let why = format!("ledger/{incarnation}/ is missing from the store");
+        return Err(RepositoryError::Tampered(why));
+    };
     let mut ledger = replay(repository, incarnation, &numbers)?;
-    ledger.findings.extend(findings);
+    // No program makes a second one yet: whoever did could begin again before its own removal.
+    let others = incarnations.keys().map(|id| format!("ledger/{id}/ is ignored: it is nobody's"));
+    ledger.findings.extend(others);
     seen.compare(repository, &mut ledger);
     ledger.findings.extend(ledger.broken.iter().cloned());
     Ok(ledger)
-}
-
-/// The incarnation that no other follows on.
-fn current_incarnation(
-    repository: &Repository,
-    incarnations: &BTreeMap<IncarnationId, BTreeSet<u64>>,
-    findings: &mut Vec<String>,
-) -> Result<IncarnationId> {
-    let mut current = repository.record.incarnation;
-    if !incarnations.contains_key(&current) {
-        return Err(RepositoryError::Tampered(format!(
-            "ledger/{current}/ is missing from the store"
-        )));
-    }
-    let mut parents = BTreeMap::new();
-    for incarnation in incarnations.keys().filter(|id| **id != current) {
-        let name = ObjectName::Ledger(*incarnation, 0);
-        match fetch(repository, &name)?.record {
-            Ok(Valid {
-                record: LedgerRecord { body: LedgerBody::Open { parent }, .. }, ..
-            }) => {
-                let Some(parent) = parent else { continue };
-                let parent = parent.position.incarnation;
-                if let Some(other) = parents.insert(parent, *incarnation) {
-                    return Err(RepositoryError::Tampered(format!(
-                        "the ledger's incarnations {other} and {incarnation} follow on the same one"
-                    )));
-                }
-            }
-            Ok(_) => findings.push(format!("{name} does not open an incarnation")),
-            Err(why) => findings.push(why),
-        }
-    }
-    // Each incarnation is followed at most once: removing them on the way ends the walk.
-    while let Some(child) = parents.remove(&current) {
-        current = child;
-    }
-    Ok(current)
 }
 
 /// The object of a record.
 struct Fetched {
     /// BLAKE3 of it: the next record names it, valid or not.
     digest: Digest,
+    /// The epoch that its clear header names.
+    claimed: u32,
     /// The record, or why it is void.
     record: std::result::Result<Valid, String>,
 }
@@ -124,11 +92,15 @@ struct Valid {
 
 /// Reads a record from the cache or the store.
 fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
-    let digest = digest::hash;
+    let fetched = |object: &[u8], record| Fetched {
+        digest: digest::hash(object),
+        claimed: MetadataHeader::split(object).map_or(0, |(header, _)| header.epoch),
+        record,
+    };
     if let Some(object) = repository.cache.get(name)
         && let Ok(valid) = open(repository, name, &object)
     {
-        return Ok(Fetched { digest: digest(&object), record: Ok(valid) });
+        return Ok(fetched(&object, Ok(valid)));
     }
     let limit = limits::METADATA_OBJECT_BYTES as u64;
     let object = repository.store.get(&name.to_string(), limit)?;
@@ -140,7 +112,7 @@ fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
         Err(error) if error.is_damage() => Err(error.to_string()),
         Err(error) => return Err(error),
     };
-    Ok(Fetched { digest: digest(&object), record })
+    Ok(fetched(&object, record))
 }
 
 fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Valid> {
@@ -181,10 +153,13 @@ fn replay(
             replay.previous = None;
         }
         replay.expected = number + 1;
-        let Fetched { digest, record } = fetch(repository, &name)?;
+        let Fetched { digest, claimed, record } = fetch(repository, &name)?;
         ledger.head_digest = digest;
         match record {
             Ok(valid) => replay.take(repository, &name, valid, &mut ledger),
+            Err(why) if claimed > repository.keychain.epoch() && ledger.next_epoch.is_none() => {
+                ledger.broken.push(format!("{why}: the record that began the epoch is lost"));
+            }
             Err(why) => ledger.findings.push(why),
         }
         replay.previous = Some(digest);
@@ -211,13 +186,17 @@ impl Replay {
         ledger: &mut Ledger,
     ) {
         let Valid { record, signer, epoch } = valid;
-        if self.previous.is_some_and(|previous| previous != record.previous) {
-            ledger.broken.push(format!("{name} does not follow on the record before it"));
-        }
         if epoch < self.epoch {
             let why = format!("{name} is void: it is sealed under epoch {epoch}, which had ended");
             ledger.findings.push(why);
             return;
+        }
+        if epoch > self.epoch {
+            let why = format!("{name}: the record that began epoch {epoch} is lost");
+            ledger.broken.push(why);
+        }
+        if self.previous.is_some_and(|previous| previous != record.previous) {
+            ledger.broken.push(format!("{name} does not follow on the record before it"));
         }
         if let LedgerBody::Epoch { epoch: begun, digest } = record.body {
             if begun != self.epoch + 1 {

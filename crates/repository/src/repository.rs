@@ -108,10 +108,11 @@ impl Repository {
         let repository = record.repository_id;
         let mut failure = None;
         for (keys, anchor) in unlock_slots(&store, &repository, &slots, unlock, &mut failure)? {
-            let opened = first_keyring(&store, &repository, &keys).and_then(|first| {
-                let keychain =
-                    Keychain::begin(repository, hash, keys, anchor, first, slots.clone())
-                        .map_err(|error| RepositoryError::Tampered(format!("its keys: {error}")))?;
+            let begin = |first| {
+                Keychain::begin(repository, hash, keys.clone(), anchor, first, slots.clone())
+                    .map_err(|error| RepositoryError::Tampered(format!("its keys: {error}")))
+            };
+            let opened = first_epoch(&store, &repository, &keys, begin).and_then(|keychain| {
                 let cache = ObjectCache::open(&environment.cache_dir, &repository)?;
                 let (store, record) = (store.clone(), record.clone());
                 let environment = environment.clone();
@@ -417,20 +418,36 @@ fn damaged_slots(store: &Store, repository: &RepositoryId) -> Result<Option<Repo
     }))
 }
 
-/// The slot's keyring of epoch 1. Its record is checked against the slot's own anchor.
-fn first_keyring(store: &Store, repository: &RepositoryId, keys: &SlotKeys) -> Result<Keyring> {
+/// Begins a keychain with the slot's keyring of epoch 1. Anybody can seal something to the slot
+/// and put it there: the one that can be believed counts.
+fn first_epoch(
+    store: &Store,
+    repository: &RepositoryId,
+    keys: &SlotKeys,
+    begin: impl Fn(Keyring) -> Result<Keychain>,
+) -> Result<Keychain> {
     let slot = keys.slot_id();
-    let names = store.list("keyring")?.into_iter().filter_map(|info| {
-        let name = ObjectName::parse(&info.name)?;
-        matches!(name, ObjectName::Keyring(1, _, owner) if owner == slot).then_some(name)
-    });
     let mut failure = RepositoryError::Damaged {
         object: format!("keyring/00000001-…/{slot}"),
         why: "it is missing: this slot has no keys; use another slot".into(),
     };
-    for name in names {
-        match read_keyring(store, repository, &name, keys) {
-            Ok(keyring) => return Ok(keyring),
+    for info in store.list("keyring")? {
+        let Some(name @ ObjectName::Keyring(1, attempt, owner)) = ObjectName::parse(&info.name)
+        else {
+            continue;
+        };
+        if owner != slot {
+            continue;
+        }
+        let begun = read_keyring(store, repository, &name, keys).and_then(|keyring| {
+            if digest::hash(&keyring.epoch_record).attempt() != attempt {
+                let why = format!("{name} is of another epoch record than its name tells");
+                return Err(RepositoryError::Tampered(why));
+            }
+            begin(keyring)
+        });
+        match begun {
+            Ok(keychain) => return Ok(keychain),
             Err(error) => failure = error,
         }
     }
