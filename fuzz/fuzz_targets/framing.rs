@@ -51,7 +51,7 @@ fn pack_trailer(bytes: &[u8]) {
     let Some(kind) = BlobKind::from_byte(*kind) else { return };
     let size = u64::from_le_bytes(*size);
     if let Ok(trailer) = Trailer::parse(rest, kind, size) {
-        assert!(rest.starts_with(&trailer.to_bytes()));
+        assert_eq!(rest, trailer.to_bytes());
         let range = trailer.footer_range(size);
         assert!(range.start >= PackHeader::blobs_offset(kind) as u64);
         assert_eq!(range.end - range.start, u64::from(trailer.footer_len));

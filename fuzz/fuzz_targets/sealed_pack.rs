@@ -102,7 +102,7 @@ fn check_footer(cipher: &PackCipher, damaged: &[u8], sealed: &Sealed) {
     let table = trailer.and_then(|trailer| {
         let range = trailer.footer_range(size);
         let footer = &damaged[range.start as usize..range.end as usize];
-        cipher.open_footer(footer, &trailer).ok()
+        cipher.open_footer(footer, &trailer, size).ok()
     });
     match table {
         Some(table) => assert!(table == sealed.table),
