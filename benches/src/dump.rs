@@ -146,6 +146,7 @@ fn version(seed: u64, table: usize, id: u64, night: u64) -> u64 {
         2 => 200,
         _ => return 0,
     };
-    let changed = |n: &u64| Generator::new(seed ^ 0x5eed, table, id, *n).next() % odds == 0;
+    let changed =
+        |n: &u64| Generator::new(seed ^ 0x5eed, table, id, *n).next().is_multiple_of(odds);
     (1..=night).rev().find(changed).unwrap_or(0)
 }
