@@ -148,7 +148,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = examples::INIT)]
 pub(crate) struct Init {
-    /// What to call the first slot [default: USER@HOST]
+    /// What to call the first slot (default: USER@HOST)
     #[arg(long)]
     pub(crate) label: Option<String>,
     /// Average size of a chunk: a power of two from 4KiB to 4MiB

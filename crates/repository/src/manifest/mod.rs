@@ -1,6 +1,6 @@
 //! Manifests: everything reachable from a snapshot's root (format-spec, chapter 6).
 //!
-//! [`list`] and [`directory`] build them as chunks and entries arrive, level by level, holding
+//! `list` and `directory` build them as chunks and entries arrive, level by level, holding
 //! one unfinished node per level; [`walk`] goes through what is stored.
 
 pub mod diff;

@@ -1,7 +1,7 @@
 //! Restoring: a plan first, then its execution.
 //!
-//! [`plan`] walks the snapshot and says what is to be written where, and refuses before anything
-//! is written if something stands in the way. [`directory`] carries it out; [`stream`] hands one
+//! `plan` walks the snapshot and says what is to be written where, and refuses before anything
+//! is written if something stands in the way. `directory` carries it out; `stream` hands one
 //! file to standard output or to a command.
 
 mod directory;
