@@ -77,6 +77,23 @@ fn run(command: &mut Command) {
 }
 
 #[test]
+fn a_full_disk_is_told_while_the_command_is_silent() {
+    if done_in_namespace("a_full_disk_is_told_while_the_command_is_silent") {
+        return;
+    }
+    let sandbox = Sandbox::without_repository();
+    let _disk = SmallDisk::mount(&sandbox.path("disk"), 6);
+    let repository = sandbox.path("disk/repository");
+    let nightjar = |args: &str| sandbox.nightjar(args).env("NIGHTJAR_REPOSITORY", &repository);
+    nightjar("init --pack-size 1MiB --argon2-memory 1MiB").done();
+    let (stream, late) = (sandbox.write("stream", noise(2, 30 << 20)), sandbox.path("late"));
+    let script = format!("cat {}; sleep 60; touch {}", stream.display(), late.display());
+    let create = nightjar("snapshot create --name dump.sql -- sh -c").arg(script);
+    create.exits(1).says("no space is left");
+    assert!(!late.exists(), "the command was waited for");
+}
+
+#[test]
 fn a_full_repository_disk_is_named_and_loses_nothing() {
     if done_in_namespace("a_full_repository_disk_is_named_and_loses_nothing") {
         return;

@@ -6,7 +6,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -16,7 +17,9 @@ use std::time::Duration;
 
 use nightjar_format::manifest::{Content, Entry, EntryKind, FileContent, Timestamp};
 use nightjar_format::snapshot::Source;
-use nightjar_repository::ingest::{Fed, Feeder};
+use nightjar_repository::ingest::{Fed, Feeder, StopSignal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::error::SourceError;
 use crate::{Notes, recognise, redact};
@@ -32,6 +35,8 @@ pub struct DumpChecks {
 
 /// Bytes of the end in which a tail is looked for.
 const TAIL_BYTES: usize = 4096;
+/// How long a silent source is waited for before looking whether the store still takes data.
+const ATTENTION: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
 /// Lines of standard error that are kept.
 const STDERR_LINES: usize = 20;
 /// How long the rest of them is waited for when the command has ended.
@@ -44,12 +49,13 @@ pub fn feed_stdin(
     feeder: &mut Feeder<'_>,
     name: &str,
     now: i64,
-    reader: &mut dyn Read,
+    reader: &mut (impl Read + AsFd),
     checks: &DumpChecks,
     notes: &mut Notes,
 ) -> Result<Fed, SourceError> {
     check_name(name)?;
-    feed(feeder, name, now, reader, checks, notes)?;
+    let mut reader = Attentive { stop: feeder.stop_signal(), source: reader };
+    feed(feeder, name, now, &mut reader, checks, notes)?;
     Ok(Fed { source: Source::Stdin { name: name.to_owned() }, unreadable: 0 })
 }
 
@@ -81,7 +87,8 @@ pub fn feed_command(
     let fed = match stdout {
         Some(mut stdout) => {
             widen(&stdout);
-            feed(feeder, name, now, &mut stdout, checks, notes)
+            let mut reader = Attentive { stop: feeder.stop_signal(), source: &mut stdout };
+            feed(feeder, name, now, &mut reader, checks, notes)
         }
         None => Ok(()),
     };
@@ -109,8 +116,28 @@ pub fn feed_command(
     Ok(Fed { source, unreadable: 0 })
 }
 
+/// Reads a source that may be silent for hours, and gives up when the store has failed meanwhile.
+struct Attentive<'a, R> {
+    stop: StopSignal,
+    source: &'a mut R,
+}
+
+impl<R: Read + AsFd> Read for Attentive<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while !self.stop.is_set() {
+            let mut waiting = [PollFd::new(self.source, PollFlags::IN)];
+            match poll(&mut waiting, Some(&ATTENTION)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                // What cannot be polled is read, and says for itself what is wrong.
+                Ok(_) | Err(_) => return self.source.read(buffer),
+            }
+        }
+        Err(io::Error::other("the store failed"))
+    }
+}
+
 /// A pipe holds 64 KiB unless asked for more; a refusal only means more switching.
-fn widen(pipe: &impl std::os::fd::AsFd) {
+fn widen(pipe: &impl AsFd) {
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20);
 }
 

@@ -14,6 +14,17 @@ use crate::ingest::assembler::Assembly;
 use crate::ingest::encoder::Encoder;
 use crate::ingest::segment::{Batch, Item, Mark, Segment, SegmentPool};
 
+/// Tells whoever waits for a slow source that the rest of the pipeline has stopped.
+#[derive(Clone)]
+pub struct StopSignal(Arc<Encoder>);
+
+impl StopSignal {
+    /// Whether it has: what is read from now on goes nowhere.
+    pub fn is_set(&self) -> bool {
+        self.0.failed.load(Ordering::Relaxed)
+    }
+}
+
 /// Takes streams and directory entries in the order in which they stand in the snapshot: depth
 /// first, each directory sorted by name.
 pub struct Feeder<'a> {
@@ -82,6 +93,11 @@ impl<'a> Feeder<'a> {
         Ok(length)
     }
 
+    /// To be looked at while a source is silent.
+    pub fn stop_signal(&self) -> StopSignal {
+        StopSignal(Arc::clone(&self.encoder))
+    }
+
     /// The file whose stream has just ended.
     pub fn file(&mut self, entry: Entry) -> Result<()> {
         self.mark(Mark::File(Box::new(entry)))
@@ -135,7 +151,7 @@ impl<'a> Feeder<'a> {
         let next = Batch { number: self.batch.number + 1, segment, items: Vec::new() };
         let batch = std::mem::replace(&mut self.batch, next);
         (self.start, self.filled) = (0, len);
-        if self.encoder.failed.load(Ordering::Relaxed) {
+        if self.stop_signal().is_set() {
             return Err(RepositoryError::Internal("the pipeline has stopped"));
         }
         let (encoder, assembly) = (Arc::clone(&self.encoder), self.assembly.clone());

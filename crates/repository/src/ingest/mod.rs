@@ -27,5 +27,5 @@ mod pack_writer;
 mod segment;
 mod snapshot;
 
-pub use feeder::Feeder;
+pub use feeder::{Feeder, StopSignal};
 pub use snapshot::{Fed, SnapshotRequest, create_snapshot};
