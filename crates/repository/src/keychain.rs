@@ -4,7 +4,8 @@
 //! object and the signing key of the root slot. Epoch 1 must be the root's; each later epoch
 //! must be made by a full slot that the record of the one before lists. Full slots stand in
 //! epoch records only; a write slot that was added since the newest epoch must be vouched for
-//! by a full slot of that epoch. Nothing else the store says about keys is believed.
+//! by a full slot of that epoch. Which epochs have begun, the ledger tells. Nothing else the
+//! store says about keys is believed.
 
 use std::collections::BTreeMap;
 

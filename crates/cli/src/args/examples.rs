@@ -24,7 +24,7 @@ pub(super) const INIT: &str = "\
 Examples:
   nightjar --repository /srv/backup init
       asks twice for a passphrase
-  nightjar --repository /srv/backup --key-file /root/nightjar.key init
+  nightjar --repository /srv/backup --key-file /etc/nightjar/key init
       makes the key file: copy it to a safe place
   nightjar -r /srv/backup --password-command 'pass show backup' init --label admin";
 
@@ -32,7 +32,7 @@ pub(super) const SNAPSHOT: &str = "\
 Examples:
   nightjar snapshot create --name orders.sql -- pg_dump -Z0 orders
   nightjar snapshot list --series orders.sql
-  nightjar snapshot restore latest --to /tmp/restored";
+  nightjar snapshot restore latest --to restored";
 
 pub(super) const CREATE: &str = "\
 Examples:
@@ -69,8 +69,8 @@ pub(super) const RESTORE: &str = "\
 Examples:
   nightjar restore latest --series orders.sql -- psql orders_copy
       fails if psql fails
-  nightjar restore 3f2a --to /tmp/restored
-  nightjar restore 3f2a --to /tmp/restored etc/postgresql --overwrite
+  nightjar restore 3f2a --to restored
+  nightjar restore 3f2a --to restored etc/postgresql --overwrite
   nightjar restore latest --stdout | sha256sum";
 
 pub(super) const VERIFY: &str = "\
@@ -95,7 +95,7 @@ Examples:
 pub(super) const KEY: &str = "\
 Examples:
   nightjar key list
-  nightjar key add --role write --label db1 --new-key-file /root/db1.key
+  nightjar key add --role write --label db1 --new-key-file /etc/nightjar/db1.key
   nightjar key remove 9c1e";
 
 pub(super) const KEY_ADD: &str = "\
