@@ -1,168 +1,130 @@
-//! Nightjar beside restic on the same dump in one run: time, memory, bytes added.
+//! Backups of the same nights by Nightjar and by others: time, memory, bytes added.
 //!
-//! Machines differ and are noisy, so what counts are the ratios of one run; with `--rounds` the
-//! tools take turns and the best of each is compared.
+//! Machines differ and are noisy, so what counts are the ratios of one run, in which the tools
+//! take turns.
 
-mod dump;
+mod compare;
+mod data;
 mod measure;
+mod report;
+mod tools;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result};
-use bytesize::ByteSize;
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-use crate::measure::{Cost, run, size_of};
+use crate::compare::{Repetitions, Source, compare, tell};
+use crate::data::{DataSet, Kind};
+use crate::tools::{Program, Tool, Variant};
 
-/// Compares first night, unchanged night, changed night and restore.
+const EXAMPLES: &str = "Examples:
+  nightjar-benches --nights 3
+  nightjar-benches --size 225MB --nights 30 --rounds 3 --json result.json
+  nightjar-benches --size 225MB --format custom --make
+  nightjar-benches --data source-trees --nights 8 --variant fast:--compression-level=1";
+
+/// Backs up the same nights with Nightjar, restic, borg and rustic, restores the last night and
+/// compares it byte for byte.
+///
+/// Data sets are made from a seed and kept, the repositories until the next run over the same data.
+/// A ratio is to the first tool: more than 1 means that the other one needs more.
 #[derive(Debug, Parser)]
+#[command(after_help = EXAMPLES)]
 struct Arguments {
-    /// Size of the dump.
-    #[arg(long, default_value = "1800MB")]
-    size: ByteSize,
-    /// How often each tool runs each step; the best counts.
-    #[arg(long, default_value_t = 1)]
+    #[command(flatten)]
+    data: DataSet,
+    /// How often the last night is restored and verified; the best time counts.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Where dumps and repositories go.
+    /// How often all nights are backed up, from an empty repository; the best times count.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    sequences: u32,
+    /// Where data sets and repositories go.
     #[arg(long, default_value = "/tmp/nightjar-bench")]
     directory: PathBuf,
-    /// The program to measure.
-    #[arg(long)]
+    /// The program to measure [default: the one beside this program].
+    #[arg(long, value_name = "PATH")]
     nightjar: Option<PathBuf>,
-    /// Leave restic out.
+    /// Nightjar once more, with further arguments of `snapshot create`; may be given repeatedly.
+    #[arg(long = "variant", value_name = "NAME:ARGUMENTS")]
+    variants: Vec<Variant>,
+    /// Which tools; those that are not in PATH are left out.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "nightjar,restic,borg,rustic")]
+    tools: Vec<Program>,
+    /// Print every night instead of the first three and an average.
     #[arg(long)]
-    alone: bool,
-}
-
-const STEPS: [&str; 4] = ["first night", "unchanged night", "changed night", "restore"];
-
-/// A tool and how it does each step.
-struct Tool {
-    name: &'static str,
-    base: PathBuf,
-    program: PathBuf,
-}
-
-impl Tool {
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        let repository = self.base.join("repository");
-        let password = self.base.join("password");
-        command
-            .env("NIGHTJAR_REPOSITORY", &repository)
-            .env("NIGHTJAR_PASSWORD_FILE", &password)
-            .env("NIGHTJAR_CACHE_DIR", self.base.join("cache"))
-            .env("RESTIC_REPOSITORY", &repository)
-            .env("RESTIC_PASSWORD_FILE", &password)
-            .env("RESTIC_CACHE_DIR", self.base.join("cache"));
-        command
-    }
-
-    fn prepare(&self) -> Result<()> {
-        if self.base.exists() {
-            fs::remove_dir_all(&self.base)?;
-        }
-        fs::create_dir_all(&self.base)?;
-        fs::write(self.base.join("password"), "bench")?;
-        run(self.command().arg("init")).map(|_| ())
-    }
-
-    fn backup(&self, dump: &Path) -> Result<Cost> {
-        let mut command = self.command();
-        match self.name {
-            "restic" => command.args(["backup", "--stdin", "--stdin-filename", "dump.sql"]),
-            _ => command.args(["snapshot", "create", "--stdin", "dump.sql"]),
-        };
-        run(command.stdin(fs::File::open(dump)?))
-    }
-
-    fn restore(&self) -> Result<Cost> {
-        let target = self.base.join("restored");
-        if target.exists() {
-            fs::remove_dir_all(&target)?;
-        }
-        let mut command = self.command();
-        match self.name {
-            "restic" => command.args(["restore", "latest", "--target"]).arg(&target),
-            _ => command.args(["snapshot", "restore", "latest", "--to"]).arg(&target),
-        };
-        run(&mut command)
-    }
+    every: bool,
+    /// Write everything that was measured to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only make the data set and print where its nights are.
+    #[arg(long)]
+    make: bool,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     fs::create_dir_all(&arguments.directory)?;
-    let bytes = arguments.size.as_u64();
-    let dumps = [0, 1].map(|night| arguments.directory.join(format!("{bytes}-{night}.sql")));
-    for (dump, night) in dumps.iter().zip(0..) {
-        if !dump.exists() {
-            dump::write(dump, bytes, 1, night).context("cannot write the dump")?;
-        }
+    // Tools run in other directories.
+    let directory = arguments.directory.canonicalize()?;
+    let name = arguments.data.name();
+    let nights = arguments.data.nights(&directory)?;
+    if arguments.make {
+        print_paths(&nights);
+        return Ok(());
     }
-    let [first, second] = &dumps;
-    let read = fs::metadata(first)?.len();
-    let beside = std::env::current_exe()?.with_file_name("nightjar");
-    let nightjar = arguments.nightjar.unwrap_or(beside);
-    let base = &arguments.directory;
-    let mut tools = vec![Tool { name: "nightjar", base: base.join("nightjar"), program: nightjar }];
-    if !arguments.alone {
-        tools.push(Tool { name: "restic", base: base.join("restic"), program: "restic".into() });
+    let runs = directory.join("runs").join(&name);
+    if runs.exists() {
+        fs::remove_dir_all(&runs)?;
     }
-    let mut best: Vec<Vec<Option<Cost>>> = vec![vec![None; STEPS.len()]; tools.len()];
-    let mut added = vec![[0u64; 3]; tools.len()];
-    for _ in 0..arguments.rounds {
-        for tool in &tools {
-            tool.prepare()?;
-        }
-        for step in 0..STEPS.len() {
-            for ((tool, best), added) in tools.iter().zip(&mut best).zip(&mut added) {
-                let repository = tool.base.join("repository");
-                let before = size_of(&repository)?;
-                // In the page cache for every tool alike.
-                std::io::copy(&mut fs::File::open(first)?, &mut std::io::sink())?;
-                let cost = match step {
-                    0 | 1 => tool.backup(first)?,
-                    2 => tool.backup(second)?,
-                    _ => tool.restore()?,
-                };
-                if let Some(added) = added.get_mut(step) {
-                    *added = size_of(&repository)? - before;
-                }
-                if let Some(best) = best.get_mut(step)
-                    && best.is_none_or(|best| cost.time < best.time)
-                {
-                    *best = Some(cost);
-                }
-            }
-        }
+    fs::create_dir_all(&runs)?;
+    let tree = (arguments.data.data == Kind::SourceTrees).then(|| runs.join("tree"));
+    let source = Source { name, nights, tree };
+    let repetitions = Repetitions { sequences: arguments.sequences, rounds: arguments.rounds };
+    let tools = arguments.tools(&runs)?;
+    let comparison = compare(source, &tools, repetitions)?;
+    report::print(&comparison, arguments.every);
+    if let Some(path) = &arguments.json {
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        serde_json::to_writer_pretty(file, &comparison)?;
     }
-    print(&tools, &best, &added, read);
     Ok(())
 }
 
-#[expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a table for people")]
-fn print(tools: &[Tool], best: &[Vec<Option<Cost>>], added: &[[u64; 3]], read: u64) {
-    println!("{} of dump", ByteSize(read).display().iec());
-    println!(
-        "{:<16} {:<9} {:>9} {:>10} {:>12} {:>14} {:>8}",
-        "step", "tool", "seconds", "MB/s", "peak memory", "bytes added", "ratio"
-    );
-    for (step, name) in STEPS.iter().enumerate() {
-        let slowest = best.last().and_then(|costs| costs.get(step).copied().flatten());
-        for ((tool, costs), added) in tools.iter().zip(best).zip(added) {
-            let Some(cost) = costs.get(step).copied().flatten() else { continue };
-            let seconds = cost.time.as_secs_f64();
-            let ratio = slowest.map_or(1.0, |other| other.time.as_secs_f64() / seconds);
-            println!(
-                "{name:<16} {:<9} {seconds:>9.2} {:>10.0} {:>12} {:>14} {ratio:>7.2}x",
-                tool.name,
-                read as f64 / 1e6 / seconds,
-                ByteSize(cost.memory).display().iec().to_string(),
-                added.get(step).map_or_else(String::new, u64::to_string),
-            );
+impl Arguments {
+    /// The tools that are installed, each with its version.
+    fn tools(&self, runs: &Path) -> Result<Vec<(Tool, String)>> {
+        let mut tools = Vec::new();
+        for &program in &self.tools {
+            let executable = match program {
+                Program::Nightjar => match &self.nightjar {
+                    Some(path) => path.canonicalize().context("--nightjar")?,
+                    None => std::env::current_exe()?.with_file_name(program.name()),
+                },
+                _ => program.name().into(),
+            };
+            let tool = Tool::new(program, executable, runs);
+            let Some(version) = tool.version()? else {
+                ensure!(program != Program::Nightjar, "no nightjar: build it, or say --nightjar");
+                tell(&format!("{} is not installed: left out", program.name()));
+                continue;
+            };
+            tools.push((tool.clone(), version.clone()));
+            if program == Program::Nightjar {
+                let variants = self.variants.iter().map(|variant| tool.variant(variant));
+                tools.extend(variants.map(|variant| (variant, version.clone())));
+            }
         }
+        Ok(tools)
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "they are what was asked for")]
+fn print_paths(nights: &[PathBuf]) {
+    for night in nights {
+        println!("{}", night.display());
     }
 }

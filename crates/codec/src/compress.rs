@@ -66,6 +66,14 @@ pub fn compress(plaintext: &[u8], level: i32) -> Option<Vec<u8>> {
     })
 }
 
+/// Encodes a blob against the plaintext of another, decodes what it made and compares. `None` if
+/// the frame would not be smaller than the plaintext.
+pub fn encode_delta_verified(plaintext: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> {
+    let frame = compress_delta(plaintext, base, level)?;
+    let decoded = decompress(&frame, plaintext.len(), Some(base)).ok()?;
+    (decoded == plaintext).then_some(frame)
+}
+
 /// Compresses with `base` as prefix. `None` if the frame would not be smaller than the plaintext.
 pub fn compress_delta(plaintext: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> {
     let mut compressor = CCtx::create();

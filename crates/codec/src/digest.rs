@@ -15,6 +15,8 @@ pub enum Purpose {
     NodeId,
     /// The chunker's table.
     GearTable,
+    /// The constants of sketches.
+    Sketch,
     /// Where directories are cut.
     DirectoryCut,
     /// One metadata object.
@@ -41,6 +43,7 @@ impl Purpose {
             Self::ChunkId => "nightjar format 1: chunk id",
             Self::NodeId => "nightjar format 1: node id",
             Self::GearTable => "nightjar format 1: gear table",
+            Self::Sketch => "nightjar format 1: sketch",
             Self::DirectoryCut => "nightjar format 1: directory cut",
             Self::MetadataObject => "nightjar format 1: metadata object",
             Self::TreePack => "nightjar format 1: tree pack",

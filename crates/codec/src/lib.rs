@@ -1,7 +1,7 @@
 //! Bytes to bytes: everything between a stream of plaintext and the sealed objects of a store.
 //!
 //! ```text
-//! stream ─chunker→ chunks ─digest→ ids ─compress→ payloads ─seal→ packs
+//! stream ─chunker→ chunks ─digest→ ids ─sketch→ bases ─compress→ payloads ─seal→ packs
 //! passphrase ─kdf→ slot secrets ─hybrid→ keyrings ─derive→ keys
 //! ```
 //!
@@ -21,6 +21,7 @@ pub mod pack;
 pub mod random;
 pub mod secret;
 pub mod sign;
+pub mod sketch;
 pub mod slot;
 
 pub use error::CodecError;

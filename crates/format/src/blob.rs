@@ -37,39 +37,87 @@ impl std::fmt::Display for BlobKind {
 }
 
 /// How a blob's payload decodes, as a table's row tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RowEncoding {
     /// The plaintext itself.
     Raw,
     /// A zstd frame.
     Zstd,
-    /// A zstd frame with the base's plaintext as prefix.
+    /// A zstd frame with the plaintexts of its bases, joined, as prefix.
     Delta {
-        /// Row of the base, or n plus its place among the external bases.
-        base: u32,
+        /// Row of each base, or n plus its place among the external bases.
+        bases: Vec<u32>,
         /// Deltas down to a whole blob, this one included.
         depth: u8,
     },
 }
 
-/// How a blob's payload decodes, its base named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The blobs that a delta is made against, in order: at least one, none twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<BlobId>", into = "Vec<BlobId>")]
+pub struct Bases {
+    ids: [BlobId; limits::BASES],
+    count: usize,
+}
+
+impl Bases {
+    /// `None` if these may not be the bases of one delta.
+    pub fn new(bases: &[BlobId]) -> Option<Self> {
+        let mut ids = [BlobId([0; 32]); limits::BASES];
+        ids.get_mut(..bases.len())?.copy_from_slice(bases);
+        let twice = bases
+            .iter()
+            .zip(1..)
+            .any(|(id, after)| bases.get(after..).is_some_and(|rest| rest.contains(id)));
+        (!bases.is_empty() && !twice).then_some(Self { ids, count: bases.len() })
+    }
+
+    /// Their ids.
+    pub fn ids(&self) -> &[BlobId] {
+        self.ids.get(..self.count).unwrap_or_default()
+    }
+}
+
+impl TryFrom<Vec<BlobId>> for Bases {
+    type Error = FormatError;
+
+    fn try_from(ids: Vec<BlobId>) -> Result<Self, FormatError> {
+        Self::new(&ids).ok_or(FormatError::malformed(WHAT, "a delta's bases are out of bounds"))
+    }
+}
+
+impl From<Bases> for Vec<BlobId> {
+    fn from(bases: Bases) -> Self {
+        bases.ids().to_vec()
+    }
+}
+
+/// How a blob's payload decodes, its bases named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Encoding {
     /// The plaintext itself.
     Raw,
     /// A zstd frame.
     Zstd,
-    /// A zstd frame with the base's plaintext as prefix.
+    /// A zstd frame with the plaintexts of its bases, joined, as prefix.
     Delta {
-        /// Whose plaintext.
-        base: BlobId,
+        /// Whose plaintexts.
+        bases: Bases,
         /// Deltas down to a whole blob, this one included.
         depth: u8,
     },
 }
 
 impl Encoding {
-    /// Deltas between this blob and the whole one its chain rests on.
+    /// The blobs that it is made against; none if it is stored whole.
+    pub fn bases(&self) -> &[BlobId] {
+        match self {
+            Self::Raw | Self::Zstd => &[],
+            Self::Delta { bases, .. } => bases.ids(),
+        }
+    }
+
+    /// Deltas between this blob and the whole ones it rests on, at most.
     pub fn depth(&self) -> u8 {
         match self {
             Self::Raw | Self::Zstd => 0,
@@ -96,7 +144,7 @@ pub struct BlobEntry {
 }
 
 /// A row of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobRow {
     /// Length of the ciphertext, tag included.
     pub stored_len: u32,
@@ -137,14 +185,21 @@ impl BlobTable {
                 encoding: match entry.encoding {
                     Encoding::Raw => RowEncoding::Raw,
                     Encoding::Zstd => RowEncoding::Zstd,
-                    Encoding::Delta { base, depth } => RowEncoding::Delta {
-                        base: rows_by_id
-                            .get(&base)
-                            .copied()
-                            .filter(|base_row| *base_row < row)
-                            .unwrap_or_else(|| count.saturating_add(position(&mut external, base))),
-                        depth,
-                    },
+                    Encoding::Delta { bases, depth } => {
+                        let mut place = |base: &BlobId| {
+                            rows_by_id
+                                .get(base)
+                                .copied()
+                                .filter(|base_row| *base_row < row)
+                                .unwrap_or_else(|| {
+                                    count.saturating_add(position(&mut external, *base))
+                                })
+                        };
+                        RowEncoding::Delta {
+                            bases: bases.ids().iter().map(&mut place).collect(),
+                            depth,
+                        }
+                    }
                 },
             })
             .collect();
@@ -179,12 +234,19 @@ impl BlobTable {
                 return Err(FormatError::malformed(WHAT, "a blob's length is out of bounds"));
             }
             total += u64::from(row.stored_len);
-            if let RowEncoding::Delta { base, depth } = row.encoding {
-                let external = u64::from(base).checked_sub(n as u64);
-                let known = u64::from(base) < position
-                    || external.is_some_and(|place| place < self.external_bases.len() as u64);
-                if !known || !(1..=limits::CHAIN_DEPTH).contains(&depth) {
-                    return Err(FormatError::malformed(WHAT, "a delta's base is out of bounds"));
+            if let RowEncoding::Delta { bases, depth } = &row.encoding {
+                let is_known = |base: &u32| {
+                    let external = u64::from(*base).checked_sub(n as u64);
+                    u64::from(*base) < position
+                        || external.is_some_and(|place| place < self.external_bases.len() as u64)
+                };
+                let twice = bases.iter().collect::<HashSet<_>>().len() < bases.len();
+                if !bases.iter().all(is_known)
+                    || twice
+                    || !(1..=limits::BASES).contains(&bases.len())
+                    || !(1..=limits::CHAIN_DEPTH).contains(depth)
+                {
+                    return Err(FormatError::malformed(WHAT, "a delta's bases are out of bounds"));
                 }
             }
         }
@@ -203,7 +265,7 @@ impl BlobTable {
                 offset,
                 stored_len: row.stored_len,
                 raw_len: row.raw_len,
-                encoding: self.name_base(row.encoding),
+                encoding: self.name_bases(&row.encoding),
                 sketch: self.sketches.get(place).copied().unwrap_or_default(),
             };
             offset = offset.saturating_add(row.stored_len);
@@ -211,20 +273,25 @@ impl BlobTable {
         })
     }
 
-    fn name_base(&self, encoding: RowEncoding) -> Encoding {
+    fn name_bases(&self, encoding: &RowEncoding) -> Encoding {
         match encoding {
             RowEncoding::Raw => Encoding::Raw,
             RowEncoding::Zstd => Encoding::Zstd,
-            RowEncoding::Delta { base, depth } => {
-                let place = base as usize;
-                let base = self
-                    .ids
-                    .get(place)
-                    .or_else(|| self.external_bases.get(place.checked_sub(self.ids.len())?));
+            RowEncoding::Delta { bases, depth } => {
                 // A validated table names every base; an id that is nobody's resolves to nothing.
-                Encoding::Delta { base: base.copied().unwrap_or(BlobId([0; 32])), depth }
+                let nobody = BlobId([0; 32]);
+                let ids: Vec<BlobId> =
+                    bases.iter().map(|base| self.base(*base).unwrap_or(nobody)).collect();
+                let only = Bases { ids: [nobody; limits::BASES], count: 1 };
+                Encoding::Delta { bases: Bases::new(&ids).unwrap_or(only), depth: *depth }
             }
         }
+    }
+
+    fn base(&self, place: u32) -> Option<BlobId> {
+        let place = place as usize;
+        let external = || self.external_bases.get(place.checked_sub(self.ids.len())?);
+        self.ids.get(place).or_else(external).copied()
     }
 
     /// Bytes that the sealed blobs take.
@@ -253,12 +320,15 @@ mod tests {
     }
 
     fn sample() -> Vec<BlobEntry> {
-        let delta = |base, depth| Encoding::Delta { base: BlobId([base; 32]), depth };
+        let delta = |bases: &[u8], depth| {
+            let ids: Vec<BlobId> = bases.iter().map(|base| BlobId([*base; 32])).collect();
+            Encoding::Delta { bases: Bases::new(&ids).unwrap(), depth }
+        };
         vec![
             entry(1, 57, Encoding::Zstd),
-            entry(2, 157, delta(1, 1)),
-            entry(3, 257, delta(9, 4)),
-            entry(4, 357, delta(9, 4)),
+            entry(2, 157, delta(&[1], 1)),
+            entry(3, 257, delta(&[9, 2], 4)),
+            entry(4, 357, delta(&[2, 9, 1, 8], 4)),
             entry(5, 457, Encoding::Raw),
         ]
     }
@@ -267,16 +337,20 @@ mod tests {
     fn a_table_gives_its_blobs_back() {
         let table = BlobTable::from_entries(&sample());
         assert_eq!(table.validate(), Ok(()));
-        assert_eq!(table.external_bases, [BlobId([9; 32])]);
+        assert_eq!(table.external_bases, [BlobId([9; 32]), BlobId([8; 32])]);
         assert_eq!(table.entries(57).collect::<Vec<_>>(), sample());
     }
 
     #[test]
     fn a_base_must_lie_before_its_delta_or_elsewhere() {
-        for base in [2, 7, u32::MAX] {
+        let with = |bases: &[u32]| {
             let mut table = BlobTable::from_entries(&sample());
-            table.rows[2].encoding = RowEncoding::Delta { base, depth: 1 };
-            assert!(table.validate().is_err(), "{base}");
+            table.rows[2].encoding = RowEncoding::Delta { bases: bases.to_vec(), depth: 1 };
+            table.validate()
+        };
+        assert_eq!(with(&[6, 0, 1, 5]), Ok(()));
+        for bases in [&[2][..], &[7], &[u32::MAX], &[0, 2], &[0, 0], &[], &[0, 1, 5, 6, 0]] {
+            assert!(with(bases).is_err(), "{bases:?}");
         }
     }
 

@@ -19,6 +19,10 @@ pub const BLOB_BYTES: usize = 16 * MIB;
 pub const PAYLOAD_OVERHEAD_BYTES: usize = 64 * KIB;
 /// The deltas between a blob and the whole blob its chain rests on.
 pub const CHAIN_DEPTH: u8 = 32;
+/// Blobs that a blob may rest on, itself included.
+pub const SUPPORT: usize = 256;
+/// Blobs that one delta is made against.
+pub const BASES: usize = 4;
 /// Levels of a content list or of one directory.
 pub const MANIFEST_LEVELS: u8 = 16;
 /// Directories below each other.

@@ -116,6 +116,14 @@ pub struct Counts {
     pub bytes_new: u64,
     /// What they take in packs.
     pub bytes_stored: u64,
+    /// New chunks that are stored as deltas.
+    pub chunks_delta: u64,
+    /// Their bytes.
+    pub bytes_delta: u64,
+    /// What they take in packs.
+    pub bytes_stored_delta: u64,
+    /// What was read from the store to make deltas.
+    pub bytes_read_back: u64,
     /// Everything the run left in the store.
     pub bytes_added: u64,
 }

@@ -7,6 +7,7 @@ use nightjar_codec::digest::{self, Identifier};
 use nightjar_codec::hybrid::PrivateKey;
 use nightjar_codec::metadata::{self, Opened, Sealer};
 use nightjar_codec::sign::SignatureContext;
+use nightjar_codec::sketch::Sketcher;
 use nightjar_codec::slot::{
     Anchor, NewSlot, Protection, SlotKeys, Unlock, Voucher, key_commitment, open_keyring,
     seal_keyring, seal_slot, unwrap, verify_slot,
@@ -182,6 +183,10 @@ impl Repository {
 
     pub(crate) fn identifier(&self) -> Identifier {
         self.keychain.identifier()
+    }
+
+    pub(crate) fn sketcher(&self) -> Sketcher {
+        Sketcher::new(self.keychain.dedup_key())
     }
 
     pub(crate) fn chunker(&self) -> Result<Chunker> {

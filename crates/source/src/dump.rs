@@ -207,7 +207,7 @@ fn feed(
 ) -> Result<(), SourceError> {
     let mut beginning = Vec::new();
     let mut end = Vec::new();
-    let length = feeder.stream_inspected(reader, name, &mut |bytes| {
+    let length = feeder.stream_inspected(name.as_bytes(), reader, name, &mut |bytes| {
         let wanted = recognise::SAMPLE_BYTES.saturating_sub(beginning.len()).min(bytes.len());
         beginning.extend_from_slice(bytes.get(..wanted).unwrap_or_default());
         let tail = bytes.len().saturating_sub(TAIL_BYTES);

@@ -120,7 +120,7 @@ impl Walker<'_, '_> {
             }
         };
         names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
-        self.feeder.enter_directory()?;
+        self.feeder.enter_directory(name.as_bytes())?;
         for name in names {
             let path = path.join(&name);
             match fs::symlink_metadata(&path) {
@@ -144,7 +144,8 @@ impl Walker<'_, '_> {
         let mut reader = Watched { file: &file, error: None };
         let mut beginning = Vec::new();
         let is_toc = name == "toc.dat";
-        self.feeder.stream_inspected(&mut reader, &path.display().to_string(), &mut |bytes| {
+        let what = path.display().to_string();
+        self.feeder.stream_inspected(name.as_bytes(), &mut reader, &what, &mut |bytes| {
             if is_toc && beginning.is_empty() {
                 beginning = bytes.get(..bytes.len().min(64)).unwrap_or_default().to_vec();
             }

@@ -9,7 +9,7 @@ use nightjar_format::manifest::{Content, Entry, EntryKind, FileContent, Timestam
 use nightjar_format::repository::ChunkerParameters;
 use nightjar_format::slot::{Argon2Parameters, Role};
 use nightjar_format::snapshot::Source;
-use nightjar_repository::ingest::{Fed, SnapshotRequest, create_snapshot};
+use nightjar_repository::ingest::{DeltaParameters, Fed, SnapshotRequest, create_snapshot};
 use nightjar_repository::manifest::walk::TreeWalk;
 use nightjar_repository::read::Reader;
 use nightjar_repository::snapshots::SnapshotInfo;
@@ -130,7 +130,7 @@ pub fn back_up_from(
     reader: &mut dyn Read,
 ) -> Result<SnapshotInfo, RepositoryError> {
     create_snapshot(repository, &request("dump"), &Progress::default(), |feeder| {
-        feeder.stream(reader, FILE)?;
+        feeder.stream(FILE.as_bytes(), reader, FILE)?;
         feeder.file(entry(FILE.as_bytes(), empty_file()))?;
         Ok(Fed { source: Source::Stdin { name: FILE.into() }, unreadable: 0 })
     })
@@ -138,7 +138,12 @@ pub fn back_up_from(
 
 /// A run of a series.
 pub fn request(series: &str) -> SnapshotRequest {
-    SnapshotRequest { series: series.into(), labels: vec![], level: 3 }
+    SnapshotRequest {
+        series: series.into(),
+        labels: vec![],
+        level: 3,
+        delta: Some(DeltaParameters::default()),
+    }
 }
 
 /// A file whose content the engine fills in.

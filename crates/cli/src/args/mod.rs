@@ -13,7 +13,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use key::{KeyAdd, KeyCommand, KeyRemove, RoleChoice};
 pub(crate) use snapshot::{
-    SnapshotCommand, SnapshotCreate, SnapshotDiff, SnapshotForget, SnapshotList, SnapshotLs,
+    Delta, SnapshotCommand, SnapshotCreate, SnapshotDiff, SnapshotForget, SnapshotList, SnapshotLs,
     SnapshotRestore, SnapshotShow, SnapshotVerify, VerifyLevel,
 };
 

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use nightjar_format::limits;
 use nightjar_format::snapshot::Label;
+use nightjar_repository::ingest::DeltaParameters;
 
 use super::{examples, values};
 
@@ -59,6 +61,28 @@ pub(crate) struct SnapshotCreate {
     #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(i32).range(1..=19))]
     pub(crate) compression_level: i32,
+    /// Whether to store what resembles earlier content as a delta against it
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) delta: Delta,
+    /// How many deltas a chunk may rest on: more saves space, fewer restore faster
+    #[arg(long, value_name = "N", default_value_t = DeltaParameters::default().depth)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=i64::from(limits::CHAIN_DEPTH)))]
+    pub(crate) delta_depth: u8,
+    /// How large all deltas that a chunk rests on may be together, in per cent of the chunk stored
+    /// whole
+    #[arg(long, value_name = "PERCENT")]
+    #[arg(default_value_t = DeltaParameters::default().chain_percent)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) delta_chain: u32,
+}
+
+/// When to store deltas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Delta {
+    /// Wherever it saves space
+    Auto,
+    /// Never
+    Off,
 }
 
 /// List snapshots, oldest first.

@@ -53,6 +53,12 @@ pub(crate) struct SnapshotView<'a> {
     chunks_new: u64,
     bytes_new: u64,
     bytes_stored: u64,
+    /// Of the new chunks, those stored as deltas.
+    chunks_delta: u64,
+    bytes_delta: u64,
+    bytes_stored_delta: u64,
+    /// Read from the store to make deltas.
+    bytes_read_back: u64,
     bytes_added: u64,
     duration_seconds: f64,
     root: String,
@@ -136,6 +142,10 @@ impl<'a> SnapshotView<'a> {
             chunks_new: counts.chunks_new,
             bytes_new: counts.bytes_new,
             bytes_stored: counts.bytes_stored,
+            chunks_delta: counts.chunks_delta,
+            bytes_delta: counts.bytes_delta,
+            bytes_stored_delta: counts.bytes_stored_delta,
+            bytes_read_back: counts.bytes_read_back,
             bytes_added: counts.bytes_added,
             duration_seconds: duration(snapshot).as_secs_f64(),
             root: snapshot.root.to_string(),

@@ -3,6 +3,7 @@
 //! | family | key | value |
 //! |---|---|---|
 //! | `blobs` | blob id | every [`Location`], joined by the merge operator |
+//! | `sketches` | place of the super-feature ‖ super-feature | beginning of the newest blob's id |
 //! | `packs` | ordinal, big-endian | [`PackInfo`] |
 //! | `listings` | pack id ‖ digest of its table | ordinal |
 //! | `applied` | index id | nothing: this index object is in |
@@ -15,7 +16,8 @@
 use std::path::Path;
 
 use nightjar_codec::digest;
-use nightjar_format::blob::{BlobEntry, BlobKind, Encoding};
+use nightjar_codec::sketch::Sketch;
+use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable, Encoding, RowEncoding};
 use nightjar_format::index::PackRecord;
 use nightjar_format::pack::PackHeader;
 use nightjar_format::{BlobId, IndexId, PackId, SessionId};
@@ -28,9 +30,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{RepositoryError, Result};
 
 /// Changed whenever the tables change: another number means "make it anew".
-const LAYOUT: &[u8] = b"1";
+const LAYOUT: &[u8] = b"2";
 
 const BLOBS: &str = "blobs";
+const SKETCHES: &str = "sketches";
 const PACKS: &str = "packs";
 const LISTINGS: &str = "listings";
 const APPLIED: &str = "applied";
@@ -51,33 +54,13 @@ pub(crate) struct Location {
     pub(crate) offset: u32,
     pub(crate) stored_len: u32,
     pub(crate) raw_len: u32,
-    encoding: StoredEncoding,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum StoredEncoding {
-    Raw,
-    Zstd,
-    Delta { base: BlobId, depth: u8 },
+    pub(crate) encoding: Encoding,
 }
 
 impl Location {
     pub(crate) fn new(pack: u32, entry: &BlobEntry) -> Self {
-        let encoding = match entry.encoding {
-            Encoding::Raw => StoredEncoding::Raw,
-            Encoding::Zstd => StoredEncoding::Zstd,
-            Encoding::Delta { base, depth } => StoredEncoding::Delta { base, depth },
-        };
-        let BlobEntry { offset, stored_len, raw_len, .. } = *entry;
+        let BlobEntry { offset, stored_len, raw_len, encoding, .. } = *entry;
         Self { pack, offset, stored_len, raw_len, encoding }
-    }
-
-    pub(crate) fn encoding(&self) -> Encoding {
-        match self.encoding {
-            StoredEncoding::Raw => Encoding::Raw,
-            StoredEncoding::Zstd => Encoding::Zstd,
-            StoredEncoding::Delta { base, depth } => Encoding::Delta { base, depth },
-        }
     }
 
     /// As the pack's table tells it.
@@ -87,7 +70,7 @@ impl Location {
             offset: self.offset,
             stored_len: self.stored_len,
             raw_len: self.raw_len,
-            encoding: self.encoding(),
+            encoding: self.encoding,
             sketch: [0; 3],
         }
     }
@@ -110,6 +93,8 @@ pub(crate) struct PackInfo {
     pub(crate) table_digest: [u8; 32],
     pub(crate) blobs: u64,
     pub(crate) raw_bytes: u64,
+    /// How many blobs there are of each depth, from 0.
+    pub(crate) depths: Vec<u64>,
     /// An index object lists it; otherwise only its footer was read.
     pub(crate) published: bool,
 }
@@ -137,7 +122,7 @@ impl Database {
         options.set_max_open_files(128);
         options.set_keep_log_file_num(1);
         options.set_max_background_jobs(2);
-        let families = [BLOBS, PACKS, LISTINGS, APPLIED, META]
+        let families = [BLOBS, SKETCHES, PACKS, LISTINGS, APPLIED, META]
             .map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
         let db = DB::open_cf_descriptors(&options, path, families)?;
         let mut database = Self { db, next_ordinal: 0 };
@@ -214,6 +199,7 @@ impl Database {
             table_digest,
             blobs: pack.table.ids.len() as u64,
             raw_bytes: pack.table.rows.iter().map(|row| u64::from(row.raw_len)).sum(),
+            depths: depths_of(&pack.table),
             published,
         };
         // The pack first: its ordinal is taken even if the process dies before the listing is
@@ -223,11 +209,14 @@ impl Database {
             pack.table.entries(PackHeader::blobs_offset(info.kind())).collect();
         for entries in entries.chunks(BATCH_BLOBS) {
             let mut batch = WriteBatch::default();
-            let blobs = self.family(BLOBS)?;
+            let (blobs, sketches) = (self.family(BLOBS)?, self.family(SKETCHES)?);
             for entry in entries {
                 let location = postcard::to_allocvec(&Location::new(ordinal, entry))
                     .map_err(|_| unreadable())?;
                 batch.merge_cf(blobs, entry.id.as_bytes(), location);
+                for key in sketch_keys(&entry.sketch) {
+                    batch.put_cf(sketches, key, id_prefix(&entry.id));
+                }
             }
             self.db.write(batch)?;
         }
@@ -263,6 +252,33 @@ impl Database {
         }))
     }
 
+    /// The newest blobs that share a super-feature with a sketch, those that share most first.
+    pub(crate) fn similar(&self, sketch: &Sketch) -> Result<Vec<BlobId>> {
+        let mut found: Vec<(BlobId, usize)> = Vec::new();
+        for key in sketch_keys(sketch) {
+            let Some(prefix) = self.get(SKETCHES, &key)? else { continue };
+            let Some(id) = self.blob_beginning_with(&prefix)? else { continue };
+            match found.iter_mut().find(|(other, _)| *other == id) {
+                Some((_, shared)) => *shared += 1,
+                None => found.push((id, 1)),
+            }
+        }
+        found.sort_by_key(|(_, shared)| std::cmp::Reverse(*shared));
+        Ok(found.into_iter().map(|(id, _)| id).collect())
+    }
+
+    fn blob_beginning_with(&self, prefix: &[u8]) -> Result<Option<BlobId>> {
+        let mut iterator = self.db.raw_iterator_cf(self.family(BLOBS)?);
+        iterator.seek(prefix);
+        let id = iterator
+            .key()
+            .filter(|key| key.starts_with(prefix))
+            .map(|key| key.as_array::<32>().copied().map(BlobId).ok_or_else(unreadable))
+            .transpose()?;
+        iterator.status()?;
+        Ok(id)
+    }
+
     /// Every place a blob lies at, least depth first, then the oldest.
     pub(crate) fn locations(&self, id: &BlobId) -> Result<Vec<Location>> {
         let family = self.family(BLOBS)?;
@@ -279,9 +295,39 @@ impl Database {
             }
             rest = after;
         }
-        locations.sort_by_key(|location| (location.encoding().depth(), location.pack));
+        locations.sort_by_key(|location| (location.encoding.depth(), location.pack));
         Ok(locations)
     }
+}
+
+fn depths_of(table: &BlobTable) -> Vec<u64> {
+    let mut depths = Vec::new();
+    for row in &table.rows {
+        let depth = match row.encoding {
+            RowEncoding::Raw | RowEncoding::Zstd => 0,
+            RowEncoding::Delta { depth, .. } => usize::from(depth),
+        };
+        if depths.len() <= depth {
+            depths.resize(depth + 1, 0);
+        }
+        if let Some(count) = depths.get_mut(depth) {
+            *count += 1;
+        }
+    }
+    depths
+}
+
+/// The keys under which a sketch is found; none if there is no sketch.
+fn sketch_keys(sketch: &Sketch) -> impl Iterator<Item = [u8; 5]> {
+    (0u8..).zip(*sketch).filter(|(_, value)| *value != 0).map(|(place, value)| {
+        let [a, b, c, d] = value.to_be_bytes();
+        [place, a, b, c, d]
+    })
+}
+
+/// Enough of an id to find it by: what is found is only a proposal.
+fn id_prefix(id: &BlobId) -> [u8; 8] {
+    id.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 fn family_options(name: &str, cache: &Cache) -> Options {

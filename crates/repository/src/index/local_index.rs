@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use nightjar_format::blob::Encoding;
+use nightjar_codec::sketch::Sketch;
 use nightjar_format::index::PackRecord;
 use nightjar_format::ledger::LedgerState;
 use nightjar_format::{BlobId, PackId, SessionId, limits};
@@ -13,6 +13,19 @@ use nightjar_format::{BlobId, PackId, SessionId, limits};
 use crate::error::Result;
 use crate::index::database::{Database, Location, PackInfo};
 use crate::index::sync::PrivateDirectory;
+
+/// What a blob rests on: itself and all bases below it, each once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Support {
+    /// Deltas down to a whole blob, on the longest way.
+    pub(crate) depth: u8,
+    /// How many blobs they are.
+    pub(crate) blobs: usize,
+    /// What those that are deltas take in packs.
+    pub(crate) delta_bytes: u64,
+    /// What those that are whole take.
+    pub(crate) whole_bytes: u64,
+}
 
 /// A private copy; its directory goes when it is dropped.
 pub(crate) struct LocalIndex {
@@ -84,12 +97,27 @@ impl LocalIndex {
     /// Where the tables are damaged the answer is no: the blob is stored again, and a backup does
     /// not fail for a cache.
     pub(crate) fn is_present(&self, id: &BlobId) -> bool {
-        self.is_present_within(id, limits::CHAIN_DEPTH).unwrap_or_else(|error| {
-            if !self.damaged.swap(true, Ordering::Relaxed) {
-                tracing::warn!("{error}; what it does not tell is stored again");
-            }
-            false
-        })
+        self.support(id).is_some()
+    }
+
+    /// What a blob rests on, if a writer may rely on it: see [`Self::is_present`].
+    pub(crate) fn support(&self, id: &BlobId) -> Option<Support> {
+        self.tolerate(self.try_support(id)).flatten()
+    }
+
+    /// Blobs that are likely to be similar, the likeliest first; none of them need be usable.
+    pub(crate) fn similar(&self, sketch: &Sketch) -> Vec<BlobId> {
+        self.tolerate(self.read().similar(sketch)).unwrap_or_default()
+    }
+
+    fn tolerate<T>(&self, outcome: Result<T>) -> Option<T> {
+        outcome
+            .inspect_err(|error| {
+                if !self.damaged.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("{error}; what it does not tell is stored again");
+                }
+            })
+            .ok()
     }
 
     /// Whether the tables turned out to be damaged.
@@ -97,16 +125,37 @@ impl LocalIndex {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    fn is_present_within(&self, id: &BlobId, steps: u8) -> Result<bool> {
-        let open = |location: &Location| !self.closed.contains(&location.pack);
-        let Some(location) = self.locations(id)?.into_iter().find(open) else {
-            return Ok(false);
-        };
-        match location.encoding() {
-            Encoding::Raw | Encoding::Zstd => Ok(true),
-            Encoding::Delta { .. } if steps == 0 => Ok(false),
-            Encoding::Delta { base, .. } => self.is_present_within(&base, steps - 1),
+    fn try_support(&self, id: &BlobId) -> Result<Option<Support>> {
+        let mut support = Support::default();
+        let mut seen: HashMap<BlobId, u8> = HashMap::new();
+        let mut open = vec![(*id, u8::MAX)];
+        while let Some((id, above)) = open.pop() {
+            // Each step goes to a smaller depth, or it could go on for ever.
+            if let Some(depth) = seen.get(&id) {
+                if *depth >= above {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let is_open = |at: &Location| !self.closed.contains(&at.pack);
+            let Some(at) = self.locations(&id)?.into_iter().find(is_open) else {
+                return Ok(None);
+            };
+            let depth = at.encoding.depth();
+            if depth >= above || seen.len() > limits::SUPPORT {
+                return Ok(None);
+            }
+            support.depth = support.depth.max(depth);
+            if depth > 0 {
+                support.delta_bytes += u64::from(at.stored_len);
+            } else {
+                support.whole_bytes += u64::from(at.stored_len);
+            }
+            open.extend(at.encoding.bases().iter().map(|base| (*base, depth)));
+            seen.insert(id, depth);
         }
+        support.blobs = seen.len();
+        Ok(Some(support))
     }
 
     /// Adds a pack that this process wrote.

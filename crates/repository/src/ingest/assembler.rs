@@ -1,30 +1,33 @@
-//! Puts batches in order and builds manifests from them.
+//! Conducts the pipeline: hands batches to the workers, plans what they do, puts what they made
+//! in order, and builds manifests from it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 use nightjar_format::BlobId;
 use nightjar_format::manifest::{ContentRef, Entry, EntryKind};
 use nightjar_format::snapshot::Counts;
+use rayon::ScopeFifo;
 
 use crate::error::{RepositoryError, Result};
-use crate::index::LocalIndex;
-use crate::ingest::encoder::{EncodedBatch, EncodedItem};
+use crate::ingest::encoder::{
+    Encoded, EncodedBatch, EncodedItem, Encoder, IdentifiedBatch, PlannedBatch,
+};
 use crate::ingest::pack_writer::PackWriter;
-use crate::ingest::segment::Mark;
+use crate::ingest::planner::Planner;
+use crate::ingest::segment::{Batch, Mark};
 use crate::manifest::directory::DirectoryBuilder;
 use crate::manifest::list::ListBuilder;
-use crate::packs::Uploader;
-use crate::repository::Repository;
+use crate::manifest::walk::NodePath;
 use crate::session::Session;
 
 /// How often the clock is looked at while nothing arrives.
 const TICK: Duration = Duration::from_secs(20);
 
-/// What arrives at the assembler.
-pub(crate) enum Assembly {
-    Batch(EncodedBatch),
+/// What the feeder sends.
+pub(crate) enum FromFeeder {
+    Batch(Batch),
     /// All batches were handed over; this many.
     End {
         batches: u64,
@@ -37,56 +40,109 @@ pub(crate) struct Assembled {
     pub(crate) counts: Counts,
 }
 
+/// What the workers send back.
+enum Done {
+    Identified(IdentifiedBatch),
+    Encoded(EncodedBatch),
+}
+
 /// The assembler.
 pub(crate) struct Assembler<'a, 'session> {
+    encoder: &'a Encoder<'a, 'a>,
+    planner: Planner<'a, 'a>,
     writer: PackWriter<'a>,
     session: &'a mut Session<'session>,
     list: ListBuilder,
     directories: Vec<DirectoryBuilder>,
+    to_plan: InOrder<IdentifiedBatch>,
+    to_assemble: InOrder<EncodedBatch>,
+}
+
+/// Gives numbered batches out in their order.
+struct InOrder<T> {
+    early: BTreeMap<u64, T>,
+    next: u64,
+}
+
+impl<T> InOrder<T> {
+    fn new() -> Self {
+        Self { early: BTreeMap::new(), next: 0 }
+    }
+
+    fn put(&mut self, number: u64, batch: T) {
+        self.early.insert(number, batch);
+    }
+
+    fn take(&mut self) -> Option<T> {
+        let batch = self.early.remove(&self.next)?;
+        self.next += 1;
+        Some(batch)
+    }
 }
 
 impl<'a, 'session> Assembler<'a, 'session> {
     pub(crate) fn new(
-        repository: &'a Repository,
-        index: &'a LocalIndex,
+        encoder: &'a Encoder<'a, 'a>,
+        planner: Planner<'a, 'a>,
+        writer: PackWriter<'a>,
         session: &'a mut Session<'session>,
-        level: i32,
-        uploader: Uploader,
     ) -> Self {
-        let writer = PackWriter::new(repository, index, session.id(), level, uploader);
         let directories = vec![DirectoryBuilder::default()];
-        Self { writer, session, list: ListBuilder::default(), directories }
+        Self {
+            encoder,
+            planner,
+            writer,
+            session,
+            list: ListBuilder::default(),
+            directories,
+            to_plan: InOrder::new(),
+            to_assemble: InOrder::new(),
+        }
     }
 
     /// Assembles until the end arrives. If the feeder gives up before that, what is durable is
     /// still listed, so that the next run finds it.
-    pub(crate) fn run(mut self, arrivals: &Receiver<Assembly>) -> Result<Option<Assembled>> {
-        if self.assemble_all(arrivals)? {
-            self.finish().map(Some)
-        } else {
-            self.writer.close().map(|_| None)
-        }
+    pub(crate) fn run(mut self, fed: &Receiver<FromFeeder>) -> Result<Option<Assembled>> {
+        let ended = rayon::in_place_scope_fifo(|scope| self.assemble_all(scope, fed))?;
+        if ended { self.finish().map(Some) } else { self.writer.close().map(|_| None) }
     }
 
     /// Whether the end arrived.
-    fn assemble_all(&mut self, arrivals: &Receiver<Assembly>) -> Result<bool> {
-        let mut early: BTreeMap<u64, EncodedBatch> = BTreeMap::new();
-        let mut next = 0;
+    fn assemble_all<'scope>(
+        &mut self,
+        scope: &ScopeFifo<'scope>,
+        fed: &Receiver<FromFeeder>,
+    ) -> Result<bool>
+    where
+        'a: 'scope,
+    {
+        let (to_me, done) = unbounded();
         let mut batches = None;
-        while batches != Some(next) {
-            match self.wait(arrivals)? {
-                Arrival::Batch(batch) => {
-                    early.insert(batch.number, batch);
+        while batches != Some(self.to_assemble.next) {
+            match self.wait(fed, &done, batches.is_some())? {
+                Arrival::Fed(FromFeeder::Batch(batch)) => {
+                    let (encoder, to_me) = (self.encoder, to_me.clone());
+                    spawn(scope, to_me, move || Done::Identified(encoder.identify(batch)));
                 }
-                Arrival::End(count) => batches = Some(count),
+                Arrival::Fed(FromFeeder::End { batches: count }) => batches = Some(count),
+                Arrival::Done(Done::Identified(batch)) => {
+                    self.to_plan.put(batch.number, batch);
+                    while let Some(batch) = self.to_plan.take() {
+                        let writer = &mut self.writer;
+                        let planned = self.planner.plan(batch, |id| writer.schedule(id));
+                        self.spawn_encode(scope, to_me.clone(), planned);
+                    }
+                }
+                Arrival::Done(Done::Encoded(batch)) => {
+                    self.to_assemble.put(batch.number, batch);
+                    while let Some(batch) = self.to_assemble.take() {
+                        for item in batch.items {
+                            self.assemble(item)?;
+                        }
+                    }
+                }
                 Arrival::Nothing => {}
                 Arrival::FeederGone => return Ok(false),
-            }
-            while let Some(batch) = early.remove(&next) {
-                for item in batch.items {
-                    self.assemble(item)?;
-                }
-                next += 1;
             }
             self.session.renew_if_due()?;
             self.writer.publish_if_due()?;
@@ -94,18 +150,34 @@ impl<'a, 'session> Assembler<'a, 'session> {
         Ok(true)
     }
 
-    fn wait(&mut self, arrivals: &Receiver<Assembly>) -> Result<Arrival> {
+    fn spawn_encode<'scope>(
+        &self,
+        scope: &ScopeFifo<'scope>,
+        to_me: Sender<Done>,
+        batch: PlannedBatch,
+    ) where
+        'a: 'scope,
+    {
+        let encoder = self.encoder;
+        spawn(scope, to_me, move || Done::Encoded(encoder.encode(batch)));
+    }
+
+    fn wait(
+        &mut self,
+        fed: &Receiver<FromFeeder>,
+        done: &Receiver<Done>,
+        fed_all: bool,
+    ) -> Result<Arrival> {
         let uploaded = if self.writer.uploader.in_flight > 0 {
             self.writer.uploader.uploaded().clone()
         } else {
             never()
         };
+        // After the end the feeder is gone, and that says nothing.
+        let fed = if fed_all { &never() } else { fed };
         select! {
-            recv(arrivals) -> arrival => Ok(match arrival {
-                Ok(Assembly::Batch(batch)) => Arrival::Batch(batch),
-                Ok(Assembly::End { batches }) => Arrival::End(batches),
-                Err(_) => Arrival::FeederGone,
-            }),
+            recv(done) -> done => Ok(done.map_or(Arrival::Nothing, Arrival::Done)),
+            recv(fed) -> fed => Ok(fed.map_or(Arrival::FeederGone, Arrival::Fed)),
             recv(uploaded) -> pack => {
                 if let Ok(pack) = pack {
                     self.writer.settle(pack)?;
@@ -117,24 +189,26 @@ impl<'a, 'session> Assembler<'a, 'session> {
     }
 
     fn assemble(&mut self, item: EncodedItem) -> Result<()> {
-        match item {
-            EncodedItem::Chunk { id, raw_len, payload } => {
+        let EncodedItem { what, near } = item;
+        match what {
+            Encoded::Chunk { id, raw_len, payload } => {
                 self.writer.put_chunk(id, raw_len, payload)?;
                 let chunk = ContentRef { id, length: raw_len as u64 };
-                self.list.push(chunk, &mut self.writer)
+                self.list.push(chunk, near, &mut self.writer)
             }
-            EncodedItem::Mark(Mark::EnterDirectory) => {
+            Encoded::Mark(Mark::Stream(_)) => Ok(()),
+            Encoded::Mark(Mark::EnterDirectory(_)) => {
                 self.directories.push(DirectoryBuilder::default());
                 Ok(())
             }
-            EncodedItem::Mark(Mark::LeaveDirectory(mut entry)) => {
+            Encoded::Mark(Mark::LeaveDirectory(mut entry)) => {
                 let directory = self.pop_directory()?;
                 let root = directory.finish(&self.writer.identifier.clone(), &mut self.writer)?;
                 entry.kind = EntryKind::Directory { root };
                 self.writer.counts.directories += 1;
-                self.add(*entry)
+                self.add(*entry, near)
             }
-            EncodedItem::Mark(Mark::File(mut entry)) => {
+            Encoded::Mark(Mark::File(mut entry)) => {
                 let list = std::mem::take(&mut self.list);
                 let length = list.length();
                 let content = list.finish(&mut self.writer)?;
@@ -146,15 +220,15 @@ impl<'a, 'session> Assembler<'a, 'session> {
                 file.content = content;
                 self.writer.counts.files += 1;
                 self.writer.counts.bytes_read += length;
-                self.add(*entry)
+                self.add(*entry, near)
             }
-            EncodedItem::Mark(Mark::Discard) => {
+            Encoded::Mark(Mark::Discard) => {
                 self.list = ListBuilder::default();
                 Ok(())
             }
-            EncodedItem::Mark(Mark::Other(entry)) => {
+            Encoded::Mark(Mark::Other(entry)) => {
                 self.writer.counts.others += 1;
-                self.add(*entry)
+                self.add(*entry, near)
             }
         }
     }
@@ -163,11 +237,11 @@ impl<'a, 'session> Assembler<'a, 'session> {
         self.directories.pop().ok_or(RepositoryError::Internal("directories do not nest"))
     }
 
-    fn add(&mut self, entry: Entry) -> Result<()> {
+    fn add(&mut self, entry: Entry, near: Option<NodePath>) -> Result<()> {
         let identifier = self.writer.identifier.clone();
         let directory =
             self.directories.last_mut().ok_or(RepositoryError::Internal("no open directory"))?;
-        directory.push(entry, &identifier, &mut self.writer)
+        directory.push(entry, near, &identifier, &mut self.writer)
     }
 
     fn finish(mut self) -> Result<Assembled> {
@@ -182,9 +256,21 @@ impl<'a, 'session> Assembler<'a, 'session> {
     }
 }
 
+/// Has a worker do something and send what came of it.
+fn spawn<'scope>(
+    scope: &ScopeFifo<'scope>,
+    to_me: Sender<Done>,
+    work: impl FnOnce() -> Done + Send + 'scope,
+) {
+    scope.spawn_fifo(move |_| {
+        // The assembler is gone only if it failed, and then it says why.
+        let _ = to_me.send(work());
+    });
+}
+
 enum Arrival {
-    Batch(EncodedBatch),
-    End(u64),
+    Fed(FromFeeder),
+    Done(Done),
     Nothing,
     FeederGone,
 }

@@ -1,24 +1,63 @@
-//! What the workers do with a batch: ids, look-ups, compression.
-
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+//! What the workers do with a batch: first its ids, what is known of them, and the sketches of
+//! what is not; later, when bases are proposed, the payloads.
 
 use nightjar_codec::compress::{self, Payload};
 use nightjar_codec::digest::Identifier;
+use nightjar_codec::sketch::{self, Sketch, Sketcher};
 use nightjar_format::BlobId;
-use nightjar_format::blob::BlobKind;
+use nightjar_format::blob::{Bases, BlobKind};
 
 use crate::index::LocalIndex;
+use crate::ingest::delta::{DeltaEncoder, Proposals};
 use crate::ingest::segment::{Batch, Item, Mark, Segment};
+use crate::manifest::walk::NodePath;
 
 /// What every worker needs.
-pub(crate) struct Encoder {
-    pub(crate) index: Arc<LocalIndex>,
+pub(crate) struct Encoder<'r, 'a> {
+    pub(crate) index: &'r LocalIndex,
     pub(crate) identifier: Identifier,
     pub(crate) level: i32,
-    /// Set when the assembler gives up: there is no use in feeding on.
-    pub(crate) failed: AtomicBool,
+    /// Not there if nothing is to be stored as a delta.
+    pub(crate) delta: Option<&'r DeltaEncoder<'r, 'a>>,
+    pub(crate) sketcher: Sketcher,
+}
+
+/// A batch whose chunks have names.
+pub(crate) struct IdentifiedBatch {
+    pub(crate) number: u64,
+    pub(crate) segment: Segment,
+    pub(crate) items: Vec<IdentifiedItem>,
+}
+
+pub(crate) enum IdentifiedItem {
+    Chunk { start: usize, len: usize, id: BlobId, new: Option<New> },
+    Mark(Mark),
+}
+
+/// What is known of a chunk that is not stored yet.
+pub(crate) struct New {
+    pub(crate) sketch: Sketch,
+    /// Blobs with a similar sketch, the likeliest first.
+    pub(crate) similar: Vec<BlobId>,
+}
+
+/// A batch whose new chunks have bases to try.
+pub(crate) struct PlannedBatch {
+    pub(crate) number: u64,
+    pub(crate) segment: Segment,
+    pub(crate) items: Vec<PlannedItem>,
+}
+
+pub(crate) struct PlannedItem {
+    pub(crate) what: Planned,
+    /// The previous manifest's nodes at this place.
+    pub(crate) near: Option<NodePath>,
+}
+
+pub(crate) enum Planned {
+    Known { id: BlobId, len: usize },
+    New { start: usize, len: usize, id: BlobId, sketch: Sketch, proposals: Proposals },
+    Mark(Mark),
 }
 
 /// A batch, ready to be assembled.
@@ -29,37 +68,88 @@ pub(crate) struct EncodedBatch {
     pub(crate) _segment: Segment,
 }
 
-pub(crate) enum EncodedItem {
-    /// A chunk; its payload if nobody was seen to have stored it.
+pub(crate) struct EncodedItem {
+    pub(crate) what: Encoded,
+    pub(crate) near: Option<NodePath>,
+}
+
+pub(crate) enum Encoded {
+    /// A chunk; its payload if it is to be stored.
     Chunk {
         id: BlobId,
         raw_len: usize,
-        payload: Option<Payload>,
+        payload: Option<(Payload, Sketch)>,
     },
     Mark(Mark),
 }
 
-impl Encoder {
-    pub(crate) fn encode(&self, batch: Batch) -> EncodedBatch {
+impl Encoder<'_, '_> {
+    pub(crate) fn identify(&self, batch: Batch) -> IdentifiedBatch {
         let Batch { number, segment, items } = batch;
-        let mut seen = HashSet::new();
         let items = items
             .into_iter()
             .map(|item| match item {
-                Item::Mark(mark) => EncodedItem::Mark(mark),
+                Item::Mark(mark) => IdentifiedItem::Mark(mark),
                 Item::Chunk { start, len } => {
                     let plaintext = segment.bytes.get(start..start + len).unwrap_or_default();
-                    self.encode_chunk(plaintext, &mut seen)
+                    let id = self.identifier.blob_id(BlobKind::Data, plaintext);
+                    let new = (!self.index.is_present(&id)).then(|| self.look_at_new(plaintext));
+                    IdentifiedItem::Chunk { start, len, id, new }
                 }
             })
             .collect();
-        EncodedBatch { number, items, _segment: segment }
+        IdentifiedBatch { number, segment, items }
     }
 
-    fn encode_chunk(&self, plaintext: &[u8], seen: &mut HashSet<BlobId>) -> EncodedItem {
-        let id = self.identifier.blob_id(BlobKind::Data, plaintext);
-        let known = !seen.insert(id) || self.index.is_present(&id);
-        let payload = (!known).then(|| compress::encode_verified(plaintext, self.level));
-        EncodedItem::Chunk { id, raw_len: plaintext.len(), payload }
+    fn look_at_new(&self, plaintext: &[u8]) -> New {
+        if self.delta.is_none() {
+            return New { sketch: sketch::NONE, similar: Vec::new() };
+        }
+        let sketch = self.sketcher.sketch(plaintext);
+        New { sketch, similar: self.index.similar(&sketch) }
+    }
+
+    pub(crate) fn encode(&self, batch: PlannedBatch) -> EncodedBatch {
+        let PlannedBatch { number, segment, items } = batch;
+        let mut fetched = self.delta.and_then(|delta| {
+            let first = items.iter().filter_map(|item| match &item.what {
+                Planned::New { proposals, .. } => proposals.first,
+                _ => None,
+            });
+            // A proposal that may not be used need not be read.
+            let usable: Vec<_> = first.filter(|bases| delta.support(bases).is_some()).collect();
+            delta
+                .reader
+                .begin(BlobKind::Data, usable.iter().flat_map(Bases::ids).copied())
+                .and_then(|pending| pending.wait(delta.reader))
+                .inspect_err(|error| tracing::debug!("cannot read bases: {error}"))
+                .ok()
+        });
+        let items = items
+            .into_iter()
+            .map(|PlannedItem { what, near }| {
+                let what = match what {
+                    Planned::Mark(mark) => Encoded::Mark(mark),
+                    Planned::Known { id, len } => {
+                        Encoded::Chunk { id, raw_len: len, payload: None }
+                    }
+                    Planned::New { start, len, id, sketch, proposals } => {
+                        let plaintext = segment.bytes.get(start..start + len).unwrap_or_default();
+                        let payload = match (self.delta, &mut fetched) {
+                            (Some(delta), Some(fetched)) => delta.encode_smallest(
+                                BlobKind::Data,
+                                plaintext,
+                                &proposals,
+                                fetched,
+                            ),
+                            _ => compress::encode_verified(plaintext, self.level),
+                        };
+                        Encoded::Chunk { id, raw_len: len, payload: Some((payload, sketch)) }
+                    }
+                };
+                EncodedItem { what, near }
+            })
+            .collect();
+        EncodedBatch { number, items, _segment: segment }
     }
 }

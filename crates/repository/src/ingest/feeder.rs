@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 use nightjar_codec::chunker::Chunker;
@@ -10,18 +10,25 @@ use nightjar_format::manifest::Entry;
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
-use crate::ingest::assembler::Assembly;
-use crate::ingest::encoder::Encoder;
+use crate::ingest::assembler::FromFeeder;
 use crate::ingest::segment::{Batch, Item, Mark, Segment, SegmentPool};
 
 /// Tells whoever waits for a slow source that the rest of the pipeline has stopped.
 #[derive(Clone)]
-pub struct StopSignal(Arc<Encoder>);
+pub struct StopSignal(Arc<AtomicBool>);
 
 impl StopSignal {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(false)))
+    }
+
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
     /// Whether it has: what is read from now on goes nowhere.
     pub fn is_set(&self) -> bool {
-        self.0.failed.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -30,8 +37,8 @@ impl StopSignal {
 pub struct Feeder<'a> {
     chunker: Chunker,
     pool: SegmentPool,
-    encoder: Arc<Encoder>,
-    assembly: Sender<Assembly>,
+    stop: StopSignal,
+    assembler: Sender<FromFeeder>,
     progress: &'a Progress,
     batch: Batch,
     /// Bytes of the segment that hold plaintext.
@@ -43,30 +50,32 @@ pub struct Feeder<'a> {
 impl<'a> Feeder<'a> {
     pub(crate) fn new(
         chunker: Chunker,
-        encoder: Arc<Encoder>,
-        assembly: Sender<Assembly>,
+        stop: StopSignal,
+        assembler: Sender<FromFeeder>,
         progress: &'a Progress,
     ) -> Self {
         let pool = SegmentPool::new(chunker.max_len());
         let batch = Batch { number: 0, segment: pool.take(), items: Vec::new() };
-        Self { chunker, pool, encoder, assembly, progress, batch, filled: 0, start: 0 }
+        Self { chunker, pool, stop, assembler, progress, batch, filled: 0, start: 0 }
     }
 
-    /// Reads a stream to its end and returns its length in bytes. The entry it belongs to
-    /// follows with [`Self::file`].
+    /// Reads the stream of a file to its end and returns its length in bytes. Its entry, of the
+    /// same name, follows with [`Self::file`].
     ///
     /// `what` names the stream in errors.
-    pub fn stream(&mut self, reader: &mut dyn Read, what: &str) -> Result<u64> {
-        self.stream_inspected(reader, what, &mut |_| {})
+    pub fn stream(&mut self, name: &[u8], reader: &mut dyn Read, what: &str) -> Result<u64> {
+        self.stream_inspected(name, reader, what, &mut |_| {})
     }
 
     /// Like [`Self::stream`], showing all bytes to `inspect` as they come.
     pub fn stream_inspected(
         &mut self,
+        name: &[u8],
         reader: &mut dyn Read,
         what: &str,
         inspect: &mut dyn FnMut(&[u8]),
     ) -> Result<u64> {
+        self.mark(Mark::Stream(name.to_vec()))?;
         let mut length = 0;
         loop {
             let room = self.batch.segment.bytes.get_mut(self.filled..).unwrap_or_default();
@@ -95,7 +104,7 @@ impl<'a> Feeder<'a> {
 
     /// To be looked at while a source is silent.
     pub fn stop_signal(&self) -> StopSignal {
-        StopSignal(Arc::clone(&self.encoder))
+        self.stop.clone()
     }
 
     /// The file whose stream has just ended.
@@ -113,9 +122,9 @@ impl<'a> Feeder<'a> {
         self.mark(Mark::Other(Box::new(entry)))
     }
 
-    /// Begins a directory; its entries follow.
-    pub fn enter_directory(&mut self) -> Result<()> {
-        self.mark(Mark::EnterDirectory)
+    /// Begins a directory of this name; its entries follow.
+    pub fn enter_directory(&mut self, name: &[u8]) -> Result<()> {
+        self.mark(Mark::EnterDirectory(name.to_vec()))
     }
 
     /// Ends the directory, of which this is the entry.
@@ -151,14 +160,11 @@ impl<'a> Feeder<'a> {
         let next = Batch { number: self.batch.number + 1, segment, items: Vec::new() };
         let batch = std::mem::replace(&mut self.batch, next);
         (self.start, self.filled) = (0, len);
-        if self.stop_signal().is_set() {
+        if self.stop.is_set() {
             return Err(RepositoryError::Internal("the pipeline has stopped"));
         }
-        let (encoder, assembly) = (Arc::clone(&self.encoder), self.assembly.clone());
-        rayon::spawn_fifo(move || {
-            // The assembler is gone only if it failed, and then it says why.
-            let _ = assembly.send(Assembly::Batch(encoder.encode(batch)));
-        });
+        // The assembler is gone only if it failed, and then it says why.
+        let _ = self.assembler.send(FromFeeder::Batch(batch));
         Ok(())
     }
 
@@ -167,7 +173,7 @@ impl<'a> Feeder<'a> {
         self.hand_over()?;
         let batches = self.batch.number;
         // As above.
-        let _ = self.assembly.send(Assembly::End { batches });
+        let _ = self.assembler.send(FromFeeder::End { batches });
         Ok(())
     }
 }

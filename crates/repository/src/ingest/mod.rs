@@ -21,11 +21,15 @@
 //! alone knows what is in packs that are still open or on their way.
 
 mod assembler;
+mod delta;
 mod encoder;
 mod feeder;
 mod pack_writer;
+mod planner;
+mod previous;
 mod segment;
 mod snapshot;
 
+pub use delta::DeltaParameters;
 pub use feeder::{Feeder, StopSignal};
 pub use snapshot::{Fed, SnapshotRequest, create_snapshot};

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use nightjar_codec::compress::{self, Payload};
 use nightjar_codec::digest::Identifier;
-use nightjar_format::blob::BlobKind;
+use nightjar_codec::sketch::{self, Sketch};
+use nightjar_format::blob::{Bases, BlobKind};
 use nightjar_format::index::{IndexRecord, PackRecord};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::snapshot::Counts;
@@ -13,6 +14,7 @@ use nightjar_storage::Created;
 
 use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
+use crate::ingest::delta::DeltaEncoder;
 use crate::manifest::NodeSink;
 use crate::packs::{OpenPack, Uploaded, Uploader};
 use crate::repository::Repository;
@@ -30,6 +32,7 @@ pub(crate) struct PackWriter<'a> {
     pub(crate) identifier: Identifier,
     session: SessionId,
     level: i32,
+    delta: Option<&'a DeltaEncoder<'a, 'a>>,
     pub(crate) uploader: Uploader,
     data: Option<OpenPack>,
     tree: Option<OpenPack>,
@@ -47,6 +50,7 @@ impl<'a> PackWriter<'a> {
         index: &'a LocalIndex,
         session: SessionId,
         level: i32,
+        delta: Option<&'a DeltaEncoder<'a, 'a>>,
         uploader: Uploader,
     ) -> Self {
         Self {
@@ -55,6 +59,7 @@ impl<'a> PackWriter<'a> {
             identifier: repository.identifier(),
             session,
             level,
+            delta,
             uploader,
             data: None,
             tree: None,
@@ -70,26 +75,32 @@ impl<'a> PackWriter<'a> {
         self.pending.contains(id) || self.index.is_present(id)
     }
 
-    /// Stores a chunk, unless it is stored already.
+    /// Whether a chunk is to be stored; if so, it counts as stored from now on. A worker did not
+    /// see it in the index, but another batch may have brought it meanwhile.
+    pub(crate) fn schedule(&mut self, id: BlobId) -> bool {
+        !self.has(&id) && self.pending.insert(id)
+    }
+
+    /// Takes a chunk of the stream, and stores it if there is a payload.
     pub(crate) fn put_chunk(
         &mut self,
         id: BlobId,
         raw_len: usize,
-        payload: Option<Payload>,
+        payload: Option<(Payload, Sketch)>,
     ) -> Result<()> {
         self.counts.chunks += 1;
-        // A worker saw it stored, or saw it earlier in its batch; else another batch may have
-        // brought it meanwhile.
-        let Some(payload) = payload else {
+        let Some((payload, sketch)) = payload else {
             return Ok(());
         };
-        if self.has(&id) {
-            return Ok(());
-        }
+        let stored = u64::from(self.put(BlobKind::Data, id, raw_len, &payload, sketch)?);
         self.counts.chunks_new += 1;
         self.counts.bytes_new += raw_len as u64;
-        let stored = self.put(BlobKind::Data, id, raw_len, &payload)?;
-        self.counts.bytes_stored += u64::from(stored);
+        self.counts.bytes_stored += stored;
+        if payload.encoding.depth() > 0 {
+            self.counts.chunks_delta += 1;
+            self.counts.bytes_delta += raw_len as u64;
+            self.counts.bytes_stored_delta += stored;
+        }
         Ok(())
     }
 
@@ -99,6 +110,7 @@ impl<'a> PackWriter<'a> {
         id: BlobId,
         raw_len: usize,
         payload: &Payload,
+        sketch: Sketch,
     ) -> Result<u32> {
         let slot = match kind {
             BlobKind::Data => &mut self.data,
@@ -108,7 +120,7 @@ impl<'a> PackWriter<'a> {
             Some(pack) => pack,
             None => OpenPack::create(self.repository, kind, self.session)?,
         };
-        let stored = pack.push(id, raw_len, payload)?;
+        let stored = pack.push(id, raw_len, payload, sketch)?;
         self.pending.insert(id);
         if pack.has_room(self.repository.record.pack_target_bytes) {
             *slot = Some(pack);
@@ -177,12 +189,24 @@ impl<'a> PackWriter<'a> {
 }
 
 impl NodeSink for PackWriter<'_> {
-    fn put_node(&mut self, plaintext: Vec<u8>) -> Result<BlobId> {
+    fn put_node(&mut self, plaintext: Vec<u8>, like: Option<BlobId>) -> Result<BlobId> {
         let id = self.identifier.blob_id(BlobKind::Tree, &plaintext);
         if !self.has(&id) {
-            let payload = compress::encode_verified(&plaintext, self.level);
-            self.put(BlobKind::Tree, id, plaintext.len(), &payload)?;
+            let payload = self.encode_node(&plaintext, like);
+            self.put(BlobKind::Tree, id, plaintext.len(), &payload, sketch::NONE)?;
         }
         Ok(id)
+    }
+}
+
+impl PackWriter<'_> {
+    /// Ids do not compress, but most of a node's stood in last night's.
+    fn encode_node(&self, plaintext: &[u8], like: Option<BlobId>) -> Payload {
+        let alone = compress::encode_verified(plaintext, self.level);
+        self.delta
+            .zip(like.and_then(|like| Bases::new(&[like])))
+            .and_then(|(delta, bases)| delta.encode(BlobKind::Tree, plaintext, &bases, None))
+            .filter(|delta| delta.bytes.len() < alone.bytes.len())
+            .unwrap_or(alone)
     }
 }

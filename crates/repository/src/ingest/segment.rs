@@ -59,10 +59,12 @@ pub(crate) enum Item {
 
 /// What is not a chunk.
 pub(crate) enum Mark {
-    /// A directory begins; what follows lies in it.
-    EnterDirectory,
+    /// A directory of this name begins; what follows lies in it.
+    EnterDirectory(Vec<u8>),
     /// The directory ends; this is its entry, the root yet unknown.
     LeaveDirectory(Box<Entry>),
+    /// The stream of the file of this name begins.
+    Stream(Vec<u8>),
     /// A regular file whose stream has just ended; its content is yet unknown.
     File(Box<Entry>),
     /// The stream that has just ended broke off and belongs to nothing.

@@ -1,11 +1,12 @@
 //! One run, from announcement to commit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use crossbeam_channel::unbounded;
 use nightjar_codec::digest;
+use nightjar_format::BlobId;
 use nightjar_format::object::ObjectName;
 use nightjar_format::snapshot::{Counts, Label, Previous, Snapshot, Source};
 
@@ -14,9 +15,14 @@ use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
 use crate::index::sync::{self, open_private};
 use crate::ingest::assembler::{Assembled, Assembler};
+use crate::ingest::delta::{DeltaEncoder, DeltaParameters};
 use crate::ingest::encoder::Encoder;
-use crate::ingest::feeder::Feeder;
+use crate::ingest::feeder::{Feeder, StopSignal};
+use crate::ingest::pack_writer::PackWriter;
+use crate::ingest::planner::Planner;
+use crate::ingest::previous::PreviousTree;
 use crate::packs::{Uploader, stored_sizes};
+use crate::read::Reader;
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshots::{self, SnapshotInfo};
@@ -30,6 +36,8 @@ pub struct SnapshotRequest {
     pub labels: Vec<Label>,
     /// zstd's level.
     pub level: i32,
+    /// Bounds on deltas; none are made without.
+    pub delta: Option<DeltaParameters>,
 }
 
 /// What the source says when everything was fed.
@@ -91,7 +99,9 @@ fn store<E: From<RepositoryError>>(
     }
     let previous = list.previous_of(&request.series);
     let index = Arc::new(index);
-    let ran = run(repository, session, Arc::clone(&index), request, progress, feed);
+    let last = previous.and_then(|last| list.snapshots.iter().find(|info| info.id == last.id));
+    let root = last.map(|info| info.snapshot.root);
+    let ran = run(repository, session, Arc::clone(&index), root, request, progress, feed);
     if index.is_damaged() {
         sync::discard(repository)?;
     }
@@ -125,30 +135,49 @@ fn run<E: From<RepositoryError>>(
     repository: &Repository,
     session: &mut Session<'_>,
     index: Arc<LocalIndex>,
+    previous: Option<BlobId>,
     request: &SnapshotRequest,
     progress: &Progress,
     feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
 ) -> std::result::Result<(Fed, Assembled), E> {
-    let encoder = Arc::new(Encoder {
-        index: Arc::clone(&index),
+    let read_back = Progress::default();
+    let reader = Reader::over(repository, Arc::clone(&index), &read_back);
+    let delta =
+        request.delta.map(|parameters| DeltaEncoder::new(&reader, parameters, request.level));
+    let encoder = Encoder {
+        index: &index,
         identifier: repository.identifier(),
         level: request.level,
-        failed: AtomicBool::new(false),
-    });
+        delta: delta.as_ref(),
+        sketcher: repository.sketcher(),
+    };
     let chunker = repository.chunker()?;
-    let (assembly, arrivals) = unbounded();
+    let (to_assembler, fed) = unbounded();
+    let stop = StopSignal::new();
     thread::scope(|scope| {
         let uploader = Uploader::start(scope, repository, progress);
-        let assembler = Assembler::new(repository, &index, session, request.level, uploader);
-        let failed = Arc::clone(&encoder);
+        let writer = PackWriter::new(
+            repository,
+            &index,
+            session.id(),
+            request.level,
+            delta.as_ref(),
+            uploader,
+        );
+        let planner = Planner {
+            previous: delta.as_ref().map(|_| PreviousTree::new(&reader, previous)),
+            delta: delta.as_ref(),
+        };
+        let assembler = Assembler::new(&encoder, planner, writer, session);
+        let stopped = stop.clone();
         let assembling = scope.spawn(move || {
-            let outcome = assembler.run(&arrivals);
+            let outcome = assembler.run(&fed);
             if outcome.is_err() {
-                failed.failed.store(true, Ordering::Relaxed);
+                stopped.set();
             }
             outcome
         });
-        let mut feeder = Feeder::new(chunker, encoder, assembly, progress);
+        let mut feeder = Feeder::new(chunker, stop, to_assembler, progress);
         let fed = feed(&mut feeder);
         let fed = match fed {
             Ok(fed) => feeder.finish().map(|()| fed).map_err(E::from),
@@ -160,7 +189,10 @@ fn run<E: From<RepositoryError>>(
         let assembled =
             assembling.join().unwrap_or(Err(RepositoryError::Internal("the assembler panicked")));
         match (fed, assembled) {
-            (Ok(fed), Ok(Some(assembled))) => Ok((fed, assembled)),
+            (Ok(fed), Ok(Some(mut assembled))) => {
+                assembled.counts.bytes_read_back = read_back.stored.load(Ordering::Relaxed);
+                Ok((fed, assembled))
+            }
             // If the pipeline stopped first, the feeder only says that it did.
             (_, Err(error)) => Err(error.into()),
             (Err(error), Ok(_)) => Err(error),

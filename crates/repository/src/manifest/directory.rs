@@ -6,6 +6,7 @@ use nightjar_format::manifest::{DirectoryNode, DirectoryRef, Entry, ends_node};
 
 use crate::error::{RepositoryError, Result};
 use crate::manifest::NodeSink;
+use crate::manifest::walk::NodePath;
 
 /// An unfinished directory: one unfinished node per level.
 #[derive(Default)]
@@ -14,13 +15,17 @@ pub(crate) struct DirectoryBuilder {
     /// Of levels 1 and up.
     inner: Vec<Vec<DirectoryRef>>,
     last_name: Option<Vec<u8>>,
+    /// The nodes of the previous snapshot's directory where the last entry stood in it.
+    near: Option<NodePath>,
 }
 
 impl DirectoryBuilder {
-    /// Appends an entry, whose name must come after the last one's.
+    /// Appends an entry, whose name must come after the last one's; `near` are the nodes of the
+    /// previous directory at its place, if it has one.
     pub(crate) fn push(
         &mut self,
         entry: Entry,
+        near: Option<NodePath>,
         identifier: &Identifier,
         sink: &mut dyn NodeSink,
     ) -> Result<()> {
@@ -28,6 +33,9 @@ impl DirectoryBuilder {
             return Err(RepositoryError::Internal("directory entries are out of order"));
         }
         self.last_name = Some(entry.name.clone());
+        if near.is_some() {
+            self.near = near;
+        }
         let hash = identifier.directory_cut(&entry.name);
         self.leaf.push(entry);
         if ends_node(self.leaf.len(), &hash) {
@@ -42,7 +50,7 @@ impl DirectoryBuilder {
             return Ok(());
         };
         let first_name = first.name.clone();
-        let id = sink.put_node(DirectoryNode::Leaf(entries).encode())?;
+        let id = sink.put_node(DirectoryNode::Leaf(entries).encode(), self.like(0))?;
         self.push_ref(0, DirectoryRef { first_name, id }, identifier, sink)
     }
 
@@ -68,6 +76,11 @@ impl DirectoryBuilder {
         Ok(())
     }
 
+    /// The node that one of this level probably resembles.
+    fn like(&self, level: usize) -> Option<BlobId> {
+        self.near.as_ref().and_then(|near| near.get(level)).copied()
+    }
+
     fn end_inner(
         &mut self,
         place: usize,
@@ -79,7 +92,7 @@ impl DirectoryBuilder {
             return Ok(());
         };
         let first_name = first.first_name.clone();
-        let id = sink.put_node(inner_node(place, children).encode())?;
+        let id = sink.put_node(inner_node(place, children).encode(), self.like(place + 1))?;
         self.push_ref(place + 1, DirectoryRef { first_name, id }, identifier, sink)
     }
 
@@ -90,7 +103,8 @@ impl DirectoryBuilder {
         sink: &mut dyn NodeSink,
     ) -> Result<BlobId> {
         if self.inner.is_empty() {
-            return sink.put_node(DirectoryNode::Leaf(self.leaf).encode());
+            let like = self.like(0);
+            return sink.put_node(DirectoryNode::Leaf(self.leaf).encode(), like);
         }
         self.end_leaf(identifier, sink)?;
         let mut place = 0;
@@ -101,7 +115,7 @@ impl DirectoryBuilder {
         let top = self.inner.pop().unwrap_or_default();
         match top.as_slice() {
             [only] => Ok(only.id),
-            _ => sink.put_node(inner_node(place, top).encode()),
+            _ => sink.put_node(inner_node(place, top).encode(), self.like(place + 1)),
         }
     }
 }

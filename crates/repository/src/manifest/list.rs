@@ -1,17 +1,21 @@
 //! Builds the content list of a stream.
 
+use nightjar_format::BlobId;
 use nightjar_format::limits;
 use nightjar_format::manifest::{Content, ContentRef, ListNode, ends_node};
 use nightjar_format::record;
 
 use crate::error::Result;
 use crate::manifest::NodeSink;
+use crate::manifest::walk::NodePath;
 
 /// An unfinished list: one unfinished node per level.
 #[derive(Default)]
 pub(crate) struct ListBuilder {
     levels: Vec<Vec<ContentRef>>,
     length: u64,
+    /// The nodes of the previous snapshot's list where the last chunk stood in it.
+    near: Option<NodePath>,
 }
 
 impl ListBuilder {
@@ -20,9 +24,17 @@ impl ListBuilder {
         self.length
     }
 
-    /// Appends a chunk.
-    pub(crate) fn push(&mut self, chunk: ContentRef, sink: &mut dyn NodeSink) -> Result<()> {
+    /// Appends a chunk; `near` are the nodes of the previous list at its place, if it has one.
+    pub(crate) fn push(
+        &mut self,
+        chunk: ContentRef,
+        near: Option<NodePath>,
+        sink: &mut dyn NodeSink,
+    ) -> Result<()> {
         self.length += chunk.length;
+        if near.is_some() {
+            self.near = near;
+        }
         self.push_at(0, chunk, sink)
     }
 
@@ -43,7 +55,7 @@ impl ListBuilder {
         if entries.is_empty() {
             return Ok(());
         }
-        let reference = store(level, entries, sink)?;
+        let reference = self.store(level, entries, sink)?;
         self.push_at(level + 1, reference, sink)
     }
 
@@ -65,14 +77,20 @@ impl ListBuilder {
         match top.as_slice() {
             // A single node below needs nobody to refer to it.
             [only] if level > 0 => Ok(Content::List { id: only.id }),
-            _ => Ok(Content::List { id: store(level, top, sink)?.id }),
+            _ => Ok(Content::List { id: self.store(level, top, sink)?.id }),
         }
     }
-}
 
-fn store(level: usize, entries: Vec<ContentRef>, sink: &mut dyn NodeSink) -> Result<ContentRef> {
-    let level = u8::try_from(level).unwrap_or(u8::MAX);
-    let node = ListNode::new(level, entries);
-    let length = node.length().unwrap_or(u64::MAX);
-    Ok(ContentRef { id: sink.put_node(record::encode(&node))?, length })
+    fn store(
+        &self,
+        level: usize,
+        entries: Vec<ContentRef>,
+        sink: &mut dyn NodeSink,
+    ) -> Result<ContentRef> {
+        let like: Option<BlobId> = self.near.as_ref().and_then(|near| near.get(level)).copied();
+        let level = u8::try_from(level).unwrap_or(u8::MAX);
+        let node = ListNode::new(level, entries);
+        let length = node.length().unwrap_or(u64::MAX);
+        Ok(ContentRef { id: sink.put_node(record::encode(&node), like)?, length })
+    }
 }

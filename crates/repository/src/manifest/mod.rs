@@ -14,6 +14,7 @@ use crate::error::Result;
 
 /// Stores the nodes that builders finish.
 pub(crate) trait NodeSink {
-    /// Stores a node's plaintext, unless it is stored already, and returns its id.
-    fn put_node(&mut self, plaintext: Vec<u8>) -> Result<BlobId>;
+    /// Stores a node's plaintext, unless it is stored already, and returns its id. `like` is a
+    /// node that it probably resembles.
+    fn put_node(&mut self, plaintext: Vec<u8>, like: Option<BlobId>) -> Result<BlobId>;
 }

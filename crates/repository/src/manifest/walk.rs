@@ -1,5 +1,7 @@
 //! Going through stored manifests without holding them in memory.
 
+use std::sync::Arc;
+
 use nightjar_format::BlobId;
 use nightjar_format::limits;
 use nightjar_format::manifest::{Content, ContentRef, DirectoryNode, DirectoryRef, Entry};
@@ -7,11 +9,30 @@ use nightjar_format::manifest::{Content, ContentRef, DirectoryNode, DirectoryRef
 use crate::error::{RepositoryError, Result};
 use crate::read::Reader;
 
+/// The nodes above an item, the nearest first.
+pub(crate) type NodePath = Arc<[BlobId]>;
+
+/// The inner nodes that are open, the highest first, each with what is unread of it.
+struct OpenNodes<T> {
+    inner: Vec<(u8, BlobId, std::vec::IntoIter<T>)>,
+    leaf: Option<BlobId>,
+}
+
+impl<T> OpenNodes<T> {
+    fn new() -> Self {
+        Self { inner: Vec::new(), leaf: None }
+    }
+
+    fn path(&self) -> NodePath {
+        let inner = self.inner.iter().rev().map(|(_, id, _)| *id);
+        self.leaf.into_iter().chain(inner).collect()
+    }
+}
+
 /// Goes through the chunks of a content in order, one unfinished node per level.
 pub(crate) struct ContentWalk {
     chunks: std::vec::IntoIter<ContentRef>,
-    /// Unread nodes of the levels above, the highest first.
-    above: Vec<(u8, std::vec::IntoIter<ContentRef>)>,
+    above: OpenNodes<ContentRef>,
     root: Option<BlobId>,
 }
 
@@ -21,7 +42,7 @@ impl ContentWalk {
             Content::Chunks(chunks) => (chunks.clone(), None),
             Content::List { id } => (Vec::new(), Some(*id)),
         };
-        Self { chunks: chunks.into_iter(), above: Vec::new(), root }
+        Self { chunks: chunks.into_iter(), above: OpenNodes::new(), root }
     }
 
     /// The next chunk.
@@ -34,17 +55,27 @@ impl ContentWalk {
                 self.descend(reader, &root, None, None)?;
                 continue;
             }
-            let Some((level, nodes)) = self.above.last_mut() else {
+            let Some((level, _, nodes)) = self.above.inner.last_mut() else {
                 return Ok(None);
             };
             let level = *level;
             match nodes.next() {
                 Some(node) => self.descend(reader, &node.id, Some(level), Some(node.length))?,
                 None => {
-                    self.above.pop();
+                    self.above.inner.pop();
                 }
             }
         }
+    }
+
+    /// Whether the next chunk comes from the node that the last one came from.
+    pub(crate) fn is_within_node(&self) -> bool {
+        self.chunks.len() > 0
+    }
+
+    /// The nodes above the chunk that was returned last; none if it stands in the entry itself.
+    pub(crate) fn path(&self) -> NodePath {
+        self.above.path()
     }
 
     /// Reads a node, which must lie one level below `above` and hold as many bytes as its
@@ -65,8 +96,9 @@ impl ContentWalk {
         }
         if node.level == 0 {
             self.chunks = node.entries.into_iter();
+            self.above.leaf = Some(*id);
         } else {
-            self.above.push((node.level, node.entries.into_iter()));
+            self.above.inner.push((node.level, *id, node.entries.into_iter()));
         }
         Ok(())
     }
@@ -75,7 +107,7 @@ impl ContentWalk {
 /// Goes through the entries of one directory in order of their names.
 pub struct DirectoryWalk {
     entries: std::vec::IntoIter<Entry>,
-    above: Vec<(u8, std::vec::IntoIter<DirectoryRef>)>,
+    above: OpenNodes<DirectoryRef>,
     root: Option<BlobId>,
     last_name: Option<Vec<u8>>,
 }
@@ -85,7 +117,7 @@ impl DirectoryWalk {
     pub fn new(root: BlobId) -> Self {
         Self {
             entries: Vec::new().into_iter(),
-            above: Vec::new(),
+            above: OpenNodes::new(),
             root: Some(root),
             last_name: None,
         }
@@ -109,17 +141,22 @@ impl DirectoryWalk {
                 self.descend(reader, &root, None)?;
                 continue;
             }
-            let Some((level, nodes)) = self.above.last_mut() else {
+            let Some((level, _, nodes)) = self.above.inner.last_mut() else {
                 return Ok(None);
             };
             let level = *level;
             match nodes.next() {
                 Some(node) => self.descend(reader, &node.id, Some(level))?,
                 None => {
-                    self.above.pop();
+                    self.above.inner.pop();
                 }
             }
         }
+    }
+
+    /// The nodes above the entry that was returned last.
+    pub(crate) fn path(&self) -> NodePath {
+        self.above.path()
     }
 
     fn descend(&mut self, reader: &Reader<'_>, id: &BlobId, above: Option<u8>) -> Result<()> {
@@ -129,9 +166,12 @@ impl DirectoryWalk {
             return Err(RepositoryError::LostBlob { id: *id, why });
         }
         match node {
-            DirectoryNode::Leaf(entries) => self.entries = entries.into_iter(),
+            DirectoryNode::Leaf(entries) => {
+                self.entries = entries.into_iter();
+                self.above.leaf = Some(*id);
+            }
             DirectoryNode::Inner { level, children } => {
-                self.above.push((level, children.into_iter()));
+                self.above.inner.push((level, *id, children.into_iter()));
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use nightjar_codec::aead::TAG_LEN;
 use nightjar_codec::compress::Payload;
 use nightjar_codec::digest;
 use nightjar_codec::pack::{PackCipher, PackKeySource};
+use nightjar_codec::sketch::Sketch;
 use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable};
 use nightjar_format::index::PackRecord;
 use nightjar_format::object::ObjectName;
@@ -64,7 +65,13 @@ impl OpenPack {
     }
 
     /// Adds a blob and returns its length in the pack.
-    pub(crate) fn push(&mut self, id: BlobId, raw_len: usize, payload: &Payload) -> Result<u32> {
+    pub(crate) fn push(
+        &mut self,
+        id: BlobId,
+        raw_len: usize,
+        payload: &Payload,
+        sketch: Sketch,
+    ) -> Result<u32> {
         let too_large = |_| RepositoryError::Internal("a blob does not fit a pack");
         let stored_len = u32::try_from(payload.bytes.len() + TAG_LEN).map_err(too_large)?;
         self.entries.push(BlobEntry {
@@ -73,7 +80,7 @@ impl OpenPack {
             stored_len,
             raw_len: u32::try_from(raw_len).map_err(too_large)?,
             encoding: payload.encoding,
-            sketch: [0; 3],
+            sketch,
         });
         self.object.extend_from_slice(&payload.bytes);
         self.object.extend_from_slice(&[0; TAG_LEN]);

@@ -1,5 +1,6 @@
 //! Fetching, opening and checking blobs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use nightjar_codec::compress;
@@ -30,19 +31,30 @@ pub(crate) struct SealedBlob<'a> {
 /// bases: the ways through them multiply, and whoever publishes such must not make readers hang.
 pub(crate) struct Effort {
     steps: u8,
-    tries: u16,
+    tries: usize,
+    /// Bases on the way: a blob may rest on one in several ways.
+    decoded: HashMap<BlobId, Vec<u8>>,
+    decoded_bytes: usize,
 }
+
+/// Bases that are remembered while one blob is found.
+const DECODED_BYTES: usize = 64 << 20;
 
 impl Effort {
     pub(crate) fn new() -> Self {
-        Self { steps: limits::CHAIN_DEPTH, tries: 256 }
+        Self {
+            steps: limits::CHAIN_DEPTH,
+            tries: 2 * limits::SUPPORT,
+            decoded: HashMap::new(),
+            decoded_bytes: 0,
+        }
     }
 }
 
 /// Reads blobs of a repository through a private copy of the local index.
 pub struct Reader<'a> {
     pub(crate) repository: &'a Repository,
-    pub(crate) index: LocalIndex,
+    pub(crate) index: Arc<LocalIndex>,
     pub(crate) identifier: Identifier,
     pub(crate) ciphers: CipherCache,
     pub(crate) progress: &'a Progress,
@@ -52,13 +64,17 @@ impl<'a> Reader<'a> {
     /// Brings the local index up to date and takes a copy of it.
     pub fn open(repository: &'a Repository, progress: &'a Progress) -> Result<Self> {
         let (index, _) = open_private(repository)?;
-        Ok(Self {
-            repository,
-            index,
-            identifier: repository.identifier(),
-            ciphers: CipherCache::default(),
-            progress,
-        })
+        Ok(Self::over(repository, Arc::new(index), progress))
+    }
+
+    /// Reads through a copy of the local index that is at hand.
+    pub(crate) fn over(
+        repository: &'a Repository,
+        index: Arc<LocalIndex>,
+        progress: &'a Progress,
+    ) -> Self {
+        let identifier = repository.identifier();
+        Self { repository, index, identifier, ciphers: CipherCache::default(), progress }
     }
 
     /// How far reading has come.
@@ -157,19 +173,18 @@ impl<'a> Reader<'a> {
         let damaged = |error| RepositoryError::in_object(name, error);
         let payload = cipher.open_blob(&at.entry(*id), sealed).map_err(damaged)?;
         let raw_len = at.raw_len as usize;
-        let plaintext = match at.encoding() {
+        let plaintext = match at.encoding {
             Encoding::Raw => payload.to_vec(),
             Encoding::Zstd => compress::decompress(payload, raw_len, None).map_err(damaged)?,
-            Encoding::Delta { base, .. } => {
+            Encoding::Delta { bases, .. } => {
                 let too_long = || RepositoryError::LostBlob {
                     id: *id,
                     why: "its chain of deltas is too long".into(),
                 };
                 effort.steps = effort.steps.checked_sub(1).ok_or_else(too_long)?;
-                let base = self.blob_within(kind, &base, effort);
+                let joined = self.join(kind, bases.ids(), effort);
                 effort.steps += 1;
-                let base = base?;
-                compress::decompress(payload, raw_len, Some(&base)).map_err(damaged)?
+                compress::decompress(payload, raw_len, Some(&joined?)).map_err(damaged)?
             }
         };
         if self.identifier.blob_id(kind, &plaintext) == *id {
@@ -177,5 +192,23 @@ impl<'a> Reader<'a> {
         } else {
             Err(damaged(nightjar_codec::CodecError::WrongContent))
         }
+    }
+
+    /// The plaintexts of a delta's bases, in a row.
+    fn join(&self, kind: BlobKind, bases: &[BlobId], effort: &mut Effort) -> Result<Vec<u8>> {
+        let mut joined = Vec::new();
+        for base in bases {
+            if let Some(plaintext) = effort.decoded.get(base) {
+                joined.extend_from_slice(plaintext);
+                continue;
+            }
+            let plaintext = self.blob_within(kind, base, effort)?;
+            joined.extend_from_slice(&plaintext);
+            if effort.decoded_bytes + plaintext.len() <= DECODED_BYTES {
+                effort.decoded_bytes += plaintext.len();
+                effort.decoded.insert(*base, plaintext);
+            }
+        }
+        Ok(joined)
     }
 }

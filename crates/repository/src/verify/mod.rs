@@ -15,9 +15,9 @@
 mod metadata;
 mod packs;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use nightjar_format::blob::{BlobKind, Encoding};
+use nightjar_format::blob::BlobKind;
 use nightjar_format::ids::SessionId;
 use nightjar_format::manifest::EntryKind;
 use nightjar_format::object::ObjectName;
@@ -220,19 +220,26 @@ impl Check<'_> {
 
     /// Notes the packs that a blob needs; false if it lies in none.
     fn touch(&mut self, snapshot: SessionId, kind: BlobKind, id: &BlobId) -> Result<bool> {
-        let mut id = *id;
         self.report.references += 1;
-        for _ in 0..=limits::CHAIN_DEPTH {
-            let Some(location) = self.best(&id)? else {
+        let mut seen = HashSet::new();
+        let mut open = vec![(*id, u8::MAX)];
+        while let Some((id, above)) = open.pop() {
+            if seen.contains(&id) {
+                continue;
+            }
+            let Some(at) = self.best(&id)? else {
                 return Ok(false);
             };
-            self.touched.entry(location.pack).or_default().insert(snapshot);
-            match location.encoding() {
-                Encoding::Delta { base, .. } => id = base,
-                _ => return Ok(self.reader.index.pack(location.pack)?.kind() == kind),
+            let depth = at.encoding.depth();
+            let fits = self.reader.index.pack(at.pack)?.kind() == kind;
+            if depth >= above || seen.len() == limits::SUPPORT || !fits {
+                return Ok(false);
             }
+            self.touched.entry(at.pack).or_default().insert(snapshot);
+            open.extend(at.encoding.bases().iter().map(|base| (*base, depth)));
+            seen.insert(id);
         }
-        Ok(false)
+        Ok(true)
     }
 
     /// The place that a reader would use: the first whose pack is there.

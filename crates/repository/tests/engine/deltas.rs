@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use nightjar_codec::compress::{Payload, compress, compress_delta};
-use nightjar_format::blob::{BlobKind, Encoding};
+use nightjar_format::blob::{Bases, BlobKind, Encoding};
 use nightjar_format::manifest::{Content, ContentRef};
 use nightjar_format::{BlobId, SessionId, limits};
 use nightjar_repository::read::Reader;
@@ -44,7 +44,8 @@ fn delta(insider: &Insider, text: &[u8], base: &[u8], depth: usize) -> HandMade 
     let base_id = insider.identifier().blob_id(BlobKind::Data, base);
     let bytes = compress_delta(text, base, 3).unwrap();
     assert!(bytes.len() < 1000, "a delta of {} bytes is none", bytes.len());
-    let encoding = Encoding::Delta { base: base_id, depth: u8::try_from(depth).unwrap() };
+    let bases = Bases::new(&[base_id]).unwrap();
+    let encoding = Encoding::Delta { bases, depth: u8::try_from(depth).unwrap() };
     HandMade { id, raw_len: text.len(), payload: Payload { encoding, bytes } }
 }
 
@@ -149,8 +150,8 @@ fn a_delta_on_the_wrong_base_gives_no_bytes() {
     let insider = insider(&fixture);
     let versions = versions(3);
     let mut wrong = delta(&insider, &versions[1], &versions[0], 1);
-    let Encoding::Delta { base, .. } = &mut wrong.payload.encoding else { unreachable!() };
-    *base = insider.identifier().blob_id(BlobKind::Data, &versions[2]);
+    let other = insider.identifier().blob_id(BlobKind::Data, &versions[2]);
+    wrong.payload.encoding = Encoding::Delta { bases: Bases::new(&[other]).unwrap(), depth: 1 };
     let blobs = [whole(&insider, &versions[0]), whole(&insider, &versions[2]), wrong.clone()];
     let pack = insider.write_pack(BlobKind::Data, SESSION, &blobs);
     insider.write_index(SESSION, vec![pack]);

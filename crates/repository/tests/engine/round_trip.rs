@@ -200,7 +200,7 @@ fn tree() -> impl Strategy<Value = Node> {
 fn feed(feeder: &mut Feeder<'_>, name: &[u8], node: &Node) -> Result<(), RepositoryError> {
     match node {
         Node::File(bytes) => {
-            feeder.stream(&mut bytes.as_slice(), "a file")?;
+            feeder.stream(name, &mut bytes.as_slice(), "a file")?;
             feeder.file(entry(name, empty_file()))
         }
         Node::Symlink(target) => {
@@ -208,7 +208,7 @@ fn feed(feeder: &mut Feeder<'_>, name: &[u8], node: &Node) -> Result<(), Reposit
         }
         Node::Fifo => feeder.other(entry(name, EntryKind::Fifo)),
         Node::Directory(entries) => {
-            feeder.enter_directory()?;
+            feeder.enter_directory(name)?;
             for (name, node) in entries {
                 feed(feeder, name, node)?;
             }

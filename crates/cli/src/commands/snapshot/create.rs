@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use nightjar_format::snapshot::{Label, Snapshot};
-use nightjar_repository::ingest::{Fed, Feeder, SnapshotRequest, create_snapshot};
+use nightjar_repository::ingest::{DeltaParameters, Fed, Feeder, SnapshotRequest, create_snapshot};
 use nightjar_repository::snapshots::{self, SnapshotInfo};
 use nightjar_repository::{Progress, Repository};
 use nightjar_source::{DumpChecks, Notes, SourceError, feed_command, feed_paths, feed_stdin};
 
 use super::super::Program;
-use crate::args::SnapshotCreate;
+use crate::args::{Delta, SnapshotCreate};
 use crate::environment;
 use crate::exit::{CommandError, Exit};
 use crate::output::format::{self, count, percent, printable, size};
@@ -25,6 +25,10 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
         series: series(arguments)?,
         labels: labels(&arguments.labels)?,
         level: arguments.compression_level,
+        delta: (arguments.delta == Delta::Auto).then_some(DeltaParameters {
+            depth: arguments.delta_depth,
+            chain_percent: arguments.delta_chain,
+        }),
     };
     let repository = program.open()?;
     let expected = progress::is_wanted(program.globals)

@@ -1,0 +1,170 @@
+//! Choosing a base for a new blob, and storing it as a delta (format-spec, chapter 3).
+//!
+//! A base is tried that the sketch or locality proposes. It must rest on open packs alone, with
+//! room in its chain: at most so many deltas, and all of them together no larger than the blob
+//! stored whole, so that a restore reads at most twice the bytes (the rule of Mercurial's revlog).
+//! A base is read and checked against its id before anything is stored against it. Whatever goes
+//! wrong with a base, the blob is stored without it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use nightjar_codec::compress::{self, Payload};
+use nightjar_format::blob::{Bases, BlobKind, Encoding};
+use nightjar_format::limits;
+
+use crate::index::local_index::Support;
+use crate::read::Reader;
+use crate::read::batch::FetchedBlobs;
+
+/// Bounds on chains of deltas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeltaParameters {
+    /// Deltas between a blob and the whole one below it, at most.
+    pub depth: u8,
+    /// All deltas of a chain together, in per cent of the whole blob below them, at most.
+    pub chain_percent: u32,
+}
+
+impl Default for DeltaParameters {
+    fn default() -> Self {
+        Self { depth: limits::CHAIN_DEPTH, chain_percent: 100 }
+    }
+}
+
+/// Locality's proposals that failed in a row before it is doubted.
+const DOUBT: u32 = 16;
+/// When it is doubted, one proposal in so many is still tried.
+const PROBE: u32 = 256;
+
+/// Stores blobs as deltas.
+pub(crate) struct DeltaEncoder<'r, 'a> {
+    pub(crate) reader: &'r Reader<'a>,
+    pub(crate) parameters: DeltaParameters,
+    pub(crate) level: i32,
+    /// Proposals of locality that failed in a row.
+    failures: AtomicU32,
+}
+
+impl<'r, 'a> DeltaEncoder<'r, 'a> {
+    pub(crate) fn new(reader: &'r Reader<'a>, parameters: DeltaParameters, level: i32) -> Self {
+        Self { reader, parameters, level, failures: AtomicU32::new(0) }
+    }
+
+    /// Whether locality is worth trying: where all data is new each night, it is not.
+    pub(crate) fn trusts_locality(&self) -> bool {
+        let failures = self.failures.load(Ordering::Relaxed);
+        if failures < DOUBT {
+            return true;
+        }
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        failures.is_multiple_of(PROBE)
+    }
+
+    /// Takes note of how a proposal of locality did.
+    fn judge_locality(&self, succeeded: bool) {
+        if succeeded {
+            self.failures.store(0, Ordering::Relaxed);
+        } else {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What a delta against these bases would rest on, if it may.
+    pub(crate) fn support(&self, bases: &Bases) -> Option<Support> {
+        let mut whole = Support::default();
+        for base in bases.ids() {
+            let support = self.reader.index.support(base)?;
+            whole.depth = whole.depth.max(support.depth);
+            whole.blobs += support.blobs;
+            whole.delta_bytes += support.delta_bytes;
+            whole.whole_bytes += support.whole_bytes;
+        }
+        let most = usize::from(self.parameters.depth.min(limits::CHAIN_DEPTH));
+        // Of several bases, each may bring a whole blob of its own.
+        let fits = whole.blobs < most + bases.ids().len() && self.room(&whole) > 0;
+        fits.then_some(whole)
+    }
+
+    /// Bytes that another delta on this support may take.
+    fn room(&self, support: &Support) -> u64 {
+        (support.whole_bytes * u64::from(self.parameters.chain_percent) / 100)
+            .saturating_sub(support.delta_bytes)
+    }
+
+    /// The blob against bases, if that is possible and smaller.
+    pub(crate) fn encode(
+        &self,
+        kind: BlobKind,
+        plaintext: &[u8],
+        bases: &Bases,
+        mut fetched: Option<&mut FetchedBlobs<'_, '_>>,
+    ) -> Option<Payload> {
+        let support = self.support(bases)?;
+        let mut prefix = Bytes::new();
+        for base in bases.ids() {
+            let base = match &mut fetched {
+                Some(fetched) => fetched.blob(base),
+                None => self.reader.blob(kind, base).map(Bytes::from),
+            };
+            let base =
+                base.inspect_err(|error| tracing::debug!("cannot read a base: {error}")).ok()?;
+            prefix = match prefix.is_empty() {
+                true => base,
+                false => [prefix, base].concat().into(),
+            };
+        }
+        let bytes = compress::encode_delta_verified(plaintext, &prefix, self.level)?;
+        let encoding = Encoding::Delta { bases: *bases, depth: support.depth + 1 };
+        (bytes.len() as u64 <= self.room(&support)).then_some(Payload { encoding, bytes })
+    }
+
+    /// The smallest of: against each proposal, compressed alone, as it is.
+    ///
+    /// A delta of a quarter of the blob is kept without trying it alone, and one of a sixteenth
+    /// without trying other bases.
+    pub(crate) fn encode_smallest(
+        &self,
+        kind: BlobKind,
+        plaintext: &[u8],
+        proposals: &Proposals,
+        fetched: &mut FetchedBlobs<'_, '_>,
+    ) -> Payload {
+        let mut best: Option<Payload> = None;
+        if let Some(bases) = &proposals.first {
+            best = self.encode(kind, plaintext, bases, Some(fetched));
+            if proposals.first_is_local {
+                self.judge_locality(is_within(best.as_ref(), plaintext, 4));
+            }
+        }
+        if let Some(bases) = &proposals.second
+            && !is_within(best.as_ref(), plaintext, 16)
+        {
+            let other = self.encode(kind, plaintext, bases, None);
+            best = [best, other].into_iter().flatten().min_by_key(|payload| payload.bytes.len());
+        }
+        if is_within(best.as_ref(), plaintext, 4)
+            && let Some(best) = best
+        {
+            return best;
+        }
+        let alone = compress::encode_verified(plaintext, self.level);
+        match best {
+            Some(best) if best.bytes.len() < alone.bytes.len() => best,
+            _ => alone,
+        }
+    }
+}
+
+fn is_within(payload: Option<&Payload>, plaintext: &[u8], share: usize) -> bool {
+    payload.is_some_and(|payload| payload.bytes.len() <= plaintext.len() / share)
+}
+
+/// Bases to try for one blob.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Proposals {
+    pub(crate) first: Option<Bases>,
+    pub(crate) second: Option<Bases>,
+    /// The first was proposed by locality alone.
+    pub(crate) first_is_local: bool,
+}

@@ -1,0 +1,300 @@
+//! The previous snapshot of the series, walked beside the run: where each chunk and each entry
+//! probably stood last night.
+//!
+//! That is **locality**: what follows a chunk tonight followed its predecessor last night. The
+//! chunks of the previous list form a window around the place that the run has reached, so memory
+//! is bounded whatever the list's length. A chunk that is found in the window again aligns the
+//! two streams; from there on, a new chunk's predecessor is the old one at the same distance in
+//! bytes. A predecessor of nearly the same length aligns them anew, so that what rows grow and
+//! shrink by does not add up.
+//!
+//! Nothing here decides what is stored, only what is tried: whatever cannot be read of the
+//! previous snapshot is taken for absent.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+
+use nightjar_format::blob::Bases;
+use nightjar_format::manifest::{Content, Entry, EntryKind};
+use nightjar_format::{BlobId, limits};
+
+use crate::error::Result;
+use crate::manifest::walk::{ContentWalk, DirectoryWalk, NodePath};
+use crate::read::Reader;
+
+/// Chunks of the previous list that are kept behind the place reached, and looked at ahead.
+const BEHIND: usize = 2048;
+const AHEAD: usize = 16_384;
+
+/// Bytes by which a chunk's place and length may be off: what rows grow and shrink by.
+const SLACK: u64 = 2048;
+
+/// The previous snapshot's tree, as far as the run has come in it.
+pub(crate) struct PreviousTree<'r, 'a> {
+    reader: &'r Reader<'a>,
+    open: Vec<Option<PreviousDirectory>>,
+    stream: Option<PreviousStream>,
+}
+
+/// A directory, and the first of its entries that was not passed.
+struct PreviousDirectory {
+    walk: DirectoryWalk,
+    next: Option<Entry>,
+}
+
+impl<'r, 'a> PreviousTree<'r, 'a> {
+    /// Begins at a snapshot's root, if there is one.
+    pub(crate) fn new(reader: &'r Reader<'a>, root: Option<BlobId>) -> Self {
+        let mut tree = Self { reader, open: Vec::new(), stream: None };
+        tree.open_directory(root);
+        tree
+    }
+
+    fn open_directory(&mut self, root: Option<BlobId>) {
+        let directory = root.and_then(|root| {
+            let mut directory = PreviousDirectory { walk: DirectoryWalk::new(root), next: None };
+            directory.advance(self.reader)?;
+            Some(directory)
+        });
+        self.open.push(directory);
+    }
+
+    /// The entry of this name in the directory that is open, and the nodes above it. Names must
+    /// be asked for in order.
+    fn find(&mut self, name: &[u8]) -> (Option<EntryKind>, Option<NodePath>) {
+        let Some(slot) = self.open.last_mut() else { return (None, None) };
+        let Some(directory) = slot else { return (None, None) };
+        while directory.next.as_ref().is_some_and(|entry| entry.name.as_slice() < name) {
+            if directory.advance(self.reader).is_none() {
+                *slot = None;
+                return (None, None);
+            }
+        }
+        let kind = directory
+            .next
+            .as_ref()
+            .filter(|entry| entry.name == name)
+            .map(|entry| entry.kind.clone());
+        (kind, Some(directory.walk.path()))
+    }
+
+    /// A directory of this name begins.
+    pub(crate) fn enter(&mut self, name: &[u8]) {
+        let root = match self.find(name) {
+            (Some(EntryKind::Directory { root }), _) => Some(root),
+            _ => None,
+        };
+        self.open_directory(root);
+    }
+
+    /// The directory ends.
+    pub(crate) fn leave(&mut self) {
+        self.open.pop();
+    }
+
+    /// The nodes above the entry of this name, or where it would stand.
+    pub(crate) fn near(&mut self, name: &[u8]) -> Option<NodePath> {
+        self.find(name).1
+    }
+
+    /// The stream of the file of this name begins.
+    pub(crate) fn begin_stream(&mut self, name: &[u8]) {
+        self.stream = match self.find(name) {
+            (Some(EntryKind::File(file)), _) => Some(PreviousStream::new(&file.content)),
+            _ => None,
+        };
+    }
+
+    /// A chunk comes that is stored already.
+    pub(crate) fn known(&mut self, id: &BlobId, length: u64) -> Option<NodePath> {
+        self.with_stream(|stream, reader| stream.known(reader, id, length))
+    }
+
+    /// A chunk comes that is new; `similar` were found by its sketch.
+    pub(crate) fn predecessor(&mut self, length: u64, similar: &[BlobId]) -> Option<Predecessor> {
+        self.with_stream(|stream, reader| stream.predecessor(reader, length, similar))
+    }
+
+    fn with_stream<T>(
+        &mut self,
+        visit: impl FnOnce(&mut PreviousStream, &Reader<'a>) -> Result<Option<T>>,
+    ) -> Option<T> {
+        match visit(self.stream.as_mut()?, self.reader) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!("the previous snapshot cannot be followed: {error}");
+                self.stream = None;
+                None
+            }
+        }
+    }
+}
+
+impl PreviousDirectory {
+    fn advance(&mut self, reader: &Reader<'_>) -> Option<()> {
+        self.next = self
+            .walk
+            .next(reader)
+            .inspect_err(|error| tracing::debug!("the previous snapshot breaks off: {error}"))
+            .ok()?;
+        Some(())
+    }
+}
+
+/// What stood last night where a new chunk stands tonight.
+pub(crate) struct Predecessor {
+    /// The chunk of about the same length that stood there; or else those that it overlaps.
+    pub(crate) bases: Bases,
+    pub(crate) near: NodePath,
+}
+
+/// A chunk of the previous stream.
+struct Past {
+    id: BlobId,
+    start: u64,
+    length: u64,
+    near: NodePath,
+}
+
+impl Past {
+    fn end(&self) -> u64 {
+        self.start + self.length
+    }
+}
+
+/// The previous content of the stream that is read.
+struct PreviousStream {
+    walk: ContentWalk,
+    near: Option<NodePath>,
+    ended: bool,
+    window: VecDeque<Past>,
+    /// Number of the window's first chunk in the whole list.
+    first: u64,
+    /// Where chunks of the window stand; of repeated ones, the last.
+    places: HashMap<BlobId, u64>,
+    /// Bytes of the previous stream that the window has seen.
+    seen: u64,
+    /// Bytes of the new stream so far.
+    offset: u64,
+    /// The previous stream is ahead of the new one by this many bytes.
+    shift: i64,
+}
+
+impl PreviousStream {
+    fn new(content: &Content) -> Self {
+        Self {
+            walk: ContentWalk::new(content),
+            near: None,
+            ended: false,
+            window: VecDeque::new(),
+            first: 0,
+            places: HashMap::new(),
+            seen: 0,
+            offset: 0,
+            shift: 0,
+        }
+    }
+
+    /// Where in the previous stream a byte of the new one probably stood.
+    fn expected(&self, offset: u64) -> u64 {
+        offset.saturating_add_signed(self.shift)
+    }
+
+    /// The end of a new chunk stood where this one ends.
+    fn align(&mut self, end: u64, past_end: u64) {
+        self.shift = past_end.cast_signed().wrapping_sub(end.cast_signed());
+    }
+
+    /// Moves the window on, so that it reaches well beyond `offset` of the previous stream.
+    fn fill(&mut self, reader: &Reader<'_>, offset: u64) -> Result<()> {
+        let reached = |past: &Past| past.end() <= offset;
+        while !self.ended
+            && self
+                .window
+                .len()
+                .checked_sub(AHEAD)
+                .is_none_or(|at| self.window.get(at).is_none_or(reached))
+        {
+            let fresh_node = !self.walk.is_within_node();
+            let Some(chunk) = self.walk.next(reader)? else {
+                self.ended = true;
+                break;
+            };
+            if fresh_node {
+                self.near = None;
+            }
+            let near = self.near.get_or_insert_with(|| self.walk.path()).clone();
+            self.places.insert(chunk.id, self.first + self.window.len() as u64);
+            let start = self.seen;
+            self.seen += chunk.length;
+            self.window.push_back(Past { id: chunk.id, start, length: chunk.length, near });
+        }
+        while self.window.get(BEHIND).is_some_and(reached) {
+            let Some(past) = self.window.pop_front() else { break };
+            if self.places.get(&past.id) == Some(&self.first) {
+                self.places.remove(&past.id);
+            }
+            self.first += 1;
+        }
+        Ok(())
+    }
+
+    fn place_of(&self, id: &BlobId) -> Option<&Past> {
+        let place = self.places.get(id)?.checked_sub(self.first)?;
+        self.window.get(usize::try_from(place).ok()?)
+    }
+
+    /// The chunk of the window that holds a byte of the previous stream.
+    fn at(&self, offset: u64) -> Option<&Past> {
+        let after = self.window.partition_point(|past| past.end() <= offset);
+        self.window.get(after).filter(|past| past.start <= offset)
+    }
+
+    fn known(&mut self, reader: &Reader<'_>, id: &BlobId, length: u64) -> Result<Option<NodePath>> {
+        self.fill(reader, self.expected(self.offset))?;
+        self.offset += length;
+        let Some(past) = self.place_of(id) else {
+            return Ok(None);
+        };
+        let (past_end, near) = (past.end(), past.near.clone());
+        self.align(self.offset, past_end);
+        Ok(Some(near))
+    }
+
+    fn predecessor(
+        &mut self,
+        reader: &Reader<'_>,
+        length: u64,
+        similar: &[BlobId],
+    ) -> Result<Option<Predecessor>> {
+        self.fill(reader, self.expected(self.offset))?;
+        let start = self.expected(self.offset);
+        let middle = self.expected(self.offset + length / 2);
+        self.offset += length;
+        let by_sketch = similar.iter().find_map(|id| self.place_of(id));
+        let Some(past) = by_sketch.or_else(|| self.at(middle)) else {
+            return Ok(None);
+        };
+        let near = past.near.clone();
+        if past.length.abs_diff(length) <= SLACK + length / 64 {
+            let (past_end, bases) = (past.end(), Bases::new(&[past.id]));
+            self.align(self.offset, past_end);
+            return Ok(bases.map(|bases| Predecessor { bases, near }));
+        }
+        let bases = self.overlapping(start.saturating_sub(SLACK)..start + length + SLACK);
+        Ok(bases.map(|bases| Predecessor { bases, near }))
+    }
+
+    /// The chunks of the window that hold these bytes of the previous stream, as many as may be
+    /// the bases of one delta.
+    fn overlapping(&self, range: Range<u64>) -> Option<Bases> {
+        let first = self.window.partition_point(|past| past.end() <= range.start);
+        let mut ids: Vec<BlobId> = Vec::new();
+        for past in self.window.range(first..).take_while(|past| past.start < range.end) {
+            if !ids.contains(&past.id) && ids.len() < limits::BASES {
+                ids.push(past.id);
+            }
+        }
+        Bases::new(&ids)
+    }
+}

@@ -1,0 +1,229 @@
+//! Reading many blobs together, with all that their chains rest on.
+//!
+//! [`Reader::begin`] looks up every blob and every base below it, merges what lies close together
+//! in one pack into one request, and begins all requests. [`FetchedBlobs`] then decodes: each base
+//! once, however many deltas rest on it, and kept only as long as one of them is still to come.
+//!
+//! A blob is checked against its id; the bases on the way to it are not, for a wrong base gives a
+//! wrong blob. Whatever goes wrong here is tried again by [`Reader::blob`], which goes through all
+//! places of each blob and says what is damaged.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nightjar_codec::compress;
+use nightjar_codec::pack::PackCipher;
+use nightjar_format::blob::{BlobKind, Encoding};
+use nightjar_format::{BlobId, limits};
+use nightjar_storage::Pending;
+
+use crate::environment::Progress;
+use crate::error::{RepositoryError, Result};
+use crate::index::database::Location;
+use crate::read::Reader;
+
+/// Bytes between two blobs that are fetched rather than asking twice.
+const GAP_BYTES: u64 = 64 << 10;
+
+/// A blob that is needed.
+struct Place {
+    at: Location,
+    /// How often it is still needed: by a delta, or by whoever asked.
+    uses: u32,
+}
+
+/// A pack that blobs of a batch lie in.
+struct OpenedPack {
+    ordinal: u32,
+    cipher: Arc<PackCipher>,
+}
+
+/// One request: a stretch of a pack that holds several blobs.
+struct Fetch {
+    pack: OpenedPack,
+    range: Range<u64>,
+    answer: Pending<Bytes>,
+}
+
+/// Its answer.
+struct Fetched {
+    pack: OpenedPack,
+    range: Range<u64>,
+    bytes: Bytes,
+}
+
+impl Fetched {
+    /// The sealed bytes of the blob at a location, if they are in it.
+    fn sealed(&self, at: &Location) -> Option<&[u8]> {
+        let range = at.range();
+        let holds = self.pack.ordinal == at.pack
+            && self.range.start <= range.start
+            && range.end <= self.range.end;
+        let from = usize::try_from(range.start.checked_sub(self.range.start)?).ok()?;
+        holds.then(|| self.bytes.get(from..from + at.stored_len as usize))?
+    }
+}
+
+/// Blobs on their way.
+pub(crate) struct PendingBlobs {
+    kind: BlobKind,
+    places: HashMap<BlobId, Place>,
+    fetches: Vec<Fetch>,
+}
+
+/// Blobs that can be decoded.
+pub(crate) struct FetchedBlobs<'r, 'a> {
+    reader: &'r Reader<'a>,
+    kind: BlobKind,
+    places: HashMap<BlobId, Place>,
+    fetched: Vec<Fetched>,
+    decoded: HashMap<BlobId, Bytes>,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Reader<'a> {
+    /// Begins to fetch blobs. An id may stand there several times: it can be had as often.
+    pub(crate) fn begin(
+        &self,
+        kind: BlobKind,
+        ids: impl IntoIterator<Item = BlobId>,
+    ) -> Result<PendingBlobs> {
+        let mut places = HashMap::new();
+        for id in ids {
+            self.find_support(id, &mut places)?;
+        }
+        let mut locations: Vec<Location> = places.values().map(|place| place.at).collect();
+        locations.sort_by_key(|location| (location.pack, location.offset));
+        let mut fetches = Vec::new();
+        for stretch in locations.chunk_by(|a, b| {
+            a.pack == b.pack && b.range().start <= a.range().end.saturating_add(GAP_BYTES)
+        }) {
+            let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else {
+                continue;
+            };
+            // A pack that cannot be opened is reported blob by blob, if no other place helps.
+            let (name, cipher) = match self.open_pack(kind, first) {
+                Ok(opened) => opened,
+                Err(error) if error.is_damage() => continue,
+                Err(error) => return Err(error),
+            };
+            let range = first.range().start..last.range().end;
+            let answer = self.repository.store.start_get_range(name.to_string(), range.clone());
+            let pack = OpenedPack { ordinal: first.pack, cipher };
+            fetches.push(Fetch { pack, range, answer });
+        }
+        Ok(PendingBlobs { kind, places, fetches })
+    }
+
+    /// Adds a blob and, if it is new, all that it rests on.
+    fn find_support(&self, id: BlobId, places: &mut HashMap<BlobId, Place>) -> Result<()> {
+        let mut open = vec![(id, u8::MAX)];
+        let mut found = 0;
+        while let Some((id, above)) = open.pop() {
+            if let Some(place) = places.get_mut(&id) {
+                place.uses += 1;
+                continue;
+            }
+            let Some(at) = self.index.locations(&id)?.into_iter().next() else {
+                continue;
+            };
+            // Each step goes to a smaller depth, or it could go on for ever.
+            let depth = at.encoding.depth();
+            if depth >= above || found == limits::SUPPORT {
+                continue;
+            }
+            found += 1;
+            places.insert(id, Place { at, uses: 1 });
+            open.extend(at.encoding.bases().iter().map(|base| (*base, depth)));
+        }
+        Ok(())
+    }
+}
+
+impl PendingBlobs {
+    /// Waits for the answers.
+    pub(crate) fn wait<'r, 'a>(self, reader: &'r Reader<'a>) -> Result<FetchedBlobs<'r, 'a>> {
+        let Self { kind, places, fetches } = self;
+        let mut fetched = Vec::with_capacity(fetches.len());
+        for Fetch { pack, range, answer } in fetches {
+            match answer.wait().map_err(RepositoryError::from) {
+                Ok(bytes) => {
+                    Progress::add(&reader.progress.stored, bytes.len() as u64);
+                    fetched.push(Fetched { pack, range, bytes });
+                }
+                // Tried again blob by blob, from every place there is.
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let (decoded, scratch) = (HashMap::new(), Vec::new());
+        Ok(FetchedBlobs { reader, kind, places, fetched, decoded, scratch })
+    }
+}
+
+impl FetchedBlobs<'_, '_> {
+    /// The plaintext of a blob, checked.
+    pub(crate) fn blob(&mut self, id: &BlobId) -> Result<Bytes> {
+        match self.decode(id, u8::MAX) {
+            Some(plaintext) if self.reader.identifier.blob_id(self.kind, &plaintext) == *id => {
+                Ok(plaintext)
+            }
+            _ => self.reader.blob(self.kind, id).map(Bytes::from),
+        }
+    }
+
+    /// Decodes a blob, and first what it rests on; `None` if anything is wrong.
+    fn decode(&mut self, id: &BlobId, above: u8) -> Option<Bytes> {
+        if let Some(plaintext) = self.decoded.get(id).cloned() {
+            self.count_down(id);
+            return Some(plaintext);
+        }
+        let at = self.places.get(id)?.at;
+        let depth = at.encoding.depth();
+        if depth >= above {
+            return None;
+        }
+        let plaintext = match at.encoding.bases() {
+            [] => self.open(id, &at, None)?,
+            [base] => {
+                let base = self.decode(base, depth)?;
+                self.open(id, &at, Some(&base))?
+            }
+            bases => {
+                let mut joined = Vec::new();
+                for base in bases {
+                    joined.extend_from_slice(&self.decode(base, depth)?);
+                }
+                self.open(id, &at, Some(&joined))?
+            }
+        };
+        let plaintext = Bytes::from(plaintext);
+        // Kept if it will be needed again.
+        self.decoded.insert(*id, plaintext.clone());
+        self.count_down(id);
+        Some(plaintext)
+    }
+
+    /// Opens and decodes one payload.
+    fn open(&mut self, id: &BlobId, at: &Location, base: Option<&[u8]>) -> Option<Vec<u8>> {
+        let Self { fetched, scratch, .. } = self;
+        let (pack, sealed) = fetched.iter().find_map(|it| Some((&it.pack, it.sealed(at)?)))?;
+        scratch.clear();
+        scratch.extend_from_slice(sealed);
+        let payload = pack.cipher.open_blob(&at.entry(*id), scratch).ok()?;
+        match at.encoding {
+            Encoding::Raw => Some(payload.to_vec()),
+            _ => compress::decompress(payload, at.raw_len as usize, base).ok(),
+        }
+    }
+
+    fn count_down(&mut self, id: &BlobId) {
+        let Some(place) = self.places.get_mut(id) else { return };
+        place.uses = place.uses.saturating_sub(1);
+        if place.uses == 0 {
+            self.decoded.remove(id);
+        }
+    }
+}
