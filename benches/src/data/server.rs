@@ -46,13 +46,14 @@ impl Server {
             .stdout(Stdio::null());
         succeed(&mut initdb)?;
         let (wal_level, wal_senders) = if base_backups { ("replica", 2) } else { ("minimal", 0) };
+        // Commits stay synchronous: after an asynchronous one, VACUUM may leave pages unmarked and
+        // change them all on the night after.
         let settings = [
             "listen_addresses=",
             &format!("unix_socket_directories={}", path.display()),
             &format!("wal_level={wal_level}"),
             &format!("max_wal_senders={wal_senders}"),
             "fsync=off",
-            "synchronous_commit=off",
             "full_page_writes=off",
             "autovacuum=off",
             "max_wal_size=4GB",

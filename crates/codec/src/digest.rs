@@ -35,6 +35,8 @@ pub enum Purpose {
     SlotCommitment,
     /// Ties an epoch record to its keys.
     KeyCommitment,
+    /// Around a pack's key in this machine's cache; no part of the format.
+    KeptPackKey,
 }
 
 impl Purpose {
@@ -52,6 +54,7 @@ impl Purpose {
             Self::KeyFile => "nightjar format 1: key file",
             Self::SlotWrap => "nightjar format 1: slot wrap",
             Self::SlotCommitment => "nightjar format 1: slot commitment",
+            Self::KeptPackKey => "nightjar cache 1: pack key",
             Self::KeyCommitment => "nightjar format 1: key commitment",
         }
     }

@@ -4,10 +4,10 @@ use nightjar_format::blob::{BlobEntry, BlobTable};
 use nightjar_format::object::padme;
 use nightjar_format::pack::{Footer, KeyMaterial, PackHeader, SealedPart, Trailer};
 use nightjar_format::record;
-use nightjar_format::{BlobId, RepositoryId, limits};
+use nightjar_format::{BlobId, PackId, RepositoryId, limits};
 use zeroize::Zeroizing;
 
-use crate::aead::{Cipher, TAG_LEN};
+use crate::aead::{Cipher, TAG_LEN, ZERO_NONCE};
 use crate::compress;
 use crate::digest::{Purpose, derive_key};
 use crate::hybrid::{PrivateKey, PublicKey};
@@ -17,8 +17,12 @@ use crate::{CodecError, Random, SecretKey};
 pub struct PackCipher {
     repository: RepositoryId,
     header: PackHeader,
+    key: SecretKey,
     cipher: Cipher,
 }
+
+/// Bytes of a pack's header and key, sealed for safe keeping on one machine.
+pub const KEPT_KEY_LEN: usize = PackHeader::LEN + 32 + TAG_LEN;
 
 fn key_info(repository: &RepositoryId, header: &PackHeader) -> Vec<u8> {
     let context = b"nightjar format 1: pack key";
@@ -58,7 +62,7 @@ impl PackCipher {
                 tree_key(metadata_key, &salt)
             }
         };
-        Ok((Self { repository, header, cipher: Cipher::new(&key) }, object))
+        Ok((Self::new(repository, header, key), object))
     }
 
     /// Opens a pack from its first bytes, at least [`PackHeader::blobs_offset`] of them.
@@ -85,7 +89,34 @@ impl PackCipher {
                 tree_key(&metadata_key, &salt)
             }
         };
-        Ok(Self { repository, header, cipher: Cipher::new(&key) })
+        Ok(Self::new(repository, header, key))
+    }
+
+    fn new(repository: RepositoryId, header: PackHeader, key: SecretKey) -> Self {
+        let cipher = Cipher::new(&key);
+        Self { repository, header, key, cipher }
+    }
+
+    /// Seals header and key under a key of this machine, so that the pack can be opened here
+    /// without the slot's secrets.
+    pub fn keep_key(&self, machine: &SecretKey, id: &PackId) -> Result<Vec<u8>, CodecError> {
+        let plaintext = Zeroizing::new([&self.header.to_bytes()[..], self.key.expose()].concat());
+        kept_cipher(machine, id).seal(ZERO_NONCE, self.repository.as_bytes(), &plaintext)
+    }
+
+    /// Opens a pack by what [`Self::keep_key`] made.
+    pub fn open_kept(
+        repository: RepositoryId,
+        machine: &SecretKey,
+        id: &PackId,
+        kept: &[u8],
+    ) -> Result<Self, CodecError> {
+        let what = "kept pack key";
+        let opened = kept_cipher(machine, id).open(ZERO_NONCE, repository.as_bytes(), what, kept);
+        let plaintext = Zeroizing::new(opened?);
+        let (header, key) =
+            plaintext.split_last_chunk::<32>().ok_or(CodecError::NotAuthentic { what })?;
+        Ok(Self::new(repository, PackHeader::from_bytes(header)?, SecretKey::new(*key)))
     }
 
     /// The pack's header.
@@ -186,6 +217,11 @@ impl PackCipher {
     pub fn blobs_offset(&self) -> usize {
         PackHeader::blobs_offset(self.header.kind)
     }
+}
+
+/// Each pack has its own key around its key, so that none is ever used twice.
+fn kept_cipher(machine: &SecretKey, id: &PackId) -> Cipher {
+    Cipher::new(&derive_key(Purpose::KeptPackKey, &[machine.expose(), id.as_bytes()]))
 }
 
 fn tree_key(metadata_key: &SecretKey, salt: &[u8; 32]) -> SecretKey {

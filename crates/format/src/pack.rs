@@ -63,15 +63,24 @@ impl PackHeader {
             .concat()
     }
 
-    /// Reads the beginning of a pack; `bytes` may go on.
-    pub fn parse(bytes: &[u8]) -> Result<(Self, KeyMaterial<'_>), FormatError> {
-        let mut fields = FieldReader::new(WHAT, bytes);
+    /// Reads a header without key material; `bytes` may go on.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
+        Self::read(&mut FieldReader::new(WHAT, bytes))
+    }
+
+    fn read(fields: &mut FieldReader<'_>) -> Result<Self, FormatError> {
         fields.magic(MAGIC)?;
         let [kind] = fields.array()?;
         let kind =
             BlobKind::from_byte(kind).ok_or(FormatError::malformed(WHAT, "its kind is unknown"))?;
-        let header = Self { kind, epoch: fields.u32()?, session: SessionId(fields.array()?) };
-        let material = match kind {
+        Ok(Self { kind, epoch: fields.u32()?, session: SessionId(fields.array()?) })
+    }
+
+    /// Reads the beginning of a pack; `bytes` may go on.
+    pub fn parse(bytes: &[u8]) -> Result<(Self, KeyMaterial<'_>), FormatError> {
+        let mut fields = FieldReader::new(WHAT, bytes);
+        let header = Self::read(&mut fields)?;
+        let material = match header.kind {
             BlobKind::Data => KeyMaterial::Data {
                 encapsulated: fields.take(ENCAPSULATED_LEN)?,
                 ciphertext: fields.take(SEALED_KEY_LEN)?,

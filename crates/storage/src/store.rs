@@ -13,7 +13,7 @@ use crate::executor::{Executor, Pending};
 use crate::local::LocalStore;
 use crate::object::{Created, ObjectInfo, object_path, prefix_path};
 use crate::requests::{self, Object};
-use crate::url::{Place, StoreUrl};
+use crate::url::{Place, StoreUrl, is_cloud};
 use crate::{StoreError, memory};
 
 /// A handle to a store. Clones are cheap and share everything, the counters included.
@@ -82,6 +82,11 @@ impl Store {
     /// Where the store is, for messages.
     pub fn url(&self) -> &str {
         &self.shared.url
+    }
+
+    /// Whether reading costs round trips over a network.
+    pub fn is_remote(&self) -> bool {
+        is_cloud(&self.shared.url)
     }
 
     /// Writes an object, replacing one of that name.

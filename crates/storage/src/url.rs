@@ -48,6 +48,11 @@ impl fmt::Display for StoreUrl {
     }
 }
 
+/// Whether a URL, as it is displayed, names an object store elsewhere.
+pub(crate) fn is_cloud(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(scheme, _)| CLOUDS.contains(&scheme))
+}
+
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))

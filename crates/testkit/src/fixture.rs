@@ -143,6 +143,7 @@ pub fn request(series: &str) -> SnapshotRequest {
         labels: vec![],
         level: 3,
         delta: Some(DeltaParameters::default()),
+        cache_bytes: 1 << 30,
     }
 }
 

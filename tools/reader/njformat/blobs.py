@@ -1,5 +1,6 @@
 """Packs, the index, and blobs out of them (chapters 3, 4 and 5)."""
 
+import heapq
 import struct
 from collections import OrderedDict
 from types import SimpleNamespace
@@ -13,6 +14,10 @@ from .store import LIMIT, Refused, about, hex_of, require
 DATA, TREE = 1, 2
 BLOBS_AT = {DATA: 1193, TREE: 57}
 TRAILER = 24
+
+
+def blob_name(kind, blob_id):
+    return f"{'chunk' if kind == DATA else 'node'} {blob_id.hex()}"
 
 
 def pack_name(pack_id):
@@ -53,12 +58,12 @@ def open_end(sealed, key, number, repository_id, associated):
                             "the footer" if number == 1 else "the trailer")
 
 
-def decode_payload(encoding, payload, raw_len, base=None):
-    """`encoding` is 0 raw, 1 zstd or 2 delta against the plaintext `base`."""
+def decode_payload(encoding, payload, raw_len, bases=()):
+    """`encoding` is 0 raw, 1 zstd or 2 delta against the plaintexts `bases`."""
     if encoding == 0:
         plain = payload
     else:
-        plain = crypto.zstd_decode(payload, raw_len, prefix=base if encoding == 2 else None)
+        plain = crypto.zstd_decode(payload, raw_len, prefix=b"".join(bases))
     require(len(plain) == raw_len, f"decodes to {len(plain)} bytes instead of {raw_len}")
     return plain
 
@@ -75,16 +80,19 @@ def table_entries(table, kind, pack_id):
         require(row.raw_len <= LIMIT.blob, "a blob exceeds the limit")
         require(crypto.TAG <= row.stored_len <= row.raw_len + LIMIT.sealed_overhead,
                 "a blob's stored length is not allowed")
-        base, depth, encoding = None, 0, row.encoding.variant
+        bases, depth, encoding = [], 0, row.encoding.variant
         if encoding == "delta":
-            b, depth = row.encoding.base, row.encoding.depth
-            require(1 <= depth <= LIMIT.chain, "a delta's depth is not allowed")
-            require(b < i or n <= b < n + len(table.external_bases), "a delta's base is not allowed")
-            base = table.ids[b] if b < i else table.external_bases[b - n]
-            require(base != table.ids[i], "a delta is its own base")
+            depth, numbers = row.encoding.depth, row.encoding.bases
+            require(1 <= depth <= LIMIT.depth, "a delta's depth is not allowed")
+            require(1 <= len(numbers) <= LIMIT.bases, "a delta's number of bases is not allowed")
+            require(all(b < i or n <= b < n + len(table.external_bases) for b in numbers),
+                    "a delta's base is not allowed")
+            bases = [table.ids[b] if b < i else table.external_bases[b - n] for b in numbers]
+            require(len(set(bases)) == len(bases), "a delta has a base twice")
+            require(table.ids[i] not in bases, "a delta is its own base")
         entries.append(SimpleNamespace(
             id=table.ids[i], kind=kind, pack=pack_id, offset=offset, stored_len=row.stored_len, raw_len=row.raw_len,
-            encoding=("raw", "zstd", "delta").index(encoding), base=base, depth=depth))
+            encoding=("raw", "zstd", "delta").index(encoding), bases=bases, depth=depth, damage=None))
         offset += row.stored_len
     return entries, offset
 
@@ -154,8 +162,6 @@ class Blobs:
             self._read_footers()
         else:
             self._read_index()
-        for entries in self.entries.values():
-            entries.sort(key=lambda e: e.depth)
 
     def _add(self, pack_id, table, entries, by):
         known = self.tables.setdefault(pack_id, [])
@@ -208,41 +214,84 @@ class Blobs:
             self._packs[pack_id] = Pack(self.repository, pack_id)
         return self._packs[pack_id]
 
-    def read(self, kind, blob_id, on_use=None, above=()):
-        """The plaintext of a blob: by the entry of least depth, or another where that one is damaged. `above` are the
-        ids that are being resolved; `on_use` is told every entry used."""
-        what = f"{'chunk' if kind == DATA else 'node'} {blob_id.hex()}"
-        cached = self._cache.get((kind, blob_id))
-        if cached is not None and on_use is None:
-            self._cache.move_to_end((kind, blob_id))
-            return cached
-        entries = self.entries.get((kind, blob_id))
-        if not entries:
-            raise Refused(f"{what}: is in no pack")
-        if blob_id in above:
-            raise Refused(f"{what}: is a base of itself")
-        if len(above) > LIMIT.chain:
-            raise Refused(f"{what}: lies under more than {LIMIT.chain} deltas")
-        errors = []
-        for e in entries:
-            try:
-                with about(f"{what} in {pack_name(e.pack)} at {e.offset}"):
-                    plain = self._read_entry(e, on_use, above)
-                if on_use:
-                    on_use(e)
-                self._remember((kind, blob_id), plain)
-                return plain
-            except Refused as error:
-                errors.append(str(error))
-        raise Refused("; ".join(errors))
+    def read(self, kind, blob_id, on_use=None):
+        """The plaintext of a blob; `on_use` is told every entry of its support."""
+        while True:
+            support = self._support(kind, blob_id)
+            plain = {}
+            for e in support:
+                try:
+                    plain[e.id] = self._cache.get((kind, e.id))
+                    if plain[e.id] is None:
+                        plain[e.id] = self._decode(e, [plain[b] for b in e.bases])
+                except Refused as error:
+                    e.damage = str(error)
+                    break
+            else:
+                break
+        for e in support:
+            self._remember((kind, e.id), plain[e.id])
+            if on_use:
+                on_use(e)
+        return plain[blob_id]
 
-    def _read_entry(self, e, on_use, above):
-        base = self.read(e.kind, e.base, on_use, above + (e.id,)) if e.encoding == 2 else None
-        pack = self.pack(e.pack)
-        require(pack.kind == e.kind, "the pack is of the other kind")
-        payload = open_blob(pack.read(e.offset, e.stored_len), pack.key, e.offset, self.repository.id, e.kind, e.id)
-        plain = decode_payload(e.encoding, payload, e.raw_len, base)
-        require(crypto.keyed(self.repository.id_key[e.kind], plain) == e.id, "its content is not what its id says")
+    def _support(self, kind, blob_id):
+        """The entries that a blob is decoded from, each behind its bases. Of every blob this is the one of least depth;
+        where that is damaged, or some of what it rests on was lost, another. An entry is settled when all its bases
+        are, and the least depth first: so none waits for itself, and each is looked at once."""
+        seen = self._reachable(kind, blob_id)
+        entries = [e for found in seen.values() for e in found if not e.damage]
+        missing = [len(e.bases) for e in entries]
+        needed_by = {}
+        for i, e in enumerate(entries):
+            for b in e.bases:
+                needed_by.setdefault(b, []).append(i)
+        ready = [(0, e.pack, e.offset, i) for i, e in enumerate(entries) if not e.bases]
+        heapq.heapify(ready)
+        settled, steps, too_deep = {}, {}, []
+        while ready and blob_id not in settled:
+            e = entries[heapq.heappop(ready)[-1]]
+            down = max((steps[b] + 1 for b in e.bases), default=0)
+            if e.id in settled:
+                continue
+            if down > LIMIT.depth:
+                too_deep.append(f"{blob_name(kind, e.id)}: lies above more than {LIMIT.depth} deltas")
+                continue
+            settled[e.id], steps[e.id] = e, down
+            for i in needed_by.get(e.id, ()):
+                missing[i] -= 1
+                if missing[i] == 0:
+                    heapq.heappush(ready, (entries[i].depth, entries[i].pack, entries[i].offset, i))
+        if blob_id not in settled:
+            reasons = [f"{blob_name(kind, b)}: is in no pack" for b, found in seen.items() if not found]
+            reasons += [e.damage for found in seen.values() for e in found if e.damage] + too_deep
+            raise Refused("; ".join(reasons or [f"{blob_name(kind, blob_id)}: its bases are made against each other"]))
+        support = {blob_id}
+        for e in reversed(settled.values()):
+            if e.id in support:
+                support.update(e.bases)
+        if len(support) > LIMIT.support:
+            raise Refused(f"{blob_name(kind, blob_id)}: rests on more than {LIMIT.support} blobs")
+        return [e for e in settled.values() if e.id in support]
+
+    def _reachable(self, kind, blob_id):
+        """A blob and whatever its entries, those of its bases, and so on, may need: for each id its entries."""
+        seen, unseen = {}, [blob_id]
+        while unseen:
+            this = unseen.pop()
+            if this not in seen:
+                seen[this] = self.entries.get((kind, this), ())
+                unseen += [b for e in seen[this] if not e.damage for b in e.bases]
+        return seen
+
+    def _decode(self, e, bases):
+        with about(f"{blob_name(e.kind, e.id)} in {pack_name(e.pack)} at {e.offset}"):
+            pack = self.pack(e.pack)
+            require(pack.kind == e.kind, "the pack is of the other kind")
+            payload = open_blob(pack.read(e.offset, e.stored_len), pack.key, e.offset, self.repository.id, e.kind,
+                                e.id)
+            plain = decode_payload(e.encoding, payload, e.raw_len, bases)
+            require(crypto.keyed(self.repository.id_key[e.kind], plain) == e.id, "its content is not what its id says")
         return plain
 
     def _remember(self, key, plain):

@@ -138,7 +138,7 @@ def ed25519_public(seed):
 
 # zstd
 
-def zstd_decode(frame, limit, prefix=None):
+def zstd_decode(frame, limit, prefix=b""):
     """Exactly one frame, which tells its content's size, of up to `limit` bytes; `prefix` is what ZSTD_DCtx_refPrefix
     would be given."""
     if frame[:4] != b"\x28\xb5\x2f\xfd":
@@ -152,7 +152,7 @@ def zstd_decode(frame, limit, prefix=None):
         if size > limit:
             raise FormatError(f"a zstd frame would expand to {size} bytes, more than {limit}")
         dictionary = None
-        if prefix is not None:
+        if prefix:
             dictionary = zstandard.ZstdCompressionDict(prefix, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         decompressor = zstandard.ZstdDecompressor(dict_data=dictionary)
         if size == 0:  # the library would not look at what follows the header

@@ -33,7 +33,7 @@ EPOCH = Record(
 
 # Chapters 4 and 5
 
-ENCODING = Enum(("raw", {}), ("zstd", {}), ("delta", dict(base=U32, depth=U8)))
+ENCODING = Enum(("raw", {}), ("zstd", {}), ("delta", dict(bases=Vec(U32), depth=U8)))
 TABLE = Record(
     ids=Vec(ID32), external_bases=Vec(ID32), rows=Vec(Record(stored_len=U32, raw_len=U32, encoding=ENCODING)),
     sketches=Vec(Repeat(U32, 3)))
@@ -67,7 +67,7 @@ DIRECTORY_NODE = Record(version=VERSION, type=U8, level=U8, entries=Vec(Record(f
 # Chapter 7
 
 COUNTS = ("files", "directories", "others", "unreadable", "bytes_read", "chunks", "chunks_new", "bytes_new",
-          "bytes_stored", "bytes_added")
+          "bytes_stored", "chunks_delta", "bytes_delta", "bytes_stored_delta", "bytes_read_back", "bytes_added")
 SNAPSHOT = dict(
     series=STRING, started=I64, finished=I64, host=STRING, user=STRING, program=STRING,
     labels=Vec(Record(key=STRING, value=STRING)),

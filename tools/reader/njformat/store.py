@@ -9,8 +9,8 @@ from .postcard import FormatError
 MIB = 1 << 20
 LIMIT = SimpleNamespace(
     small=64 << 10, keyring=MIB, metadata=64 * MIB, record=256 * MIB, pack=1 << 30, blob=16 * MIB,
-    sealed_overhead=64 << 10, chain=32, levels=16, directories=4096, argon_kib=4 * MIB, argon_passes=64,
-    argon_lanes=64, key_file=MIB)
+    sealed_overhead=64 << 10, depth=32, bases=4, support=256, levels=16, directories=4096, argon_kib=4 * MIB,
+    argon_passes=64, argon_lanes=64, key_file=MIB)
 
 
 class Refused(Exception):

@@ -9,7 +9,7 @@ import struct
 
 from blake3 import blake3
 
-from . import blobs, chunking, crypto, records, repository, store
+from . import blobs, chunking, crypto, records, repository, sketches, store
 from .postcard import FormatError, decode, encode
 
 
@@ -140,14 +140,19 @@ def check_signature(s):
 
 
 def stream(description):
-    """The bytes that an input of chunker.json describes."""
+    """The bytes that an input describes."""
     length = description["length"]
     if "repeat" in description:
         unit = bytes.fromhex(description["repeat"])
-        return (unit * (length // len(unit) + 1))[:length]
-    label = description.get("label") or description["letters"]
-    data = blake3(label.encode()).digest(length=length) if length else b""
-    return bytes(97 + (b & 15) for b in data) if "letters" in description else data
+        data = (unit * (length // len(unit) + 1))[:length]
+    else:
+        label = description.get("label") or description["letters"]
+        data = blake3(label.encode()).digest(length=length) if length else b""
+    if "letters" in description:
+        data = bytes(97 + (b & 15) for b in data)
+    for edit in description.get("edits", ()):
+        data = data[:edit["at"]] + raw(edit, "insert") + data[edit["at"] + edit["remove"]:]
+    return data
 
 
 def check_chunker(file):
@@ -158,6 +163,13 @@ def check_chunker(file):
         sizes = cut["minimum"], cut["average"], cut["maximum"]
         ends = chunking.cut_points(stream(cut["input"]), gear, *sizes)
         same(f"cut points of {cut['input']} with {sizes}", ends, cut["ends"])
+
+
+def check_sketches(file):
+    c = sketches.constants(raw(file, "dedup_key"))
+    same("constants", [f"{w:016x}" for w in c], file["constants"])
+    for s in file["sketches"]:
+        same(f"sketch of {s['input']}", sketches.sketch(stream(s["input"]), c), s["sketch"])
 
 
 def check_ids(file):
@@ -204,12 +216,13 @@ def check_pack(p):
     entries, _ = blobs.table_entries(pack.footer(), pack.kind, pack.id)
     same(f"{what}: number of blobs", len(entries), len(p["blobs"]))
     id_key = (chunking.chunk_id_key if pack.kind == blobs.DATA else chunking.node_id_key)(dedup)
-    known = {}
+    elsewhere = raw(p, "elsewhere")
+    known = {crypto.keyed(id_key, elsewhere): elsewhere}
     for e, b in zip(entries, p["blobs"]):
         this = f"{what}: blob at {e.offset}"
-        base = b["base"] and bytes.fromhex(b["base"])
-        same(this, (e.id, e.offset, e.encoding, e.base, e.depth),
-             (raw(b, "id"), b["offset"], ("raw", "zstd", "delta").index(b["encoding"]), base, b["depth"]))
+        bases = [bytes.fromhex(base) for base in b["bases"]]
+        same(this, (e.id, e.offset, e.encoding, e.bases, e.depth),
+             (raw(b, "id"), b["offset"], ("raw", "zstd", "delta").index(b["encoding"]), bases, b["depth"]))
         sealed = pack.read(e.offset, e.stored_len)
         same(f"{this}: sealed", sealed, raw(b, "sealed"))
         payload = blobs.open_blob(sealed, pack.key, e.offset, repository_id, e.kind, e.id)
@@ -217,11 +230,12 @@ def check_pack(p):
         refuses(f"{this}: moved", blobs.open_blob, sealed, pack.key, e.offset + 1, repository_id, e.kind, e.id)
         refuses(f"{this}: of the other kind", blobs.open_blob, sealed, pack.key, e.offset, repository_id,
                 3 - e.kind, e.id)
-        plain = blobs.decode_payload(e.encoding, payload, e.raw_len, known.get(e.base))
+        plain = blobs.decode_payload(e.encoding, payload, e.raw_len, [known[base] for base in e.bases])
         same(f"{this}: plaintext", plain, raw(b, "plaintext"))
         same(f"{this}: id", crypto.keyed(id_key, plain), e.id)
         known[e.id] = plain
-    same(f"{what}: depths", [e.depth for e in entries], [0, 0, 1, 2, 3])
+    same(f"{what}: depths", [e.depth for e in entries], [0, 0, 0, 1, 2, 3, 4, 5])
+    same(f"{what}: numbers of bases", [len(e.bases) for e in entries], [0, 0, 0, 1, 1, 1, 2, 4])
 
 
 def check_metadata(file):
@@ -240,7 +254,10 @@ def check_metadata(file):
         same(f"{name}: signature", crypto.signature_holds(public, opened.signature, message), True)
         record = crypto.zstd_decode(opened.frame, store.LIMIT.record)
         same(f"{name}: record", record, raw(o, "record"))
-        same(f"{name}: record, encoded again", encode(schemas[kind], decode(schemas[kind], record)), record)
+        decoded = decode(schemas[kind], record)
+        same(f"{name}: record, encoded again", encode(schemas[kind], decoded), record)
+        if kind == 3:
+            same(f"{name}: counts", vars(decoded.register.counts), file["counts"])
         refuses(f"{name}: damaged", unseal, flipped(raw(o, "object")))
         refuses(f"{name}: under another name", unseal, raw(o, "object"), name[:-1] + "x")
 
@@ -250,8 +267,8 @@ def check_padme(file):
         same(f"padded length of {length}", crypto.padme(length), padded)
 
 
-CHECKS = {"keys.json": check_keys, "chunker.json": check_chunker, "ids.json": check_ids,
-          "blobs.json": check_blobs, "metadata.json": check_metadata, "padme.json": check_padme}
+CHECKS = {"keys.json": check_keys, "chunker.json": check_chunker, "sketches.json": check_sketches,
+          "ids.json": check_ids, "blobs.json": check_blobs, "metadata.json": check_metadata, "padme.json": check_padme}
 
 
 def check_directory(directory):

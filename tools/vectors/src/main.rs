@@ -5,10 +5,12 @@
 //! are part of format 1, and a program that no longer agrees with them has a bug.
 
 mod chunker;
+mod input;
 mod keys;
 mod metadata;
 mod packs;
 mod seeded;
+mod sketches;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -24,6 +26,7 @@ fn main() -> Result<()> {
     std::fs::create_dir_all(&directory)?;
     write(&directory, "keys.json", &keys::vectors()?)?;
     write(&directory, "chunker.json", &chunker::vectors()?)?;
+    write(&directory, "sketches.json", &sketches::vectors())?;
     write(&directory, "ids.json", &packs::ids())?;
     write(&directory, "blobs.json", &packs::vectors()?)?;
     write(&directory, "metadata.json", &metadata::vectors()?)?;

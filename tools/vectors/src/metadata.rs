@@ -1,9 +1,9 @@
 //! `metadata.json`: one sealed object of each kind (format-spec, chapters 1, 5, 7 and 8).
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nightjar_codec::metadata::{self, Sealer};
 use nightjar_codec::sign::SignKey;
-use nightjar_format::blob::{BlobEntry, BlobTable, Encoding};
+use nightjar_format::blob::{Bases, BlobEntry, BlobTable, Encoding};
 use nightjar_format::index::{IndexRecord, PackRecord};
 use nightjar_format::ledger::{LedgerBody, LedgerRecord};
 use nightjar_format::object::{MetadataKind, ObjectName};
@@ -21,15 +21,17 @@ pub(crate) fn vectors() -> Result<Value> {
     let session = SessionId(array("session"));
     let incarnation = IncarnationId(array("incarnation"));
     Ok(json!({
-        "about": "format-spec, chapters 1, 5, 7 and 8: \"object\" opens to \"record\".",
+        "about": "format-spec, chapters 1, 5, 7 and 8: \"object\" opens to \"record\"; \"counts\" are \
+            those of the snapshot.",
         "repository_id": hex(&array::<16>("repository")),
         "epoch": 3,
+        "counts": counts(),
         "metadata_key": hex(key("metadata key").expose()),
         "signer": hex(&array::<16>("slot")),
         "sign_seed": hex(key("signer").expose()),
         "sign_public": hex(&SignKey::from_seed(&key("signer")).public()),
         "objects": [
-            seal(MetadataKind::Index, ObjectName::Index(IndexId(array("index"))), &index(session))?,
+            seal(MetadataKind::Index, ObjectName::Index(IndexId(array("index"))), &index(session)?)?,
             seal(
                 MetadataKind::Session,
                 ObjectName::Session(session),
@@ -60,7 +62,7 @@ fn seal<R: Record>(kind: MetadataKind, name: ObjectName, record: &R) -> Result<V
     }))
 }
 
-fn index(session: SessionId) -> IndexRecord {
+fn index(session: SessionId) -> Result<IndexRecord> {
     let entry = |label: &str, encoding| BlobEntry {
         id: BlobId(array(label)),
         offset: 0,
@@ -69,12 +71,17 @@ fn index(session: SessionId) -> IndexRecord {
         encoding,
         sketch: array::<3>(label).map(u32::from),
     };
-    let delta = |base: &str, depth| Encoding::Delta { base: BlobId(array(base)), depth };
+    let delta = |bases: &[&str], depth| {
+        let ids: Vec<BlobId> = bases.iter().map(|base| BlobId(array(base))).collect();
+        let bases = Bases::new(&ids).context("one to four bases")?;
+        anyhow::Ok(Encoding::Delta { bases, depth })
+    };
     let table = BlobTable::from_entries(&[
         entry("one", Encoding::Zstd),
-        entry("two", delta("one", 1)),
-        entry("three", delta("elsewhere", 5)),
+        entry("two", delta(&["one"], 1)?),
+        entry("three", delta(&["elsewhere", "two"], 5)?),
         entry("four", Encoding::Raw),
+        entry("five", delta(&["three", "four", "farther", "elsewhere"], 32)?),
     ]);
     let pack = |label: &str, kind, table| PackRecord {
         pack_id: PackId(array(label)),
@@ -84,7 +91,7 @@ fn index(session: SessionId) -> IndexRecord {
         table,
     };
     let packs = vec![pack("pack 1", 1, table), pack("pack 2", 2, BlobTable::default())];
-    IndexRecord { session, packs }
+    Ok(IndexRecord { session, packs })
 }
 
 fn announcement(session: SessionId, incarnation: IncarnationId) -> SessionRecord {
@@ -113,13 +120,33 @@ fn register() -> Register {
             arguments: vec!["pg_dump".to_owned(), "orders".to_owned()],
             status: 0,
         },
-        counts: Counts { files: 1, bytes_read: 1 << 40, ..Counts::default() },
+        counts: counts(),
         root: BlobId(array("root")),
         previous: Some(Previous {
             id: SessionId(array("before")),
             digest: Digest(array("digest")),
         }),
     }))
+}
+
+/// No two alike.
+fn counts() -> Counts {
+    Counts {
+        files: 1,
+        directories: 2,
+        others: 3,
+        unreadable: 4,
+        bytes_read: 1 << 40,
+        chunks: 1 << 24,
+        chunks_new: 7_000,
+        bytes_new: 8 << 26,
+        bytes_stored: 9 << 24,
+        chunks_delta: 1_000,
+        bytes_delta: 11 << 22,
+        bytes_stored_delta: 12 << 14,
+        bytes_read_back: 13 << 20,
+        bytes_added: 14 << 24,
+    }
 }
 
 fn forget(incarnation: IncarnationId) -> LedgerRecord {

@@ -1,5 +1,5 @@
 //! `ids.json` and `blobs.json`: blob ids, packs with sealed blobs in every encoding, a chain of
-//! deltas (format-spec, chapters 3 and 4).
+//! deltas, deltas with several bases (format-spec, chapters 3 and 4).
 
 use anyhow::{Context, Result};
 use nightjar_codec::aead::TAG_LEN;
@@ -8,9 +8,9 @@ use nightjar_codec::digest::{Identifier, pack_id};
 use nightjar_codec::digest::{Purpose, derive};
 use nightjar_codec::hybrid::PrivateKey;
 use nightjar_codec::pack::{PackCipher, PackKeySource};
-use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable, Encoding};
+use nightjar_format::blob::{Bases, BlobEntry, BlobKind, BlobTable, Encoding};
 use nightjar_format::pack::PackHeader;
-use nightjar_format::{RepositoryId, SessionId};
+use nightjar_format::{BlobId, RepositoryId, SessionId};
 use serde_json::{Value, json};
 
 use crate::seeded::{Seeded, array, hex, key};
@@ -38,8 +38,9 @@ pub(crate) fn ids() -> Value {
 
 pub(crate) fn vectors() -> Result<Value> {
     Ok(json!({
-        "about": "format-spec, chapters 3 and 4: two whole packs, and their blobs one by one. A \
-            base names the blob whose plaintext is the prefix.",
+        "about": "format-spec, chapters 3 and 4: two whole packs, and their blobs one by one. \
+            \"bases\" name the blobs whose plaintexts, joined, are the prefix; \"elsewhere\" is the \
+            plaintext of one that lies in another pack.",
         "packs": [pack(BlobKind::Data)?, pack(BlobKind::Tree)?],
     }))
 }
@@ -51,31 +52,68 @@ struct Blob {
     encoding: Encoding,
 }
 
-fn blobs(kind: BlobKind, identifier: &Identifier) -> Result<Vec<Blob>> {
-    let noise: [u8; 100] = array(&format!("noise of the {kind} pack"));
-    let rows = (0..80).map(|row| format!("{row}\tsome text of the {kind} pack\t{}\n", row * row));
-    let text = rows.collect::<String>().into_bytes();
-    let mut blobs = vec![
-        Blob { plaintext: noise.to_vec(), payload: noise.to_vec(), encoding: Encoding::Raw },
-        Blob {
-            payload: compress::compress(&text, 3).context("text compresses")?,
-            plaintext: text.clone(),
+/// Blobs as they lie in a pack.
+struct Blobs<'a> {
+    kind: BlobKind,
+    identifier: &'a Identifier,
+    blobs: Vec<Blob>,
+}
+
+/// A base that lies in another pack.
+fn elsewhere(kind: BlobKind) -> Vec<u8> {
+    rows(kind, "what lies elsewhere")
+}
+
+fn rows(kind: BlobKind, what: &str) -> Vec<u8> {
+    let rows = (0..80).map(|row| format!("{row}\t{what} of the {kind} pack\t{}\n", row * row));
+    rows.collect::<String>().into_bytes()
+}
+
+impl<'a> Blobs<'a> {
+    fn new(kind: BlobKind, identifier: &'a Identifier) -> Result<Self> {
+        let mut all = Self { kind, identifier, blobs: Vec::new() };
+        let noise: [u8; 100] = array(&format!("noise of the {kind} pack"));
+        all.raw(&noise);
+        all.raw(b"");
+        let mut newest = rows(kind, "some text");
+        all.blobs.push(Blob {
+            payload: compress::compress(&newest, 3).context("text compresses")?,
+            plaintext: newest.clone(),
             encoding: Encoding::Zstd,
-        },
-    ];
-    let mut base = text;
-    for depth in 1..=3 {
-        let mut plaintext = base.clone();
-        plaintext.splice(700..704, format!("changed {depth}").bytes());
-        plaintext.extend_from_slice(&array::<20>(&format!("change {depth} of the {kind} pack")));
-        blobs.push(Blob {
-            payload: compress::compress_delta(&plaintext, &base, 3).context("a delta is small")?,
-            plaintext: plaintext.clone(),
-            encoding: Encoding::Delta { base: identifier.blob_id(kind, &base), depth },
         });
-        base = plaintext;
+        for depth in 1..=3 {
+            let base = newest.clone();
+            newest.splice(700..704, format!("changed {depth}").bytes());
+            newest.extend_from_slice(&array::<20>(&format!("change {depth} of the {kind} pack")));
+            all.delta(&newest, &[&base], depth)?;
+        }
+        // A chunk across what was the end of one and the beginning of another, and one for which
+        // an empty base and one in another pack are among the most that there may be.
+        let part = |of: Option<&[u8]>| of.unwrap_or_default().to_vec();
+        let elsewhere = elsewhere(kind);
+        let (tail, head) = (part(newest.get(1200..)), part(elsewhere.get(..900)));
+        let across = [&tail, b"between".as_slice(), &head].concat();
+        all.delta(&across, &[&newest, &elsewhere], 4)?;
+        let (tail, head) = (part(elsewhere.get(500..)), part(across.get(..1000)));
+        let four = [&tail, noise.as_slice(), &head, b"the end"].concat();
+        all.delta(&four, &[&across, b"", &elsewhere, &noise], 5)?;
+        Ok(all)
     }
-    Ok(blobs)
+
+    fn raw(&mut self, plaintext: &[u8]) {
+        let (plaintext, payload) = (plaintext.to_vec(), plaintext.to_vec());
+        self.blobs.push(Blob { plaintext, payload, encoding: Encoding::Raw });
+    }
+
+    fn delta(&mut self, plaintext: &[u8], bases: &[&[u8]], depth: u8) -> Result<()> {
+        let ids: Vec<BlobId> =
+            bases.iter().map(|base| self.identifier.blob_id(self.kind, base)).collect();
+        let bases = Bases::new(&ids).zip(compress::compress_delta(plaintext, &bases.concat(), 3));
+        let (bases, payload) = bases.context("a delta is small")?;
+        let (plaintext, encoding) = (plaintext.to_vec(), Encoding::Delta { bases, depth });
+        self.blobs.push(Blob { plaintext, payload, encoding });
+        Ok(())
+    }
 }
 
 fn pack(kind: BlobKind) -> Result<Value> {
@@ -100,22 +138,23 @@ fn pack(kind: BlobKind) -> Result<Value> {
     };
     let mut entries = Vec::new();
     let mut described = Vec::new();
-    for blob in blobs(kind, &identifier)? {
+    for blob in Blobs::new(kind, &identifier)?.blobs {
         let offset = u32::try_from(object.len())?;
         let id = identifier.blob_id(kind, &blob.plaintext);
         let mut sealed = [blob.payload.as_slice(), &[0; TAG_LEN]].concat();
         cipher.seal_blob(&id, offset, &mut sealed)?;
         object.extend_from_slice(&sealed);
-        let (encoding, base) = match blob.encoding {
-            Encoding::Raw => ("raw", None),
-            Encoding::Zstd => ("zstd", None),
-            Encoding::Delta { base, .. } => ("delta", Some(base.to_string())),
+        let encoding = match blob.encoding {
+            Encoding::Raw => "raw",
+            Encoding::Zstd => "zstd",
+            Encoding::Delta { .. } => "delta",
         };
+        let bases: Vec<String> = blob.encoding.bases().iter().map(BlobId::to_string).collect();
         described.push(json!({
             "id": id.to_string(),
             "offset": offset,
             "encoding": encoding,
-            "base": base,
+            "bases": bases,
             "depth": blob.encoding.depth(),
             "plaintext": hex(&blob.plaintext),
             "payload": hex(&blob.payload),
@@ -141,6 +180,7 @@ fn pack(kind: BlobKind) -> Result<Value> {
         "metadata_key": (kind == BlobKind::Tree).then(|| hex(metadata_key.expose())),
         "random": random,
         "pack_key": hex(&pack_key),
+        "elsewhere": hex(&elsewhere(kind)),
         "blobs": described,
         "pack_id": pack_id(&object).to_string(),
         "object": hex(&object),

@@ -74,6 +74,11 @@ pub(crate) struct SnapshotCreate {
     #[arg(default_value_t = DeltaParameters::default().chain_percent)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) delta_chain: u32,
+    /// How much of what was written to a store far away may be kept on this machine, to make
+    /// deltas against without reading it back; 0 keeps nothing
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", env = "NIGHTJAR_CACHE_SIZE")]
+    #[arg(value_parser = values::size)]
+    pub(crate) cache_size: u64,
 }
 
 /// When to store deltas.

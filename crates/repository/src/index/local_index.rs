@@ -32,6 +32,8 @@ pub(crate) struct LocalIndex {
     database: RwLock<Database>,
     /// Ordinals of packs that a writer must treat as absent.
     closed: HashSet<u32>,
+    /// By ordinal, of those that were there at the beginning: packs that the run relied on.
+    used: Vec<AtomicBool>,
     damaged: AtomicBool,
     _directory: PrivateDirectory,
 }
@@ -42,6 +44,7 @@ impl LocalIndex {
         Ok(Self {
             database,
             closed: HashSet::new(),
+            used: Vec::new(),
             damaged: AtomicBool::new(false),
             _directory: directory,
         })
@@ -57,8 +60,10 @@ impl LocalIndex {
         let closed_by_ledger = ledger.closed_set();
         let mut missing = Vec::new();
         let mut closed = HashSet::new();
+        let mut packs = 0;
         for pack in self.read().packs()? {
             let (ordinal, info) = pack?;
+            packs = ordinal + 1;
             let is_closed = !info.published || closed_by_ledger.contains(&info.pack_id);
             let is_missing = sizes.get(&info.pack_id) != Some(&info.size);
             if is_closed || is_missing {
@@ -69,6 +74,7 @@ impl LocalIndex {
             }
         }
         self.closed = closed;
+        self.used = (0..packs).map(|_| AtomicBool::new(false)).collect();
         Ok(missing)
     }
 
@@ -128,6 +134,7 @@ impl LocalIndex {
     fn try_support(&self, id: &BlobId) -> Result<Option<Support>> {
         let mut support = Support::default();
         let mut seen: HashMap<BlobId, u8> = HashMap::new();
+        let mut packs = Vec::new();
         let mut open = vec![(*id, u8::MAX)];
         while let Some((id, above)) = open.pop() {
             // Each step goes to a smaller depth, or it could go on for ever.
@@ -153,9 +160,25 @@ impl LocalIndex {
             }
             open.extend(at.encoding.bases().iter().map(|base| (*base, depth)));
             seen.insert(id, depth);
+            packs.push(at.pack);
+        }
+        for used in packs.iter().filter_map(|pack| self.used.get(*pack as usize)) {
+            used.store(true, Ordering::Relaxed);
         }
         support.blobs = seen.len();
         Ok(Some(support))
+    }
+
+    /// The packs that were there at the beginning and that the run relied on.
+    pub(crate) fn used_packs(&self) -> Result<HashSet<PackId>> {
+        let used = |ordinal: u32| self.used.get(ordinal as usize);
+        let mut ids = HashSet::new();
+        for (ordinal, info) in self.packs()? {
+            if used(ordinal).is_some_and(|used| used.load(Ordering::Relaxed)) {
+                ids.insert(info.pack_id);
+            }
+        }
+        Ok(ids)
     }
 
     /// Adds a pack that this process wrote.

@@ -21,6 +21,7 @@ use crate::ingest::feeder::{Feeder, StopSignal};
 use crate::ingest::pack_writer::PackWriter;
 use crate::ingest::planner::Planner;
 use crate::ingest::previous::PreviousTree;
+use crate::packs::copies::PackCopies;
 use crate::packs::{Uploader, stored_sizes};
 use crate::read::Reader;
 use crate::repository::Repository;
@@ -38,6 +39,8 @@ pub struct SnapshotRequest {
     pub level: i32,
     /// Bounds on deltas; none are made without.
     pub delta: Option<DeltaParameters>,
+    /// What copies of packs may take on this machine, in bytes.
+    pub cache_bytes: u64,
 }
 
 /// What the source says when everything was fed.
@@ -141,7 +144,9 @@ fn run<E: From<RepositoryError>>(
     feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
 ) -> std::result::Result<(Fed, Assembled), E> {
     let read_back = Progress::default();
-    let reader = Reader::over(repository, Arc::clone(&index), &read_back);
+    let copies = request.delta.and_then(|_| PackCopies::open(repository, request.cache_bytes));
+    let copies = copies.as_ref();
+    let reader = Reader::over(repository, Arc::clone(&index), copies, &read_back);
     let delta =
         request.delta.map(|parameters| DeltaEncoder::new(&reader, parameters, request.level));
     let encoder = Encoder {
@@ -155,7 +160,7 @@ fn run<E: From<RepositoryError>>(
     let (to_assembler, fed) = unbounded();
     let stop = StopSignal::new();
     thread::scope(|scope| {
-        let uploader = Uploader::start(scope, repository, progress);
+        let uploader = Uploader::start(scope, repository, copies, progress);
         let writer = PackWriter::new(
             repository,
             &index,
@@ -191,6 +196,10 @@ fn run<E: From<RepositoryError>>(
         match (fed, assembled) {
             (Ok(fed), Ok(Some(mut assembled))) => {
                 assembled.counts.bytes_read_back = read_back.stored.load(Ordering::Relaxed);
+                if let Some(copies) = copies {
+                    let used = index.used_packs()?;
+                    copies.stamp(|id| used.contains(id));
+                }
                 Ok((fed, assembled))
             }
             // If the pipeline stopped first, the feeder only says that it did.

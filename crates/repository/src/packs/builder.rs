@@ -27,6 +27,7 @@ const ROOM_BYTES: usize = 1 << 20;
 
 /// A finished object and what an index object says about it.
 pub(crate) struct SealedPack {
+    pub(crate) cipher: PackCipher,
     pub(crate) name: ObjectName,
     pub(crate) object: Vec<u8>,
     pub(crate) record: PackRecord,
@@ -110,6 +111,7 @@ impl OpenPack {
         let pack_id = digest::pack_id(object);
         let record =
             PackRecord { pack_id, size: object.len() as u64, kind: kind as u8, epoch, table };
-        Ok(SealedPack { name: ObjectName::Pack(pack_id), object: self.object, record })
+        let Self { cipher, object, .. } = self;
+        Ok(SealedPack { cipher, name: ObjectName::Pack(pack_id), object, record })
     }
 }

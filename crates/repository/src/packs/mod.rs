@@ -5,12 +5,12 @@
 //! needs sealing before its place is known. The id is the hash of the finished object.
 
 mod builder;
+pub(crate) mod copies;
+pub(crate) mod reader;
 mod uploader;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use indexmap::IndexMap;
 use nightjar_codec::SecretKey;
 use nightjar_codec::metadata::Trust;
 use nightjar_codec::pack::PackCipher;
@@ -58,37 +58,4 @@ pub(crate) fn cipher_from(
         |epoch| keychain.metadata_key(epoch).map(|key| SecretKey::new(*key.expose())),
     )
     .map_err(|error| RepositoryError::in_object(ObjectName::Pack(*id), error))
-}
-
-/// Ciphers of packs that were opened lately.
-#[derive(Default)]
-pub(crate) struct CipherCache {
-    ciphers: std::sync::Mutex<IndexMap<PackId, Arc<PackCipher>>>,
-}
-
-/// Opening a data pack costs a fetch and a decapsulation; a cipher takes some hundred bytes.
-const CACHED_CIPHERS: usize = 1024;
-
-impl CipherCache {
-    pub(crate) fn get(
-        &self,
-        repository: &Repository,
-        id: &PackId,
-        size: u64,
-    ) -> Result<Arc<PackCipher>> {
-        let known = || {
-            let ciphers = self.ciphers.lock().unwrap_or_else(|poison| poison.into_inner());
-            ciphers.get(id).cloned()
-        };
-        if let Some(cipher) = known() {
-            return Ok(cipher);
-        }
-        let cipher = Arc::new(cipher_of(repository, id, size)?);
-        let mut ciphers = self.ciphers.lock().unwrap_or_else(|poison| poison.into_inner());
-        if ciphers.len() >= CACHED_CIPHERS {
-            ciphers.shift_remove_index(0);
-        }
-        ciphers.insert(*id, Arc::clone(&cipher));
-        Ok(cipher)
-    }
 }

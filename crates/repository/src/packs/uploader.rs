@@ -3,12 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Scope;
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use nightjar_format::index::PackRecord;
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::packs::OpenPack;
+use crate::packs::copies::PackCopies;
 use crate::repository::Repository;
 
 /// Packs sealed and sent at once. Handing over another waits until one is durable: this, and
@@ -29,6 +31,7 @@ impl Uploader {
     pub(crate) fn start<'scope, 'env: 'scope>(
         scope: &'scope Scope<'scope, 'env>,
         repository: &'env Repository,
+        copies: Option<&'env PackCopies>,
         progress: &'env Progress,
     ) -> Self {
         let (packs, work) = bounded::<OpenPack>(0);
@@ -38,9 +41,10 @@ impl Uploader {
             scope.spawn(move || {
                 for pack in work {
                     // A panic must not leave the assembler waiting for a pack that never comes.
-                    let uploaded =
-                        catch_unwind(AssertUnwindSafe(|| upload(repository, progress, pack)))
-                            .unwrap_or(Err(RepositoryError::Internal("an uploader panicked")));
+                    let uploaded = catch_unwind(AssertUnwindSafe(|| {
+                        upload(repository, copies, progress, pack)
+                    }))
+                    .unwrap_or(Err(RepositoryError::Internal("an uploader panicked")));
                     if done.send(uploaded).is_err() {
                         return;
                     }
@@ -62,9 +66,18 @@ impl Uploader {
     }
 }
 
-fn upload(repository: &Repository, progress: &Progress, pack: OpenPack) -> Uploaded {
+fn upload(
+    repository: &Repository,
+    copies: Option<&PackCopies>,
+    progress: &Progress,
+    pack: OpenPack,
+) -> Uploaded {
     let sealed = pack.seal()?;
-    repository.store.start_put(sealed.name.to_string(), sealed.object.into()).wait()?;
+    let object = Bytes::from(sealed.object);
+    repository.store.start_put(sealed.name.to_string(), object.clone()).wait()?;
+    if let Some(copies) = copies {
+        copies.keep_own(&sealed.record.pack_id, &sealed.cipher, &object);
+    }
     Progress::add(&progress.stored, sealed.record.size);
     Ok(sealed.record)
 }

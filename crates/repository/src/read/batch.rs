@@ -17,11 +17,10 @@ use nightjar_codec::compress;
 use nightjar_codec::pack::PackCipher;
 use nightjar_format::blob::{BlobKind, Encoding};
 use nightjar_format::{BlobId, limits};
-use nightjar_storage::Pending;
 
-use crate::environment::Progress;
-use crate::error::{RepositoryError, Result};
+use crate::error::Result;
 use crate::index::database::Location;
+use crate::packs::reader::Answer;
 use crate::read::Reader;
 
 /// Bytes between two blobs that are fetched rather than asking twice.
@@ -41,10 +40,10 @@ struct OpenedPack {
 }
 
 /// One request: a stretch of a pack that holds several blobs.
-struct Fetch {
+struct Fetch<'a> {
     pack: OpenedPack,
     range: Range<u64>,
-    answer: Pending<Bytes>,
+    answer: Answer<'a>,
 }
 
 /// Its answer.
@@ -67,10 +66,10 @@ impl Fetched {
 }
 
 /// Blobs on their way.
-pub(crate) struct PendingBlobs {
+pub(crate) struct PendingBlobs<'a> {
     kind: BlobKind,
     places: HashMap<BlobId, Place>,
-    fetches: Vec<Fetch>,
+    fetches: Vec<Fetch<'a>>,
 }
 
 /// Blobs that can be decoded.
@@ -89,7 +88,7 @@ impl<'a> Reader<'a> {
         &self,
         kind: BlobKind,
         ids: impl IntoIterator<Item = BlobId>,
-    ) -> Result<PendingBlobs> {
+    ) -> Result<PendingBlobs<'a>> {
         let mut places = HashMap::new();
         for id in ids {
             self.find_support(id, &mut places)?;
@@ -104,13 +103,15 @@ impl<'a> Reader<'a> {
                 continue;
             };
             // A pack that cannot be opened is reported blob by blob, if no other place helps.
-            let (name, cipher) = match self.open_pack(kind, first) {
+            let range = first.range().start..last.range().end;
+            let opened = self
+                .open_pack(kind, first)
+                .and_then(|(id, cipher)| Ok((cipher, self.start_range(&id, range.clone())?)));
+            let (cipher, answer) = match opened {
                 Ok(opened) => opened,
                 Err(error) if error.is_damage() => continue,
                 Err(error) => return Err(error),
             };
-            let range = first.range().start..last.range().end;
-            let answer = self.repository.store.start_get_range(name.to_string(), range.clone());
             let pack = OpenedPack { ordinal: first.pack, cipher };
             fetches.push(Fetch { pack, range, answer });
         }
@@ -142,17 +143,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl PendingBlobs {
+impl<'a> PendingBlobs<'a> {
     /// Waits for the answers.
-    pub(crate) fn wait<'r, 'a>(self, reader: &'r Reader<'a>) -> Result<FetchedBlobs<'r, 'a>> {
+    pub(crate) fn wait<'r>(self, reader: &'r Reader<'a>) -> Result<FetchedBlobs<'r, 'a>> {
         let Self { kind, places, fetches } = self;
         let mut fetched = Vec::with_capacity(fetches.len());
         for Fetch { pack, range, answer } in fetches {
-            match answer.wait().map_err(RepositoryError::from) {
-                Ok(bytes) => {
-                    Progress::add(&reader.progress.stored, bytes.len() as u64);
-                    fetched.push(Fetched { pack, range, bytes });
-                }
+            match answer.wait() {
+                Ok(bytes) => fetched.push(Fetched { pack, range, bytes }),
                 // Tried again blob by blob, from every place there is.
                 Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),

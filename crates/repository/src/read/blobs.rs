@@ -1,6 +1,7 @@
 //! Fetching, opening and checking blobs.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use nightjar_codec::compress;
@@ -9,14 +10,15 @@ use nightjar_codec::pack::PackCipher;
 use nightjar_format::blob::{BlobKind, Encoding};
 use nightjar_format::manifest::{DirectoryNode, ListNode};
 use nightjar_format::object::ObjectName;
-use nightjar_format::{BlobId, FormatError, limits, record};
+use nightjar_format::{BlobId, FormatError, PackId, limits, record};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
 use crate::index::database::Location;
 use crate::index::sync::open_private;
-use crate::packs::CipherCache;
+use crate::packs::copies::PackCopies;
+use crate::packs::reader::{Answer, PackReader};
 use crate::repository::Repository;
 
 /// A sealed blob, and where it came from.
@@ -56,7 +58,7 @@ pub struct Reader<'a> {
     pub(crate) repository: &'a Repository,
     pub(crate) index: Arc<LocalIndex>,
     pub(crate) identifier: Identifier,
-    pub(crate) ciphers: CipherCache,
+    packs: PackReader<'a>,
     pub(crate) progress: &'a Progress,
 }
 
@@ -64,17 +66,19 @@ impl<'a> Reader<'a> {
     /// Brings the local index up to date and takes a copy of it.
     pub fn open(repository: &'a Repository, progress: &'a Progress) -> Result<Self> {
         let (index, _) = open_private(repository)?;
-        Ok(Self::over(repository, Arc::new(index), progress))
+        Ok(Self::over(repository, Arc::new(index), None, progress))
     }
 
-    /// Reads through a copy of the local index that is at hand.
+    /// Reads through a copy of the local index that is at hand; a writer, from copies of packs.
     pub(crate) fn over(
         repository: &'a Repository,
         index: Arc<LocalIndex>,
+        copies: Option<&'a PackCopies>,
         progress: &'a Progress,
     ) -> Self {
         let identifier = repository.identifier();
-        Self { repository, index, identifier, ciphers: CipherCache::default(), progress }
+        let packs = PackReader::new(repository, copies, progress);
+        Self { repository, index, identifier, packs, progress }
     }
 
     /// How far reading has come.
@@ -134,9 +138,9 @@ impl<'a> Reader<'a> {
         location: &Location,
         effort: &mut Effort,
     ) -> Result<Vec<u8>> {
-        let (name, cipher) = self.open_pack(kind, location)?;
-        let sealed = self.repository.store.get_range(&name.to_string(), location.range())?;
-        Progress::add(&self.progress.stored, sealed.len() as u64);
+        let (pack, cipher) = self.open_pack(kind, location)?;
+        let sealed = self.packs.start_range(&pack, location.range())?.wait()?;
+        let name = ObjectName::Pack(pack);
         let blob = SealedBlob { id: *id, at: *location, name: &name, cipher: &cipher };
         self.decode(kind, &blob, &mut sealed.to_vec(), effort)
     }
@@ -146,19 +150,24 @@ impl<'a> Reader<'a> {
         &self,
         kind: BlobKind,
         location: &Location,
-    ) -> Result<(ObjectName, Arc<PackCipher>)> {
+    ) -> Result<(PackId, Arc<PackCipher>)> {
         let pack = self.index.pack(location.pack)?;
         let name = ObjectName::Pack(pack.pack_id);
         if pack.kind() != kind {
             let why = "the index lists a blob of the other kind in it".into();
             return Err(RepositoryError::Damaged { object: name.to_string(), why });
         }
-        let cipher = self.ciphers.get(self.repository, &pack.pack_id, pack.size)?;
+        let cipher = self.packs.cipher(&pack)?;
         if cipher.header().kind != kind {
             let why = "the index tells another kind than its header".into();
             return Err(RepositoryError::Damaged { object: name.to_string(), why });
         }
-        Ok((name, cipher))
+        Ok((pack.pack_id, cipher))
+    }
+
+    /// Begins to read a range of a pack.
+    pub(crate) fn start_range(&self, pack: &PackId, range: Range<u64>) -> Result<Answer<'a>> {
+        self.packs.start_range(pack, range)
     }
 
     /// Opens a sealed blob, decodes it and compares it with its id.

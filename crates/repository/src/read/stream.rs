@@ -25,14 +25,14 @@ const BATCH_BYTES: u64 = 2 << 20;
 const WINDOW: usize = 12;
 
 /// Chunks that are fetched and decoded together.
-struct Batch {
+struct Batch<'a> {
     chunks: Vec<ContentRef>,
-    blobs: PendingBlobs,
+    blobs: PendingBlobs<'a>,
 }
 
 type Decoded = Result<Vec<Bytes>>;
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Writes all bytes of a content, checked, in order.
     pub fn copy_content(&self, content: &Content, sink: &mut dyn Write) -> Result<u64> {
         let mut walk = ContentWalk::new(content);
@@ -70,7 +70,7 @@ impl Reader<'_> {
     }
 
     /// Takes the next chunks off the list and begins to fetch them.
-    fn next_batch(&self, walk: &mut ContentWalk) -> Result<Option<Batch>> {
+    fn next_batch(&self, walk: &mut ContentWalk) -> Result<Option<Batch<'a>>> {
         let mut chunks = Vec::new();
         let mut bytes = 0;
         while bytes < BATCH_BYTES {
@@ -85,7 +85,7 @@ impl Reader<'_> {
         Ok(Some(Batch { chunks, blobs }))
     }
 
-    fn decode_batch(&self, batch: Batch) -> Decoded {
+    fn decode_batch(&self, batch: Batch<'a>) -> Decoded {
         let mut blobs = batch.blobs.wait(self)?;
         batch
             .chunks

@@ -29,6 +29,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
             depth: arguments.delta_depth,
             chain_percent: arguments.delta_chain,
         }),
+        cache_bytes: arguments.cache_size,
     };
     let repository = program.open()?;
     let expected = progress::is_wanted(program.globals)

@@ -1,0 +1,117 @@
+//! Reading from packs: their ciphers, and ranges of them.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use nightjar_codec::pack::PackCipher;
+use nightjar_format::PackId;
+use nightjar_format::object::ObjectName;
+use nightjar_storage::Pending;
+
+use crate::environment::Progress;
+use crate::error::{RepositoryError, Result};
+use crate::index::database::PackInfo;
+use crate::packs::copies::PackCopies;
+use crate::packs::{cipher_from, cipher_of};
+use crate::repository::Repository;
+
+/// Opening a data pack costs a fetch and a decapsulation; a cipher takes some hundred bytes.
+const CACHED_CIPHERS: usize = 1024;
+
+/// Reads from the packs of a repository.
+///
+/// Only a writer, who wants to know no more than what a base is, reads from copies: whoever
+/// restores or verifies must learn what the store holds.
+pub(crate) struct PackReader<'a> {
+    repository: &'a Repository,
+    copies: Option<&'a PackCopies>,
+    progress: &'a Progress,
+    /// Of packs that were opened lately.
+    ciphers: Mutex<IndexMap<PackId, Arc<PackCipher>>>,
+}
+
+/// Bytes of a pack that are here or on their way.
+pub(crate) enum Answer<'a> {
+    Here(Bytes),
+    Pending(Pending<Bytes>, &'a Progress),
+}
+
+impl Answer<'_> {
+    pub(crate) fn wait(self) -> Result<Bytes> {
+        match self {
+            Self::Here(bytes) => Ok(bytes),
+            Self::Pending(answer, progress) => {
+                let bytes = answer.wait()?;
+                Progress::add(&progress.stored, bytes.len() as u64);
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+impl<'a> PackReader<'a> {
+    pub(crate) fn new(
+        repository: &'a Repository,
+        copies: Option<&'a PackCopies>,
+        progress: &'a Progress,
+    ) -> Self {
+        Self { repository, copies, progress, ciphers: Mutex::default() }
+    }
+
+    /// The cipher of a pack.
+    pub(crate) fn cipher(&self, pack: &PackInfo) -> Result<Arc<PackCipher>> {
+        let id = &pack.pack_id;
+        let known = || {
+            let ciphers = self.ciphers.lock().unwrap_or_else(PoisonError::into_inner);
+            ciphers.get(id).cloned()
+        };
+        if let Some(cipher) = known() {
+            return Ok(cipher);
+        }
+        let kept = self.copies.and_then(|copies| copies.cipher(id));
+        let cipher = Arc::new(match kept {
+            Some(cipher) => cipher,
+            None => cipher_of(self.repository, id, pack.size)?,
+        });
+        let mut ciphers = self.ciphers.lock().unwrap_or_else(PoisonError::into_inner);
+        if ciphers.len() >= CACHED_CIPHERS {
+            ciphers.shift_remove_index(0);
+        }
+        ciphers.insert(*id, Arc::clone(&cipher));
+        Ok(cipher)
+    }
+
+    /// Begins to read a range.
+    pub(crate) fn start_range(&self, id: &PackId, range: Range<u64>) -> Result<Answer<'a>> {
+        if let Some(bytes) = self.copy_of(id, &range)? {
+            return Ok(Answer::Here(bytes));
+        }
+        let name = ObjectName::Pack(*id).to_string();
+        Ok(Answer::Pending(self.repository.store.start_get_range(name, range), self.progress))
+    }
+
+    /// Reads a range of a copy, which is fetched first if packs are kept.
+    fn copy_of(&self, id: &PackId, range: &Range<u64>) -> Result<Option<Bytes>> {
+        let Some(copies) = self.copies.filter(|copies| copies.keeps_packs()) else {
+            return Ok(None);
+        };
+        if let Some(bytes) = copies.range(id, range) {
+            return Ok(Some(bytes));
+        }
+        let open = |object: &[u8]| cipher_from(self.repository, id, object);
+        let Some(object) = copies.fetch(self.repository, id, open)? else {
+            return Ok(copies.range(id, range));
+        };
+        Progress::add(&self.progress.stored, object.len() as u64);
+        let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
+        let bytes =
+            start.ok().zip(end.ok()).filter(|(start, end)| start <= end && *end <= object.len());
+        let (start, end) = bytes.ok_or_else(|| RepositoryError::Damaged {
+            object: ObjectName::Pack(*id).to_string(),
+            why: "it is shorter than the index says".into(),
+        })?;
+        Ok(Some(object.slice(start..end)))
+    }
+}
