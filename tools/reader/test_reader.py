@@ -189,7 +189,7 @@ class Writer:
         return blake3(plain, key=H("chunk id" if kind == 1 else "node id", self.dedup)).digest()
 
     def put_pack(self, kind, epoch, session, blobs, claim=None, padding=None, gap=b""):
-        """`blobs`: (plain, encoding) or (plain, DELTA, base plain, depth). Returns the pack's index entry. `claim` is
+        """`blobs`: (plain, encoding) or (plain, DELTA, base plains, depth). Returns the pack's index entry. `claim` is
         the plaintext whose id the first blob gets instead of its own."""
         header = b"NJP1" + bytes([kind]) + le32(epoch) + session
         if kind == 1:
@@ -211,13 +211,13 @@ class Writer:
             elif encoding == ZSTD:
                 payload, tail = frame(plain), vi(1)
             else:
-                base = self.blob_id(kind, delta[0])
-                if base in ids:
-                    at = ids.index(base)
-                else:
-                    external.append(base)
-                    at = len(ids) + len(external) - 1
-                payload, tail = frame(plain, delta[0]), vi(2) + vi(at) + bytes([delta[1]])
+                numbers = []
+                for base in (self.blob_id(kind, b) for b in delta[0]):
+                    if base not in ids[:len(rows)] + external:
+                        external.append(base)
+                    numbers.append((ids if base in ids[:len(rows)] else ids + external).index(base))
+                payload = frame(plain, b"".join(delta[0]))
+                tail = vi(2) + vec([vi(number) for number in numbers]) + bytes([delta[1]])
             nonce = struct.pack("<Q", len(out)) + bytes(4)
             sealed = aead(key, nonce, payload, self.id + bytes([kind]) + blob_id)
             out += sealed
@@ -289,7 +289,7 @@ def file_kind(size, content, holes=()):
 
 def snapshot(root, started, source, previous=None):
     return (b"\1" + vi(1) + vs("series") + zz(started) + zz(started + 1) + vs("host") + vs("user") + vs("program")
-            + vec([vs("k") + vs("v")]) + source + b"".join(vi(n) for n in range(10)) + root + opt(previous))
+            + vec([vs("k") + vs("v")]) + source + b"".join(vi(n) for n in range(14)) + root + opt(previous))
 
 
 STDIN = vi(0) + vs("dump.sql")
@@ -453,7 +453,8 @@ class EndToEnd(ReaderCase):
         r = self.good("list")
         found = json.loads(r.out)
         self.assertEqual([s["id"] for s in found], [self.w.a.hex(), self.w.b.hex()])
-        self.assertEqual(found[0]["counts"]["bytes_added"], 9)
+        self.assertEqual(found[0]["counts"]["bytes_added"], 13)
+        self.assertEqual(found[0]["counts"]["chunks_delta"], 9)
         self.assertEqual([s["source"] for s in found], ["standard input", "paths"])
         self.assertIn("may not write a record of this kind", r.err)
         self.assertEqual(r.err.count("which had ended"), 2)

@@ -155,7 +155,6 @@ fn halves(wide: u128) -> [u64; 2] {
     [wide as u64, (wide >> 64) as u64]
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper half is what is wanted")]
 fn high32(word: u64) -> u32 {
     (word >> 32) as u32
 }

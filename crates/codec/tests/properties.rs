@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use nightjar_codec::aead::{Cipher, TAG_LEN};
 use nightjar_codec::chunker::{Chunker, gear_table};
-use nightjar_codec::digest::Identifier;
+use nightjar_codec::digest::{Identifier, Purpose, derive_long};
+use nightjar_codec::sketch::Sketcher;
 use nightjar_codec::{SecretKey, compress};
 use nightjar_format::blob::{BlobKind, Encoding};
 use nightjar_format::object::padme;
@@ -103,6 +104,14 @@ proptest! {
     }
 
     #[test]
+    fn sketches_are_those_of_the_specification(key in key(), stream in stream()) {
+        let mut constants = [0; 240];
+        derive_long(Purpose::Sketch, &key, &mut constants);
+        let expected = reference::sketch(&stream, &reference::words(&constants));
+        prop_assert_eq!(Sketcher::new(&key).sketch(&stream), expected);
+    }
+
+    #[test]
     fn payloads_give_the_blob_back(stream in stream(), level in -5..6i32) {
         let payload = compress::encode_verified(&stream, level);
         prop_assert!(payload.bytes.len() <= stream.len());
@@ -131,6 +140,22 @@ proptest! {
         // Another base gives an error or other bytes, which the blob's id then tells.
         let other = compress::decompress(&frame, text.len(), Some(&noise(!seed, len)));
         prop_assert_ne!(other, Ok(text));
+    }
+
+    #[test]
+    fn a_chunk_across_several_old_ones_is_a_small_delta_against_them(
+        seed: u32, lens in proptest::collection::vec(2_000..60_000usize, 1..=4),
+        skip: prop::sample::Index, end: prop::sample::Index,
+    ) {
+        let bases: Vec<Vec<u8>> = (seed.into()..).zip(&lens).map(|(seed, len)| noise(seed, *len)).collect();
+        let joined = bases.concat();
+        let start = skip.index(joined.len() - 1_000);
+        // A copy: zstd ignores a prefix that overlaps what it compresses.
+        let text = joined[start..joined.len() - end.index(joined.len() - start - 1_000)].to_vec();
+        let frame = compress::encode_delta_verified(&text, &joined, 3).unwrap();
+        prop_assert!(frame.len() < 200, "{} bytes", frame.len());
+        let decoded = compress::decompress(&frame, text.len(), Some(&joined));
+        prop_assert_eq!(decoded, Ok(text));
     }
 
     #[test]

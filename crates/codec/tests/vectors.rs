@@ -15,3 +15,5 @@ mod keys;
 mod metadata;
 #[path = "vectors/packs.rs"]
 mod packs;
+#[path = "vectors/sketches.rs"]
+mod sketches;

@@ -23,6 +23,7 @@ pub mod ingest;
 pub mod keychain;
 pub mod ledger;
 pub mod manifest;
+pub mod mark;
 mod packs;
 pub mod read;
 pub mod repository;

@@ -27,6 +27,8 @@ pub struct Status {
     pub bytes_unique: u64,
     /// Blobs stored.
     pub blobs: u64,
+    /// How many of them are whole (0), deltas of a whole blob (1), deltas of such (2), and so on.
+    pub depths: Vec<u64>,
     /// Objects of each kind.
     pub objects: Vec<ObjectsStatus>,
     /// Bytes of all objects.
@@ -90,8 +92,13 @@ pub fn status(repository: &Repository) -> Result<Status> {
     let list = snapshots::list_under(repository, &ledger)?;
     let (index, report) = open_private(repository)?;
     let mut bytes_unique = 0;
+    let mut depths: Vec<u64> = Vec::new();
     for (_, pack) in index.packs()? {
         bytes_unique += pack.raw_bytes;
+        depths.resize(depths.len().max(pack.depths.len()), 0);
+        for (sum, count) in depths.iter_mut().zip(&pack.depths) {
+            *sum += count;
+        }
     }
     let objects = KINDS
         .into_iter()
@@ -123,6 +130,7 @@ pub fn status(repository: &Repository) -> Result<Status> {
         bytes_logical: list.snapshots.iter().map(|info| info.snapshot.counts.bytes_read).sum(),
         bytes_unique,
         blobs: report.blobs,
+        depths,
         bytes_stored: objects.iter().map(|objects| objects.bytes).sum(),
         objects,
         sessions: open_sessions(repository, &mut findings)?,

@@ -8,8 +8,7 @@ use crate::seeded::{Seeded, hex};
 /// What the files say of the descriptions.
 pub(crate) const ABOUT: &str = "An input is {label}: the first bytes of BLAKE3's extendable output \
     for the label; {letters}: the same, each byte b as 97 + (b AND 15); {repeat}: these bytes over \
-    and over. Each of its edits in turn removes that many bytes at a place and inserts others \
-    there.";
+    and over.";
 
 /// A stream.
 pub(crate) struct Input {

@@ -85,7 +85,7 @@ fn index(session: SessionId) -> Result<IndexRecord> {
     ]);
     let pack = |label: &str, kind, table| PackRecord {
         pack_id: PackId(array(label)),
-        size: 300_000,
+        size: 400_000,
         kind,
         epoch: 3,
         table,

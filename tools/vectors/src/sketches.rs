@@ -53,7 +53,11 @@ pub(crate) fn vectors() -> Value {
         })
         .collect();
     json!({
-        "about": format!("format-spec, chapter 3; all zero: no sketch. {}", input::ABOUT),
+        "about": format!(
+            "format-spec, chapter 3; all zero: no sketch. {} Each of its edits, in order, removes \
+            that many bytes at a place and inserts others there.",
+            input::ABOUT
+        ),
         "dedup_key": hex(dedup_key.expose()),
         "constants": words,
         "sketches": sketches,

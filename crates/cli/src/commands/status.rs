@@ -26,6 +26,8 @@ struct StatusView<'a> {
     bytes_unique: u64,
     bytes_stored: u64,
     blobs: u64,
+    /// Blobs stored whole, as deltas of these, as deltas of those, and so on.
+    blobs_by_depth: &'a [u64],
     series: Vec<SeriesView<'a>>,
     objects: Vec<ObjectsView>,
     sessions: Vec<SessionView<'a>>,
@@ -97,6 +99,7 @@ fn view<'a>(repository: &'a Repository, status: &'a Status) -> StatusView<'a> {
         bytes_unique: status.bytes_unique,
         bytes_stored: status.bytes_stored,
         blobs: status.blobs,
+        blobs_by_depth: &status.depths,
         series: series.collect(),
         objects: objects.collect(),
         sessions: sessions.collect(),
@@ -116,6 +119,7 @@ fn describe(repository: &Repository, status: &Status) -> String {
         ("ledger", format!("at record {}", status.ledger_head.number)),
         ("snapshots", amount(status.snapshots, status.bytes_logical)),
         ("blobs", amount(status.blobs, status.bytes_unique)),
+        ("deltas", deltas(&status.depths)),
         ("stored", format!("{}{share}", size(status.bytes_stored))),
     ]);
     if !repository.record().conditional_create {
@@ -129,6 +133,23 @@ fn describe(repository: &Repository, status: &Status) -> String {
         text += &format!("\nsessions at work, or of writers that died:\n{}", sessions(status));
     }
     text
+}
+
+/// How many blobs are deltas, and how deep their chains are.
+fn deltas(depths: &[u64]) -> String {
+    let deltas = || depths.iter().zip(0u64..).skip(1);
+    let count: u64 = deltas().map(|(count, _)| count).sum();
+    let steps: u64 = deltas().map(|(count, depth)| count * depth).sum();
+    let deepest = depths.len().saturating_sub(1);
+    match steps.checked_div(count) {
+        None => "none".to_owned(),
+        Some(_) => format!(
+            "{} of them, {}.{} deep on average, {deepest} at most",
+            number(count),
+            steps / count,
+            steps * 10 / count % 10
+        ),
+    }
 }
 
 fn amount(count: u64, bytes: u64) -> String {

@@ -3,7 +3,7 @@
 
 use nightjar_format::ids::to_hex;
 use nightjar_format::manifest::{Entry, EntryKind};
-use nightjar_format::snapshot::{Snapshot, Source};
+use nightjar_format::snapshot::{Counts, Snapshot, Source};
 use nightjar_repository::manifest::diff::{Change, Difference};
 use nightjar_repository::slots::SlotInfo;
 use nightjar_repository::snapshots::SnapshotInfo;
@@ -11,7 +11,7 @@ use nightjar_source::RestoreReport;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::format::{nanos, rfc3339};
+use super::format::{count, nanos, number, percent, rfc3339, size};
 
 /// A path: text, and its bytes in hexadecimal where the text does not tell them.
 #[derive(Debug, Clone, Serialize)]
@@ -60,6 +60,8 @@ pub(crate) struct SnapshotView<'a> {
     /// Read from the store to make deltas.
     bytes_read_back: u64,
     bytes_added: u64,
+    /// Bytes read for each byte added.
+    ratio: Option<f64>,
     duration_seconds: f64,
     root: String,
     previous: Option<String>,
@@ -113,6 +115,48 @@ impl<'a> SourceView<'a> {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a ratio is for people")]
+fn ratio(counts: &Counts) -> Option<f64> {
+    (counts.bytes_added > 0).then(|| counts.bytes_read as f64 / counts.bytes_added as f64)
+}
+
+/// What was new, and how it is stored.
+pub(crate) fn new_chunks(counts: &Counts) -> String {
+    if counts.chunks_new == 0 {
+        return "nothing".to_owned();
+    }
+    let mut text = format!(
+        "{} in {}, stored in {}",
+        size(counts.bytes_new),
+        count(counts.chunks_new, "chunk", "chunks"),
+        size(counts.bytes_stored),
+    );
+    if counts.chunks_delta > 0 {
+        text += &format!(
+            ": {} whole in {}, {} as deltas in {}",
+            number(counts.chunks_new.saturating_sub(counts.chunks_delta)),
+            size(counts.bytes_stored.saturating_sub(counts.bytes_stored_delta)),
+            number(counts.chunks_delta),
+            size(counts.bytes_stored_delta),
+        );
+    }
+    text
+}
+
+/// What the store grew by, and what part that is of what was read.
+pub(crate) fn added(counts: &Counts) -> String {
+    let added = size(counts.bytes_added);
+    match counts.bytes_read.checked_div(counts.bytes_added) {
+        Some(ratio) if ratio >= 10 => {
+            format!("{added} to the repository, 1/{} of what was read", number(ratio))
+        }
+        _ => percent(counts.bytes_added, counts.bytes_read).map_or_else(
+            || format!("{added} to the repository"),
+            |share| format!("{added} to the repository, {share} of what was read"),
+        ),
+    }
+}
+
 /// How long a run took, by its own clock.
 pub(crate) fn duration(snapshot: &Snapshot) -> std::time::Duration {
     let nanos = snapshot.finished.saturating_sub(snapshot.started);
@@ -147,6 +191,7 @@ impl<'a> SnapshotView<'a> {
             bytes_stored_delta: counts.bytes_stored_delta,
             bytes_read_back: counts.bytes_read_back,
             bytes_added: counts.bytes_added,
+            ratio: ratio(counts),
             duration_seconds: duration(snapshot).as_secs_f64(),
             root: snapshot.root.to_string(),
             previous: snapshot.previous.map(|previous| previous.id.to_string()),

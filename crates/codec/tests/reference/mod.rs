@@ -1,6 +1,7 @@
-//! Chapter 3 of the specification, written down once more as it reads: what the chunker must
-//! agree with, in the tests and in the fuzz targets.
+//! Chapter 3 of the specification, written down once more as it reads: what the chunker and
+//! the sketches must agree with, in the tests and in the fuzz targets.
 #![allow(unreachable_pub, reason = "the fuzz targets are another crate")]
+#![allow(clippy::cast_possible_truncation, reason = "the chapter names halves and low bits")]
 
 /// Minimum, average and maximum.
 pub type Sizes = (u32, u32, u32);
@@ -64,4 +65,47 @@ pub fn cut_points(bytes: &[u8], sizes: Sizes, gear: &[u64; 256]) -> Vec<usize> {
         ends.push(at);
     }
     ends
+}
+
+/// The constants of sketches, from the bytes that the dedup key gives.
+pub fn words(bytes: &[u8; 240]) -> [u64; 30] {
+    std::array::from_fn(|i| u64::from_le_bytes(bytes[8 * i..][..8].try_into().unwrap()))
+}
+
+/// The sketch of a chunk.
+pub fn sketch(bytes: &[u8], c: &[u64; 30]) -> [u32; 3] {
+    if bytes.len() < 2048 {
+        return [0; 3];
+    }
+    let mut features = [0; 12];
+    let blocks = (0..).take_while(|k| bytes.len() >= 64 * k + 96);
+    for p in blocks.flat_map(|k| 64 * k..64 * k + 64).filter(|p| is_sampled(&bytes[*p..], c)) {
+        let fingerprint = fingerprint(&bytes[p..], c);
+        for (i, feature) in features.iter_mut().enumerate() {
+            let value = fingerprint.wrapping_mul(c[6 + i] as u32 | 1);
+            *feature = value.wrapping_add(c[18 + i] as u32).max(*feature);
+        }
+    }
+    std::array::from_fn(|j| {
+        let pair = |i: usize| u64::from(features[i]) << 32 | u64::from(features[i + 1]);
+        ((f(pair(4 * j) ^ c[3], pair(4 * j + 2) ^ c[4]) >> 32) as u32).max(1)
+    })
+}
+
+fn is_sampled(from: &[u8], c: &[u64; 30]) -> bool {
+    let term = |i: usize| {
+        let word = u16::from_le_bytes([from[2 * i], from[2 * i + 1]]);
+        word.wrapping_mul(c[i] as u16 | 1)
+    };
+    term(0).wrapping_add(term(1)) >> 9 == 0
+}
+
+fn fingerprint(from: &[u8], c: &[u64; 30]) -> u32 {
+    let word = |i: usize| u64::from_le_bytes(from[8 * i..][..8].try_into().unwrap()) ^ c[2 + i];
+    ((f(word(0), word(1)) ^ f(word(2), word(3)).rotate_left(32)) >> 32) as u32
+}
+
+fn f(x: u64, y: u64) -> u64 {
+    let product = u128::from(x) * u128::from(y);
+    product as u64 ^ (product >> 64) as u64
 }

@@ -1,29 +1,13 @@
 //! `chunker.json`, `ids.json` and `padme.json`.
 
-use nightjar_codec::Random;
 use nightjar_codec::chunker::{Chunker, gear_table};
 use nightjar_codec::digest::Identifier;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::object::padme;
 use nightjar_format::repository::ChunkerParameters;
-use serde_json::Value;
 
-use crate::file::{Seeded, bytes, key, list, load, number, text};
+use crate::file::{bytes, input, key, list, load, number, text};
 use crate::reference;
-
-fn input(description: &Value) -> Vec<u8> {
-    let length: usize = number(description, "length");
-    if description.get("repeat").is_some() {
-        return bytes(description, "repeat").into_iter().cycle().take(length).collect();
-    }
-    let letters = description.get("letters").is_some();
-    let mut stream = vec![0; length];
-    Seeded::new(text(description, if letters { "letters" } else { "label" })).fill(&mut stream);
-    if letters {
-        stream.iter_mut().for_each(|byte| *byte = 97 + (*byte & 15));
-    }
-    stream
-}
 
 #[test]
 fn cut_points_are_those_of_the_format() {

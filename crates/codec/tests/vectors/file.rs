@@ -58,3 +58,26 @@ impl Random for Seeded {
         self.0.lock().unwrap().fill(out);
     }
 }
+
+/// The stream that a description stands for.
+pub(crate) fn input(description: &Value) -> Vec<u8> {
+    let length: usize = number(description, "length");
+    let mut stream = vec![0; length];
+    if description.get("repeat").is_some() {
+        stream = bytes(description, "repeat").into_iter().cycle().take(length).collect();
+    } else {
+        let letters = description.get("letters").is_some();
+        let label = text(description, if letters { "letters" } else { "label" });
+        Seeded::new(label).fill(&mut stream);
+        if letters {
+            stream.iter_mut().for_each(|byte| *byte = 97 + (*byte & 15));
+        }
+    }
+    if description.get("edits").is_some() {
+        for edit in list(description, "edits") {
+            let at: usize = number(edit, "at");
+            stream.splice(at..at + number::<usize>(edit, "remove"), bytes(edit, "insert"));
+        }
+    }
+    stream
+}

@@ -56,6 +56,10 @@ fn recorded_objects_open_to_their_records() {
     check::<IndexRecord>(&file, index, MetadataKind::Index);
     check::<SessionRecord>(&file, session, MetadataKind::Session);
     check::<Register>(&file, snapshot, MetadataKind::Snapshot);
+    let Ok(Register::Committed(snapshot)) = record::decode(&bytes(snapshot, "record")) else {
+        panic!("a committed snapshot")
+    };
+    assert_eq!(serde_json::to_value(snapshot.counts).unwrap(), file["counts"]);
     check::<LedgerRecord>(&file, ledger, MetadataKind::Ledger);
 }
 

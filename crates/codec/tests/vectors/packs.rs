@@ -1,4 +1,5 @@
-//! `blobs.json`: whole packs and their blobs, a chain of deltas among them.
+//! `blobs.json`: whole packs and their blobs, a chain of deltas and deltas with several bases
+//! among them.
 
 use std::collections::HashMap;
 
@@ -7,10 +8,10 @@ use nightjar_codec::compress;
 use nightjar_codec::digest::{Identifier, Purpose, derive, pack_id};
 use nightjar_codec::hybrid::PrivateKey;
 use nightjar_codec::pack::{PackCipher, PackKeySource};
-use nightjar_format::RepositoryId;
 use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable, Encoding};
 use nightjar_format::object::padme;
 use nightjar_format::pack::{KeyMaterial, PackHeader, SealedPart, Trailer};
+use nightjar_format::{BlobId, RepositoryId};
 use serde_json::Value;
 
 use crate::file::{Seeded, array, bytes, key, list, load, text};
@@ -57,7 +58,8 @@ fn recorded_packs_open_and_their_blobs_decode() {
         assert_eq!(kind.to_string(), text(pack, "kind"));
         assert_eq!(cipher.header().session.to_string(), text(pack, "session"));
         let identifier = Identifier::new(&key(pack, "dedup_key"));
-        let mut known = HashMap::new();
+        let elsewhere = bytes(pack, "elsewhere");
+        let mut known = HashMap::from([(identifier.blob_id(kind, &elsewhere), elsewhere)]);
         let blobs = list(pack, "blobs");
         let entries = entries(pack);
         assert_eq!(entries.len(), blobs.len());
@@ -72,9 +74,14 @@ fn recorded_packs_open_and_their_blobs_decode() {
             let plaintext = match entry.encoding {
                 Encoding::Raw => payload.to_vec(),
                 Encoding::Zstd => compress::decompress(payload, raw_len, None).unwrap(),
-                Encoding::Delta { base, .. } => {
-                    let base: &Vec<u8> = &known[&base];
-                    compress::decompress(payload, raw_len, Some(base)).unwrap()
+                Encoding::Delta { bases, .. } => {
+                    let mut parts: Vec<&[u8]> =
+                        bases.ids().iter().map(|base| known[base].as_slice()).collect();
+                    let prefix = parts.concat();
+                    parts.reverse();
+                    let other = compress::decompress(payload, raw_len, Some(&parts.concat()));
+                    assert!(parts.len() == 1 || other != Ok(bytes(blob, "plaintext")));
+                    compress::decompress(payload, raw_len, Some(&prefix)).unwrap()
                 }
             };
             assert_eq!(plaintext, bytes(blob, "plaintext"));
@@ -82,7 +89,9 @@ fn recorded_packs_open_and_their_blobs_decode() {
             known.insert(entry.id, plaintext);
         }
         let depths: Vec<u8> = entries.iter().map(|entry| entry.encoding.depth()).collect();
-        assert_eq!(depths, [0, 0, 1, 2, 3], "a chain of three deltas is among them");
+        assert_eq!(depths, [0, 0, 0, 1, 2, 3, 4, 5], "a chain of deltas is among them");
+        let bases: Vec<usize> = entries.iter().map(|entry| entry.encoding.bases().len()).collect();
+        assert_eq!(bases, [0, 0, 0, 1, 1, 1, 2, 4], "several bases are among them");
     }
 }
 
@@ -90,13 +99,14 @@ fn check_entry(entry: &BlobEntry, blob: &Value) {
     assert_eq!(entry.id.to_string(), text(blob, "id"));
     assert_eq!(Some(u64::from(entry.offset)), blob["offset"].as_u64());
     assert_eq!(Some(u64::from(entry.encoding.depth())), blob["depth"].as_u64());
-    let (name, base) = match entry.encoding {
-        Encoding::Raw => ("raw", None),
-        Encoding::Zstd => ("zstd", None),
-        Encoding::Delta { base, .. } => ("delta", Some(base.to_string())),
+    let name = match entry.encoding {
+        Encoding::Raw => "raw",
+        Encoding::Zstd => "zstd",
+        Encoding::Delta { .. } => "delta",
     };
     assert_eq!(name, text(blob, "encoding"));
-    assert_eq!(base.as_deref(), blob["base"].as_str());
+    let bases: Vec<String> = serde_json::from_value(blob["bases"].clone()).unwrap();
+    assert_eq!(entry.encoding.bases().iter().map(BlobId::to_string).collect::<Vec<_>>(), bases);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::index::database::{Database, Location, PackInfo};
 use crate::index::sync::PrivateDirectory;
 
-/// What a blob rests on: itself and all bases below it, each once.
+/// What blobs rest on: themselves and all bases below them, each once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Support {
     /// Deltas down to a whole blob, on the longest way.
@@ -103,12 +103,12 @@ impl LocalIndex {
     /// Where the tables are damaged the answer is no: the blob is stored again, and a backup does
     /// not fail for a cache.
     pub(crate) fn is_present(&self, id: &BlobId) -> bool {
-        self.support(id).is_some()
+        self.support(&[*id]).is_some()
     }
 
-    /// What a blob rests on, if a writer may rely on it: see [`Self::is_present`].
-    pub(crate) fn support(&self, id: &BlobId) -> Option<Support> {
-        self.tolerate(self.try_support(id)).flatten()
+    /// What blobs rest on together, if a writer may rely on them: see [`Self::is_present`].
+    pub(crate) fn support(&self, ids: &[BlobId]) -> Option<Support> {
+        self.tolerate(self.try_support(ids)).flatten()
     }
 
     /// Blobs that are likely to be similar, the likeliest first; none of them need be usable.
@@ -131,11 +131,11 @@ impl LocalIndex {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    fn try_support(&self, id: &BlobId) -> Result<Option<Support>> {
+    fn try_support(&self, ids: &[BlobId]) -> Result<Option<Support>> {
         let mut support = Support::default();
         let mut seen: HashMap<BlobId, u8> = HashMap::new();
         let mut packs = Vec::new();
-        let mut open = vec![(*id, u8::MAX)];
+        let mut open: Vec<(BlobId, u8)> = ids.iter().map(|id| (*id, u8::MAX)).collect();
         while let Some((id, above)) = open.pop() {
             // Each step goes to a smaller depth, or it could go on for ever.
             if let Some(depth) = seen.get(&id) {

@@ -32,6 +32,9 @@ impl Default for DeltaParameters {
     }
 }
 
+/// Blobs below a delta, at most, for each step of depth that is allowed: those with several bases
+/// rest on more than one chain.
+const BREADTH: usize = 4;
 /// Locality's proposals that failed in a row before it is doubted.
 const DOUBT: u32 = 16;
 /// When it is doubted, one proposal in so many is still tried.
@@ -72,18 +75,11 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
 
     /// What a delta against these bases would rest on, if it may.
     pub(crate) fn support(&self, bases: &Bases) -> Option<Support> {
-        let mut whole = Support::default();
-        for base in bases.ids() {
-            let support = self.reader.index.support(base)?;
-            whole.depth = whole.depth.max(support.depth);
-            whole.blobs += support.blobs;
-            whole.delta_bytes += support.delta_bytes;
-            whole.whole_bytes += support.whole_bytes;
-        }
-        let most = usize::from(self.parameters.depth.min(limits::CHAIN_DEPTH));
-        // Of several bases, each may bring a whole blob of its own.
-        let fits = whole.blobs < most + bases.ids().len() && self.room(&whole) > 0;
-        fits.then_some(whole)
+        let support = self.reader.index.support(bases.ids())?;
+        let fits = support.depth < self.parameters.depth.min(limits::CHAIN_DEPTH)
+            && support.blobs < BREADTH * usize::from(self.parameters.depth)
+            && self.room(&support) > 0;
+        fits.then_some(support)
     }
 
     /// Bytes that another delta on this support may take.

@@ -56,7 +56,7 @@ pub(crate) struct PlannedItem {
 
 pub(crate) enum Planned {
     Known { id: BlobId, len: usize },
-    New { start: usize, len: usize, id: BlobId, sketch: Sketch, proposals: Proposals },
+    New { start: usize, len: usize, id: BlobId, sketch: Sketch, proposals: Box<Proposals> },
     Mark(Mark),
 }
 

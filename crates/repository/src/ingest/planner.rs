@@ -62,6 +62,7 @@ impl Planner<'_, '_> {
             }
             _ => Proposals { first: by_sketch, ..Proposals::default() },
         };
+        let proposals = Box::new(proposals);
         let near = predecessor.map(|predecessor| predecessor.near);
         PlannedItem { what: Planned::New { start, len, id, sketch, proposals }, near }
     }

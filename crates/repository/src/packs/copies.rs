@@ -277,12 +277,12 @@ fn scan(directory: &Path, now: i64) -> Result<Kept> {
         let name = entry.file_name();
         match name.to_str().and_then(|name| name.parse::<PackId>().ok()) {
             Some(id) => kept.insert(id, stamp, metadata.len()),
-            None if name.to_string_lossy().ends_with(".tmp") => {
-                if stamp < now.saturating_sub(STALE) {
+            None => {
+                let left_over = name.to_string_lossy().ends_with(".tmp");
+                if left_over && stamp < now.saturating_sub(STALE) {
                     let _ = fs::remove_file(entry.path());
                 }
             }
-            None => {}
         }
     }
     Ok(kept)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use nightjar_codec::compress;
 use nightjar_codec::digest::Identifier;
 use nightjar_codec::pack::PackCipher;
@@ -31,11 +32,11 @@ pub(crate) struct SealedBlob<'a> {
 
 /// What finding one blob may still cost. A blob may lie in several places, and so may each of its
 /// bases: the ways through them multiply, and whoever publishes such must not make readers hang.
-pub(crate) struct Effort {
+struct Effort {
     steps: u8,
     tries: usize,
     /// Bases on the way: a blob may rest on one in several ways.
-    decoded: HashMap<BlobId, Vec<u8>>,
+    decoded: HashMap<BlobId, Bytes>,
     decoded_bytes: usize,
 }
 
@@ -43,7 +44,7 @@ pub(crate) struct Effort {
 const DECODED_BYTES: usize = 64 << 20;
 
 impl Effort {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             steps: limits::CHAIN_DEPTH,
             tries: 2 * limits::SUPPORT,
@@ -142,7 +143,9 @@ impl<'a> Reader<'a> {
         let sealed = self.packs.start_range(&pack, location.range())?.wait()?;
         let name = ObjectName::Pack(pack);
         let blob = SealedBlob { id: *id, at: *location, name: &name, cipher: &cipher };
-        self.decode(kind, &blob, &mut sealed.to_vec(), effort)
+        self.decode(kind, &blob, &mut sealed.to_vec(), &mut |base| {
+            self.base_within(kind, base, effort)
+        })
     }
 
     /// The pack that a location points into, which must be of the right kind.
@@ -170,13 +173,14 @@ impl<'a> Reader<'a> {
         self.packs.start_range(pack, range)
     }
 
-    /// Opens a sealed blob, decodes it and compares it with its id.
+    /// Opens a sealed blob, decodes it and compares it with its id; `base` gives the plaintexts of
+    /// its bases.
     pub(crate) fn decode(
         &self,
         kind: BlobKind,
         blob: &SealedBlob<'_>,
         sealed: &mut [u8],
-        effort: &mut Effort,
+        base: &mut dyn FnMut(&BlobId) -> Result<Bytes>,
     ) -> Result<Vec<u8>> {
         let SealedBlob { id, at, name, cipher } = blob;
         let damaged = |error| RepositoryError::in_object(name, error);
@@ -186,14 +190,11 @@ impl<'a> Reader<'a> {
             Encoding::Raw => payload.to_vec(),
             Encoding::Zstd => compress::decompress(payload, raw_len, None).map_err(damaged)?,
             Encoding::Delta { bases, .. } => {
-                let too_long = || RepositoryError::LostBlob {
-                    id: *id,
-                    why: "its chain of deltas is too long".into(),
-                };
-                effort.steps = effort.steps.checked_sub(1).ok_or_else(too_long)?;
-                let joined = self.join(kind, bases.ids(), effort);
-                effort.steps += 1;
-                compress::decompress(payload, raw_len, Some(&joined?)).map_err(damaged)?
+                let mut joined = Vec::new();
+                for id in bases.ids() {
+                    joined.extend_from_slice(&base(id)?);
+                }
+                compress::decompress(payload, raw_len, Some(&joined)).map_err(damaged)?
             }
         };
         if self.identifier.blob_id(kind, &plaintext) == *id {
@@ -203,21 +204,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The plaintexts of a delta's bases, in a row.
-    fn join(&self, kind: BlobKind, bases: &[BlobId], effort: &mut Effort) -> Result<Vec<u8>> {
-        let mut joined = Vec::new();
-        for base in bases {
-            if let Some(plaintext) = effort.decoded.get(base) {
-                joined.extend_from_slice(plaintext);
-                continue;
-            }
-            let plaintext = self.blob_within(kind, base, effort)?;
-            joined.extend_from_slice(&plaintext);
-            if effort.decoded_bytes + plaintext.len() <= DECODED_BYTES {
-                effort.decoded_bytes += plaintext.len();
-                effort.decoded.insert(*base, plaintext);
-            }
+    /// Reads a base of a blob that is being found.
+    fn base_within(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort) -> Result<Bytes> {
+        if let Some(plaintext) = effort.decoded.get(id) {
+            return Ok(plaintext.clone());
         }
-        Ok(joined)
+        let Some(steps) = effort.steps.checked_sub(1) else {
+            let why = "it stands at the end of a chain of deltas that is too long".into();
+            return Err(RepositoryError::LostBlob { id: *id, why });
+        };
+        effort.steps = steps;
+        let plaintext = self.blob_within(kind, id, effort).map(Bytes::from);
+        effort.steps += 1;
+        let plaintext = plaintext?;
+        if effort.decoded_bytes + plaintext.len() <= DECODED_BYTES {
+            effort.decoded_bytes += plaintext.len();
+            effort.decoded.insert(*id, plaintext.clone());
+        }
+        Ok(plaintext)
     }
 }

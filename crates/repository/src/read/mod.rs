@@ -9,4 +9,4 @@ mod blobs;
 mod stream;
 
 pub use blobs::Reader;
-pub(crate) use blobs::{Effort, SealedBlob};
+pub(crate) use blobs::SealedBlob;

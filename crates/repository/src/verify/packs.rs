@@ -2,18 +2,22 @@
 
 use nightjar_codec::pack::PackCipher;
 use nightjar_codec::{CodecError, digest};
-use nightjar_format::blob::{BlobKind, BlobTable};
+use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable};
 use nightjar_format::limits;
 use nightjar_format::object::ObjectName;
-use nightjar_format::pack::{PackHeader, Trailer};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use nightjar_format::pack::Trailer;
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::database::{Location, PackInfo};
 use crate::packs::cipher_from;
-use crate::read::{Effort, SealedBlob};
+use crate::read::SealedBlob;
 use crate::verify::{Check, Finding, Level};
+
+/// Blobs of a pack that are decoded together.
+const BATCH_BLOBS: usize = 64;
 
 impl Check<'_> {
     /// Checks the collected packs.
@@ -89,17 +93,39 @@ impl Check<'_> {
         if digest::hash(&encoded).0 != pack.table_digest {
             return Err(damaged("an index object tells other blobs than its footer"));
         }
-        let PackHeader { kind, .. } = *cipher.header();
         let entries: Vec<_> = table.entries(cipher.blobs_offset()).collect();
-        entries.into_par_iter().try_for_each(|entry| {
+        entries
+            .par_chunks(BATCH_BLOBS)
+            .try_for_each(|entries| self.check_entries(&name, &cipher, object, entries))
+    }
+
+    /// Decodes blobs of a pack. What they rest on is read together, and decoded once.
+    fn check_entries(
+        &self,
+        name: &ObjectName,
+        cipher: &PackCipher,
+        object: &[u8],
+        entries: &[BlobEntry],
+    ) -> Result<()> {
+        let reader = self.reader;
+        let kind = cipher.header().kind;
+        let bases = entries.iter().flat_map(|entry| entry.encoding.bases()).copied();
+        let mut fetched = reader.begin(kind, bases)?.wait(reader)?;
+        let mut scratch = Vec::new();
+        for entry in entries {
             let start = entry.offset as usize;
-            let sealed = object
-                .get(start..start + entry.stored_len as usize)
-                .ok_or_else(|| damaged("a blob lies outside it"))?;
-            let at = Location::new(0, &entry);
-            let blob = SealedBlob { id: entry.id, at, name: &name, cipher: &cipher };
-            self.reader.decode(kind, &blob, &mut sealed.to_vec(), &mut Effort::new()).map(|_| ())
-        })
+            let sealed = object.get(start..start + entry.stored_len as usize);
+            let sealed = sealed.ok_or_else(|| RepositoryError::Damaged {
+                object: name.to_string(),
+                why: "a blob lies outside it".into(),
+            })?;
+            scratch.clear();
+            scratch.extend_from_slice(sealed);
+            let at = Location::new(0, entry);
+            let blob = SealedBlob { id: entry.id, at, name, cipher };
+            reader.decode(kind, &blob, &mut scratch, &mut |base| fetched.blob(base))?;
+        }
+        Ok(())
     }
 }
 

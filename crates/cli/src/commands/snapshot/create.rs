@@ -15,7 +15,7 @@ use super::super::Program;
 use crate::args::{Delta, SnapshotCreate};
 use crate::environment;
 use crate::exit::{CommandError, Exit};
-use crate::output::format::{self, count, percent, printable, size};
+use crate::output::format::{self, count, printable, size};
 use crate::output::views::{self, CreatedView, SnapshotView};
 use crate::progress::{self, Display};
 use crate::stderr;
@@ -125,19 +125,12 @@ fn describe(info: &SnapshotInfo) -> String {
         format::duration(duration),
         what_was_read(info),
     );
-    text += &match counts.chunks_new {
-        0 => "  new     nothing\n".to_owned(),
-        chunks => format!(
-            "  new     {} in {}, stored as {}\n",
-            size(counts.bytes_new),
-            count(chunks, "chunk", "chunks"),
-            size(counts.bytes_stored),
-        ),
-    };
-    let share = percent(counts.bytes_added, counts.bytes_read)
-        .map(|share| format!(", {share} of what was read"))
-        .unwrap_or_default();
-    text += &format!("  added   {} to the repository{share}\n", size(counts.bytes_added));
+    text += &format!("  new     {}\n", views::new_chunks(counts));
+    text += &format!("  added   {}\n", views::added(counts));
+    if counts.bytes_read_back > 0 {
+        let back = size(counts.bytes_read_back);
+        text += &format!("  back    {back} read from the repository to make deltas\n");
+    }
     if counts.unreadable > 0 {
         text += &format!(
             "  missing {} that could not be read\n",

@@ -45,21 +45,21 @@ fn describe(info: &SnapshotInfo) -> String {
             "read",
             format!("{} in {}", size(counts.bytes_read), count(counts.chunks, "chunk", "chunks")),
         ),
-        (
-            "new",
-            format!(
-                "{} in {}, stored as {}",
-                size(counts.bytes_new),
-                count(counts.chunks_new, "chunk", "chunks"),
-                size(counts.bytes_stored)
-            ),
-        ),
-        ("added", size(counts.bytes_added)),
+        ("new", views::new_chunks(counts)),
+        ("added", views::added(counts)),
+        ("read back", read_back(counts.bytes_read_back)),
         ("previous", previous),
         ("root", snapshot.root.to_string()),
         ("slot", info.signer.to_string()),
         ("program", printable(&snapshot.program)),
     ])
+}
+
+fn read_back(bytes: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        bytes => format!("{} from the repository, to make deltas", size(bytes)),
+    }
 }
 
 fn source(source: &Source) -> String {
