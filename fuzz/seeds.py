@@ -39,7 +39,9 @@ for o, choice in zip(metadata["objects"], (0, 2, 3, 4), strict=True):
     seed("records", folder, bytes.fromhex(o["record"]), choice)
     seed("framing", f"metadata_{folder}", bytes.fromhex(o["object"]), 0)
     seed("object_names", folder, o["name"].encode())
-seed("records", "footer", b"\1\1" + b"a" * 32 + b"\1" + b"b" * 32 + b"\1\x30\x20\2\1\3\1\1\2\3", 1)
+seed("records", "footer", b"\1\1" + b"a" * 32 + b"\1" + b"b" * 32 + b"\1\x30\x20\2\1\1\3\1\1\2\3", 1)
+seed("records", "footer_of_deltas", b"\1\3" + b"a" * 32 + b"b" * 32 + b"c" * 32 + b"\2" + b"d" * 32 + b"e" * 32
+     + b"\3\x30\x20\0\x30\x20\2\1\0\1\x30\x20\2\4\4\0\3\1\x20\0", 1)
 seed("records", "checkpoint", b"\1" + bytes(8) + b"\5" + bytes(32) + b"\0\7"
      + b"\1" + b"r" * 32 + b"\1\3\1" + b"c" * 32 + b"\1" + b"d" * 32 + b"\1" + b"f" * 16 + b"\1" + b"g" * 16
      + b"\1" + b"s" * 16 + b"t" * 32 + b"\1a\2\4\1h\1\1", 4)

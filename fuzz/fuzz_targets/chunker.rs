@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use nightjar_codec::SecretKey;
 use nightjar_codec::chunker::{Chunker, gear_table};
 use nightjar_format::repository::ChunkerParameters;
-use nightjar_fuzz::reference;
+use nightjar_fuzz::{Piece, reference, stream};
 
 #[derive(Arbitrary, Debug)]
 struct Case {
@@ -16,15 +16,6 @@ struct Case {
     key: [u8; 32],
     pieces: Vec<Piece>,
 }
-
-/// A stretch of the stream; few fuzzed bytes make many.
-#[derive(Arbitrary, Debug)]
-enum Piece {
-    Repeat { bytes: Vec<u8>, times: u16 },
-    Noise { seed: u64, len: u16 },
-}
-
-const LONGEST: usize = 1 << 18;
 
 fuzz_target!(|case: Case| {
     let average = 1u32 << (11 + case.average % 13);
@@ -52,25 +43,3 @@ fuzz_target!(|case: Case| {
     }
     assert_eq!(chunker.cut(&[]), 0);
 });
-
-fn stream(pieces: &[Piece]) -> Vec<u8> {
-    let mut stream = Vec::new();
-    for piece in pieces {
-        match piece {
-            Piece::Repeat { bytes, times } => {
-                let times = usize::from(*times).min(LONGEST / bytes.len().max(1));
-                stream.extend(bytes.repeat(times));
-            }
-            Piece::Noise { seed, len } => {
-                let start = stream.len();
-                stream.resize(start + usize::from(*len), 0);
-                blake3::Hasher::new()
-                    .update(&seed.to_le_bytes())
-                    .finalize_xof()
-                    .fill(&mut stream[start..]);
-            }
-        }
-        stream.truncate(LONGEST);
-    }
-    stream
-}

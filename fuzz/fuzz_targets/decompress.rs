@@ -6,12 +6,31 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use nightjar_codec::compress;
 use nightjar_format::blob::Encoding;
+use nightjar_fuzz::Damage;
 
 #[derive(Arbitrary, Debug)]
 enum Case<'a> {
     Foreign { frame: &'a [u8], raw_len: u32, base: Option<&'a [u8]> },
     Bounded { frame: &'a [u8], limit: u16 },
-    RoundTrip { plaintext: &'a [u8], times: u8, base: &'a [u8], level: i8 },
+    RoundTrip { plaintext: &'a [u8], times: u8, level: i8 },
+    Delta(Delta<'a>),
+}
+
+/// A plaintext that has something of its bases, and what is done to its frame.
+#[derive(Arbitrary, Debug)]
+struct Delta<'a> {
+    bases: [&'a [u8]; 4],
+    times: u8,
+    parts: Vec<Part<'a>>,
+    level: i8,
+    damages: Vec<Damage>,
+    other_len: u16,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Part<'a> {
+    Old { start: u16, len: u16 },
+    New(&'a [u8]),
 }
 
 fuzz_target!(|case: Case| match case {
@@ -28,14 +47,18 @@ fuzz_target!(|case: Case| match case {
             assert!(plaintext.len() <= limit.into());
         }
     }
-    Case::RoundTrip { plaintext, times, base, level } => round_trip(plaintext, times, base, level),
+    Case::RoundTrip { plaintext, times, level } => round_trip(plaintext, times, level),
+    Case::Delta(case) => delta(&case),
 });
 
-fn round_trip(plaintext: &[u8], times: u8, base: &[u8], level: i8) {
+/// Above these, gcc 12's address sanitizer takes a constant table of zstd for a stale variable.
+fn clamped(level: i8) -> i32 {
+    i32::from(level).clamp(-7, 8)
+}
+
+fn round_trip(plaintext: &[u8], times: u8, level: i8) {
     let plaintext = plaintext.repeat(times.into());
-    // Above these, gcc 12's address sanitizer takes a constant table of zstd for a stale variable.
-    let level = i32::from(level).clamp(-7, 8);
-    let payload = compress::encode_verified(&plaintext, level);
+    let payload = compress::encode_verified(&plaintext, clamped(level));
     match payload.encoding {
         Encoding::Raw => assert_eq!(payload.bytes, plaintext),
         Encoding::Zstd => {
@@ -45,11 +68,36 @@ fn round_trip(plaintext: &[u8], times: u8, base: &[u8], level: i8) {
         }
         Encoding::Delta { .. } => panic!("there was no base"),
     }
-    if let Some(frame) = compress::compress_delta(&plaintext, base, level) {
-        let decoded = compress::decompress(&frame, plaintext.len(), Some(base));
-        assert_eq!(decoded.as_ref(), Ok(&plaintext));
-    }
     let frame = compress::compress_always(&plaintext);
     let decoded = frame.and_then(|frame| compress::decompress_bounded(&frame, plaintext.len()));
     assert_eq!(decoded.as_ref(), Ok(&plaintext));
+}
+
+fn delta(case: &Delta<'_>) {
+    let base = case.bases.concat().repeat(case.times.into());
+    let mut plaintext = Vec::new();
+    for part in &case.parts {
+        match part {
+            Part::Old { start, len } => {
+                let start = usize::from(*start).min(base.len());
+                plaintext.extend_from_slice(&base[start..base.len().min(start + *len as usize)]);
+            }
+            Part::New(bytes) => plaintext.extend_from_slice(bytes),
+        }
+    }
+    let level = clamped(case.level);
+    // What is made decodes to what it was made of: if not, this fails and the other does not.
+    let verified = compress::encode_delta_verified(&plaintext, &base, level);
+    assert_eq!(verified, compress::compress_delta(&plaintext, &base, level));
+    let Some(mut frame) = verified else { return };
+    assert!(frame.len() < plaintext.len());
+    let decoded = compress::decompress(&frame, plaintext.len(), Some(&base));
+    assert_eq!(decoded.as_ref(), Ok(&plaintext));
+    case.damages.iter().for_each(|damage| damage.apply(&mut frame));
+    for raw_len in [plaintext.len(), case.other_len.into()] {
+        for base in [Some(base.as_slice()), Some(case.bases[0]), None] {
+            let decoded = compress::decompress(&frame, raw_len, base);
+            assert!(decoded.is_err() || decoded.is_ok_and(|bytes| bytes.len() == raw_len));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! A pack, damaged: each blob, the footer and the trailer open to the same bytes or not at all.
 #![no_main]
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
@@ -10,9 +11,9 @@ use nightjar_codec::compress;
 use nightjar_codec::digest::Identifier;
 use nightjar_codec::hybrid::PrivateKey;
 use nightjar_codec::pack::{PackCipher, PackKeySource};
-use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable, Encoding};
+use nightjar_format::blob::{Bases, BlobEntry, BlobKind, BlobTable, Encoding};
 use nightjar_format::pack::{PackHeader, Trailer};
-use nightjar_format::{RepositoryId, SessionId};
+use nightjar_format::{BlobId, RepositoryId, SessionId};
 use nightjar_fuzz::{Counter, Damage, key};
 
 const REPOSITORY: RepositoryId = RepositoryId([7; 16]);
@@ -48,12 +49,18 @@ fn seal(kind: BlobKind) -> Sealed {
     let identifier = Identifier::new(&key("dedup"));
     let first = b"a first blob ".repeat(20);
     let second = [first.as_slice(), b"and a second"].concat();
-    let plaintexts = vec![first.clone(), second.clone(), b"raw".to_vec()];
-    let base = identifier.blob_id(kind, &first);
+    let third = [&second[200..], b"between", &first[..100]].concat();
+    let plaintexts = vec![first.clone(), second.clone(), b"raw".to_vec(), third.clone()];
+    let delta = |plaintext: &[u8], bases: &[&[u8]], depth| {
+        let ids: Vec<_> = bases.iter().map(|base| identifier.blob_id(kind, base)).collect();
+        let encoding = Encoding::Delta { bases: Bases::new(&ids).unwrap(), depth };
+        (encoding, compress::compress_delta(plaintext, &bases.concat(), 3).unwrap())
+    };
     let payloads = [
         (Encoding::Zstd, compress::compress(&first, 3).unwrap()),
-        (Encoding::Delta { base, depth: 1 }, compress::compress_delta(&second, &first, 3).unwrap()),
+        delta(&second, &[&first], 1),
         (Encoding::Raw, b"raw".to_vec()),
+        delta(&third, &[&second, b"raw", &first], 2),
     ];
     let mut entries = Vec::new();
     for (plaintext, (encoding, mut payload)) in plaintexts.iter().zip(payloads) {
@@ -111,7 +118,7 @@ fn check_footer(cipher: &PackCipher, damaged: &[u8], sealed: &Sealed) {
 }
 
 fn check_blobs(cipher: &PackCipher, damaged: &[u8], sealed: &Sealed) {
-    let mut base: Option<Vec<u8>> = None;
+    let mut known: HashMap<BlobId, &[u8]> = HashMap::new();
     for (entry, plaintext) in sealed.table.entries(cipher.blobs_offset()).zip(&sealed.plaintexts) {
         let (start, end) = (entry.offset as usize, (entry.offset + entry.stored_len) as usize);
         let Some(mut bytes) = damaged.get(start..end).map(<[u8]>::to_vec) else { continue };
@@ -122,12 +129,14 @@ fn check_blobs(cipher: &PackCipher, damaged: &[u8], sealed: &Sealed) {
         let decoded = match entry.encoding {
             Encoding::Raw => Ok(payload.to_vec()),
             Encoding::Zstd => compress::decompress(payload, entry.raw_len as usize, None),
-            Encoding::Delta { .. } => {
-                let Some(base) = &base else { continue };
-                compress::decompress(payload, entry.raw_len as usize, Some(base))
+            Encoding::Delta { bases, .. } => {
+                let bases: Option<Vec<&[u8]>> =
+                    bases.ids().iter().map(|base| known.get(base).copied()).collect();
+                let Some(bases) = bases else { continue };
+                compress::decompress(payload, entry.raw_len as usize, Some(&bases.concat()))
             }
         };
         assert_eq!(decoded.as_ref(), Ok(plaintext));
-        base.get_or_insert_with(|| plaintext.clone());
+        known.insert(entry.id, plaintext);
     }
 }

@@ -1,5 +1,5 @@
 //! What the fuzz targets share: the promise that every decoder gives, keys that are always the
-//! same, and a way to damage bytes.
+//! same, long streams out of few bytes, and a way to damage bytes.
 
 use std::fmt::Debug;
 
@@ -50,6 +50,38 @@ impl Random for Counter {
 /// The key that belongs to a label.
 pub fn key(label: &str) -> SecretKey {
     SecretKey::random(&Counter::new(label))
+}
+
+/// A stretch of a stream; few fuzzed bytes make many.
+#[derive(Arbitrary, Debug)]
+pub enum Piece {
+    Repeat { bytes: Vec<u8>, times: u16 },
+    Noise { seed: u64, len: u16 },
+}
+
+const LONGEST: usize = 1 << 18;
+
+/// The pieces, one behind the other.
+pub fn stream(pieces: &[Piece]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Repeat { bytes, times } => {
+                let times = usize::from(*times).min(LONGEST / bytes.len().max(1));
+                stream.extend(bytes.repeat(times));
+            }
+            Piece::Noise { seed, len } => {
+                let start = stream.len();
+                stream.resize(start + usize::from(*len), 0);
+                blake3::Hasher::new()
+                    .update(&seed.to_le_bytes())
+                    .finalize_xof()
+                    .fill(&mut stream[start..]);
+            }
+        }
+        stream.truncate(LONGEST);
+    }
+    stream
 }
 
 /// One act of damage.

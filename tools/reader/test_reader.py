@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PublicKey, Suite
 
 import nightjar_reader
-from njformat import chunking, crypto, postcard, records
+from njformat import blobs, chunking, crypto, postcard, records, sketches
 from njformat.repository import Repository
 
 P = "nightjar format 1: "
@@ -76,8 +76,8 @@ def aead(key, nonce, plain, associated):
     return ChaCha20Poly1305(key).encrypt(nonce, plain, associated)
 
 
-def frame(plain, base=None, **options):
-    d = base and zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+def frame(plain, base=b"", **options):
+    d = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
     return zstandard.ZstdCompressor(dict_data=d, **options).compress(plain)
 
 
@@ -211,11 +211,10 @@ class Writer:
             elif encoding == ZSTD:
                 payload, tail = frame(plain), vi(1)
             else:
-                numbers = []
-                for base in (self.blob_id(kind, b) for b in delta[0]):
-                    if base not in ids[:len(rows)] + external:
-                        external.append(base)
-                    numbers.append((ids if base in ids[:len(rows)] else ids + external).index(base))
+                bases = [self.blob_id(kind, b) for b in delta[0]]
+                before = ids[:len(rows)]
+                external += [b for b in dict.fromkeys(bases) if b not in before + external]
+                numbers = [before.index(b) if b in before else len(ids) + external.index(b) for b in bases]
                 payload = frame(plain, b"".join(delta[0]))
                 tail = vi(2) + vec([vi(number) for number in numbers]) + bytes([delta[1]])
             nonce = struct.pack("<Q", len(out)) + bytes(4)
@@ -320,9 +319,9 @@ def build(root):
     nearer = near + b"nearer"
     chunks[1:3] = near, nearer
     w.dump = b"".join(chunks)
-    blobs = [(base, ZSTD), (near, DELTA, base, 1)] + [(c, RAW if i % 2 else ZSTD) for i, c in enumerate(chunks[3:])]
+    blobs = [(base, ZSTD), (near, DELTA, [base], 1)] + [(c, RAW if i % 2 else ZSTD) for i, c in enumerate(chunks[3:])]
     packs1 = [w.put_pack(1, 1, s1, blobs)]
-    packs1.append(w.put_pack(1, 1, s1, [(nearer, DELTA, near, 2)]))
+    packs1.append(w.put_pack(1, 1, s1, [(nearer, DELTA, [near, base], 2)]))
     nodes = []
     content = vi(1) + w.list_root(chunks, nodes)
     assert len(nodes) > 2
@@ -350,7 +349,7 @@ def build(root):
         b"link": meta(vi(2) + vb(b"to")), b"sock": meta(vi(4)),
         b"tty": meta(vi(5) + vi(4) + vi(1)), b"disk": meta(vi(6) + vi(8) + vi(0))}, nodes)
     unique = list(dict.fromkeys(nodes))
-    packs2 = [w.put_pack(1, 2, s2, [(sparse[1], RAW), (sparse[0], DELTA, sparse[1], 1)]),
+    packs2 = [w.put_pack(1, 2, s2, [(sparse[1], RAW), (sparse[0], DELTA, [sparse[1]], 1)]),
               w.put_pack(2, 2, s2, [(n, ZSTD) for n in unique])]
     w.put_index(2, w.fresh, s2, packs2)
     w.b = s2
@@ -783,13 +782,26 @@ class Damage(ReaderCase):
         w = self.w
         session = os.urandom(16)
         pack = bytes(32) + vi(4096) + bytes([2]) + vi(2)
-        row = vi(20) + vi(4)
+        row, one = vi(20) + vi(4), vec([bytes(32)])
+
+        def delta(*bases, depth=1):
+            return row + vi(2) + vec([vi(b) for b in bases]) + bytes([depth])
+
         for table, says in (
                 (vec([bytes(32)] * 2) + vec([]) + vec([row + vi(0)] * 2) + vec([]), "twice"),
                 (vec([bytes(32)]) + vec([]) + vec([]) + vec([]), "rows"),
-                (vec([bytes(32)]) + vec([]) + vec([row + vi(2) + vi(0) + b"\1"]) + vec([]), "base"),
-                (vec([bytes(32)]) + vec([]) + vec([row + vi(2) + vi(1) + b"\1"]) + vec([]), "base"),
-                (vec([bytes(32)]) + vec([b"\1" * 32]) + vec([row + vi(2) + vi(1) + b"\0"]) + vec([]), "depth"),
+                (one + vec([]) + vec([delta(0)]) + vec([]), "base is not allowed"),
+                (one + vec([]) + vec([delta(1)]) + vec([]), "base is not allowed"),
+                (one + vec([b"\1" * 32]) + vec([delta(1, 2)]) + vec([]), "base is not allowed"),
+                (one + vec([b"\1" * 32]) + vec([delta(1, depth=0)]) + vec([]), "depth"),
+                (one + vec([b"\1" * 32]) + vec([delta(1, depth=33)]) + vec([]), "depth"),
+                (one + vec([b"\1" * 32]) + vec([delta()]) + vec([]), "number of bases"),
+                (one + vec([bytes([n]) * 32 for n in range(1, 6)]) + vec([delta(1, 2, 3, 4, 5)]) + vec([]),
+                 "number of bases"),
+                (one + vec([b"\1" * 32]) + vec([delta(1, 1)]) + vec([]), "a base twice"),
+                (vec([bytes(32), b"\1" * 32]) + vec([bytes(32)]) + vec([row + vi(0), delta(0, 2)]) + vec([]),
+                 "a base twice"),
+                (one + vec([bytes(32)]) + vec([delta(1)]) + vec([]), "its own base"),
                 (vec([bytes(32)]) + vec([]) + vec([row + vi(3)]) + vec([]), "variant 3"),
                 (vec([bytes(32)]) + vec([]) + vec([vi(15) + vi(4) + vi(0)]) + vec([]), "stored length"),
                 (vec([bytes(32)]) + vec([]) + vec([vi(9999) + vi(4) + vi(0)]) + vec([]), "exceed their pack")):
@@ -835,28 +847,125 @@ class Damage(ReaderCase):
             os.remove(w.path(name))
             os.remove(w.path(index))
 
-    def test_deltas(self):
-        """Circles are not followed; the entry of least depth is used, another one where that is damaged."""
-        w = self.w
-        session = os.urandom(16)
-        a, b = b"a" * 50, b"a" * 50 + b"b"
-        root = b"\1\2\0" + vec([vb(b"b") + meta(file_kind(51, w.chunks_content([b])))])
-        tree = w.put_pack(2, 2, session, [(root, ZSTD)])
+
+class Deltas(ReaderCase):
+    def publish(self, *packs):
+        """Packs of chunks, listed in one index object; their entries."""
+        entries = [self.w.put_pack(1, 2, bytes(16), blobs) for blobs in packs]
+        self.w.put_index(2, self.w.first, bytes(16), entries)
+        return entries
+
+    def snapshot_of(self, *chunks):
+        w, session = self.w, os.urandom(16)
+        content = file_kind(sum(map(len, chunks)), w.chunks_content(chunks))
+        root = b"\1\2\0" + vec([vb(b"f") + meta(content)])
+        w.put_index(2, w.first, session, [w.put_pack(2, 2, session, [(root, ZSTD)])])
         w.put_metadata(f"snapshots/{session.hex()}", 3, 2, w.first, snapshot(w.blob_id(2, root), 9000, STDIN))
-        packs = [w.put_pack(1, 2, session, [(b, DELTA, a, 1)]), w.put_pack(1, 2, session, [(a, DELTA, b, 1)])]
-        w.put_index(2, w.first, session, [tree] + packs)
-        self.bad("cat", session.hex(), says="base of itself")
-        whole = w.put_pack(1, 2, session, [(a, RAW)])
-        w.put_index(2, w.first, session, [whole])
-        self.assertEqual(self.good("cat", session.hex()).out, b)
-        direct = w.put_pack(1, 2, session, [(b, ZSTD)])
-        w.put_index(2, w.first, session, [direct])
-        self.assertEqual(self.good("cat", session.hex()).out, b)
-        path = w.path(f"packs/{direct.hex()[:2]}/{direct[:32].hex()}")
-        with open(path, "r+b") as f:
+        return session.hex()
+
+    def lose(self, entry):
+        os.remove(self.w.path(f"packs/{entry.hex()[:2]}/{entry[:32].hex()}"))
+
+    def damage(self, entry):
+        """The first blob."""
+        with open(self.w.path(f"packs/{entry.hex()[:2]}/{entry[:32].hex()}"), "r+b") as f:
             f.seek(1200)
             f.write(b"damage")
-        self.assertEqual(self.good("cat", session.hex()).out, b)
+
+    def used(self, chunk):
+        """The packs and depths of the entries that a chunk is decoded from, and how many blobs were decoded."""
+        found = blobs.Blobs(Repository(self.copy, password=b"correct horse"))
+        used, decoded, decode = set(), [], found._decode
+        found._decode = lambda e, bases: decoded.append(e.id) or decode(e, bases)
+        self.assertEqual(found.read(1, self.w.blob_id(1, chunk), lambda e: used.add((e.pack, e.depth))), chunk)
+        return used, len(decoded)
+
+    def test_several_bases(self):
+        """One to four, in the same pack, before and behind, and in another; an empty one; joined in their order."""
+        old = [random.Random(n).randbytes(4000) for n in range(4)]
+        new = [old[0][:2000] + b"1" + old[0][2000:], old[0][3000:] + b"2" + old[1][:3000],
+               old[2][3900:] + old[1] + old[0][:100], b"4".join(o[1000:3000] for o in old), old[3][9:]]
+        self.assertLess(len(frame(new[2], old[2] + old[1] + old[0])), 60)
+        self.publish([(old[0], RAW), (new[0], DELTA, [old[0]], 1), (new[1], DELTA, old[:2], 1), (old[1], RAW),
+                      (new[2], DELTA, [old[2], old[1], old[0]], 1), (b"", RAW), (new[4], DELTA, [b"", old[3]], 1)],
+                     [(old[2], ZSTD), (old[3], DELTA, [old[2]], 1), (new[3], DELTA, old, 2)])
+        session = self.snapshot_of(*new)
+        for more in ((), ("--from-footers",)):
+            self.assertEqual(self.good(*more, "cat", session).out, b"".join(new))
+            self.assertEqual(json.loads(self.good(*more, "check", session).out)["blobs"], 5 + 5 + 1)
+
+    def test_a_base_is_missing(self):
+        a, b, c = (bytes([n]) * 50 for n in b"abc")
+        there, gone = self.publish([(a, RAW), (c, DELTA, [a, b], 1)], [(b, RAW)])
+        session = self.snapshot_of(c)
+        self.good("cat", session)
+        self.lose(gone)
+        self.bad("cat", session, says=f"chunk {self.w.blob_id(1, b).hex()}: is in no pack")
+        self.publish([(b, RAW)])
+        self.assertEqual(self.good("cat", session).out, c)
+
+    def test_a_base_listed_twice(self):
+        a, b = b"a" * 50, b"a" * 50 + b"b"
+        self.publish([(a, RAW)])
+        self.publish([(b, DELTA, [a, a], 1)])
+        self.assertIn("a delta has a base twice", self.bad("cat", self.snapshot_of(b), says="in no pack").err)
+
+    def test_circles(self):
+        """They are not followed; the entry of least depth is used, another one where that is damaged or lost."""
+        a, b, c = b"a" * 50, b"a" * 50 + b"b", b"c" * 50
+        first, second = self.publish([(b, DELTA, [c, a], 1), (c, RAW)], [(a, DELTA, [c, b], 1)])
+        session = self.snapshot_of(b)
+        self.bad("cat", session, says="made against each other")
+        third, = self.publish([(a, RAW)])
+        self.assertEqual(self.good("cat", session).out, b)
+        self.assertEqual(self.used(b), ({(first[:32], 1), (first[:32], 0), (third[:32], 0)}, 3))
+        self.assertEqual(self.used(a), ({(third[:32], 0)}, 1))
+        fourth, = self.publish([(b, ZSTD)])
+        self.assertEqual(self.used(b), ({(fourth[:32], 0)}, 1))
+        self.lose(third)                  # two writers at once: each blob has a delta against the other
+        self.assertEqual(self.used(a), ({(second[:32], 1), (fourth[:32], 0), (first[:32], 0)}, 3))
+        self.publish([(a, RAW)])
+        self.damage(fourth)
+        self.assertEqual(self.good("cat", session).out, b)
+
+    def test_depths_that_lie(self):
+        """What was there when a delta was made may be lost: its depth is then less than that of its base."""
+        a, b, c = b"a" * 50, b"a" * 50 + b"b", b"a" * 50 + b"c"
+        packs = self.publish([(c, DELTA, [b], 1)], [(b, DELTA, [a], 7)], [(a, RAW)], [(c, DELTA, [a], 3)])
+        first, second, third, fourth = (p[:32] for p in packs)
+        self.assertEqual(self.used(c), ({(fourth, 3), (third, 0)}, 2))
+        self.lose(packs[3])
+        self.assertEqual(self.used(c), ({(first, 1), (second, 7), (third, 0)}, 3))
+
+    def test_depth_and_work(self):
+        """32 steps, each with two bases that both need the two below: 2³² ways, but 66 blobs."""
+        levels = [[b"%d %d" % (n, side) + b"." * 90 for side in (0, 1)] for n in range(34)]
+        packs = [[(chunk, DELTA, below, min(n, 32)) for chunk in level]
+                 for n, (level, below) in enumerate(zip(levels[1:], levels), 1)]
+        self.publish([(chunk, RAW) for chunk in levels[0]], *packs)
+        self.assertEqual(self.used(levels[32][0])[1], 65)
+        self.good("check", self.snapshot_of(*levels[32]))
+        self.bad("cat", self.snapshot_of(levels[33][0]), says="above more than 32 deltas")
+        self.publish([(levels[9][0], RAW)])  # one such way less is not enough
+        self.bad("cat", self.snapshot_of(levels[33][1]), says="above more than 32 deltas")
+        self.publish([(levels[9][1], RAW)])
+        self.assertEqual(self.used(levels[33][0])[1], 1 + 2 * 24)
+
+    def test_support(self):
+        """256 blobs and no more, each counted once."""
+        leaves = [b"leaf %d" % n * 9 for n in range(172)]
+        for n, more in ((171, ""), (172, "x")):
+            layer, depth, pack = leaves[:n], 0, []
+            for count in (64, 16, 4, 1):
+                depth += 1
+                above = [b"%d of %d%s" % (i, depth, more.encode()) * 9 for i in range(count)]
+                pack += [(chunk, DELTA, layer[i::count], depth) for i, chunk in enumerate(above)]
+                layer = above
+            self.publish([(chunk, ZSTD) for chunk in leaves], pack)
+            if n == 171:
+                self.assertEqual(self.used(layer[0])[1], 256)
+            else:
+                self.bad("cat", self.snapshot_of(layer[0]), says="rests on more than 256 blobs")
 
 
 class Primitives(unittest.TestCase):
@@ -905,6 +1014,21 @@ class Primitives(unittest.TestCase):
             self.assertEqual(end - start, length)
             start = end
         self.assertEqual(start, len(data))
+
+    def test_sketch(self):
+        """An edit that strikes no sampled window changes nothing; other content shares nothing."""
+        c = sketches.constants(bytes(32))
+        data = random.Random(5).randbytes(20000)
+        found = sketches.sketch(data, c)
+        self.assertEqual(len(set(found)), 3)
+        places = sketches.sampled(data, c)
+        self.assertLess(abs(len(places) - 156), 60)
+        free = next(p for p in range(32, 20000) if not any(p - 34 <= s <= p + 2 for s in places))
+        self.assertEqual(sketches.sketch(data[:free] + bytes([data[free] ^ 1]) + data[free + 1:], c), found)
+        other = sketches.sketch(random.Random(6).randbytes(20000), c)
+        self.assertFalse(set(found) & set(other))
+        self.assertEqual(sketches.sketch(data[:2047], c), [0, 0, 0])
+        self.assertNotIn(0, sketches.sketch(bytes(2048), c))
 
     def test_small_order(self):
         p, d = 2 ** 255 - 19, -121665 * pow(121666, -1, 2 ** 255 - 19)

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use nightjar_format::blob::Encoding;
-use zstd::zstd_safe::{CCtx, CParameter, DCtx};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, SafeResult};
 
 use crate::CodecError;
 
@@ -38,6 +38,10 @@ pub fn encode_verified(plaintext: &[u8], level: i32) -> Payload {
 /// four per cent of the bytes.
 pub const DEFAULT_LEVEL: i32 = 3;
 
+/// zstd's level for deltas: less finds too little of the base, more costs three times the time for
+/// five per cent of the bytes.
+const DELTA_LEVEL: i32 = 3;
+
 struct Context {
     compressor: CCtx<'static>,
     level: i32,
@@ -62,31 +66,41 @@ pub fn compress(plaintext: &[u8], level: i32) -> Option<Vec<u8>> {
             compressor.set_parameter(CParameter::CompressionLevel(level)).ok()?;
             *current = level;
         }
-        frame(compressor, scratch, plaintext)
+        frame(plaintext, scratch, |out| compressor.compress2(out, plaintext))
     })
 }
 
 /// Encodes a blob against the plaintext of another, decodes what it made and compares. `None` if
 /// the frame would not be smaller than the plaintext.
-pub fn encode_delta_verified(plaintext: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> {
-    let frame = compress_delta(plaintext, base, level)?;
+pub fn encode_delta_verified(plaintext: &[u8], base: &[u8]) -> Option<Vec<u8>> {
+    let frame = compress_delta(plaintext, base, DELTA_LEVEL)?;
     let decoded = decompress(&frame, plaintext.len(), Some(base)).ok()?;
     (decoded == plaintext).then_some(frame)
 }
 
 /// Compresses with `base` as prefix. `None` if the frame would not be smaller than the plaintext.
 pub fn compress_delta(plaintext: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> {
-    let mut compressor = CCtx::create();
-    compressor.set_parameter(CParameter::CompressionLevel(level)).ok()?;
-    compressor.ref_prefix(base).ok()?;
-    frame(&mut compressor, &mut Vec::new(), plaintext)
+    if !is_raw_content(base) {
+        let mut compressor = CCtx::create();
+        compressor.set_parameter(CParameter::CompressionLevel(level)).ok()?;
+        compressor.ref_prefix(base).ok()?;
+        return frame(plaintext, &mut Vec::new(), |out| compressor.compress2(out, plaintext));
+    }
+    CONTEXT.with_borrow_mut(|context| {
+        let Context { compressor, scratch, .. } = context;
+        frame(plaintext, scratch, |out| compressor.compress_using_dict(out, plaintext, base, level))
+    })
 }
 
-fn frame(compressor: &mut CCtx<'_>, scratch: &mut Vec<u8>, plaintext: &[u8]) -> Option<Vec<u8>> {
+fn frame(
+    plaintext: &[u8],
+    scratch: &mut Vec<u8>,
+    compress: impl FnOnce(&mut Vec<u8>) -> SafeResult,
+) -> Option<Vec<u8>> {
     scratch.clear();
     scratch.reserve(zstd::zstd_safe::compress_bound(plaintext.len()));
     // Nothing but a lack of room makes compression fail, and then raw is right.
-    compressor.compress2(scratch, plaintext).ok()?;
+    compress(scratch).ok()?;
     (scratch.len() < plaintext.len()).then(|| scratch.as_slice().to_vec())
 }
 
@@ -106,27 +120,48 @@ pub fn decompress(
     raw_len: usize,
     base: Option<&[u8]>,
 ) -> Result<Vec<u8>, CodecError> {
+    let mut plaintext = Vec::with_capacity(raw_len);
+    decompress_into(frame, raw_len, base, &mut plaintext)?;
+    Ok(plaintext)
+}
+
+/// Like [`decompress`], into a buffer, which is emptied first.
+pub fn decompress_into(
+    frame: &[u8],
+    raw_len: usize,
+    base: Option<&[u8]>,
+    plaintext: &mut Vec<u8>,
+) -> Result<(), CodecError> {
     // zstd itself would read several frames as one, and skip some.
     if zstd::zstd_safe::find_frame_compressed_size(frame) != Ok(frame.len()) {
         return Err(CodecError::NotDecodable("it is not one whole frame"));
     }
-    let mut plaintext = Vec::with_capacity(raw_len);
-    let outcome = match base {
-        None => CONTEXT
-            .with_borrow_mut(|context| context.decompressor.decompress(&mut plaintext, frame)),
+    plaintext.clear();
+    plaintext.reserve(raw_len);
+    let outcome = CONTEXT.with_borrow_mut(|context| match base {
+        None => context.decompressor.decompress(plaintext, frame),
+        Some(base) if is_raw_content(base) => {
+            context.decompressor.decompress_using_dict(plaintext, frame, base)
+        }
         Some(base) => {
             let mut decompressor = DCtx::create();
-            decompressor
-                .ref_prefix(base)
-                .and_then(|_| decompressor.decompress(&mut plaintext, frame))
+            decompressor.ref_prefix(base).and_then(|_| decompressor.decompress(plaintext, frame))
         }
-    };
+    });
     outcome.map_err(|code| CodecError::NotDecodable(zstd::zstd_safe::get_error_name(code)))?;
     if plaintext.len() == raw_len {
-        Ok(plaintext)
+        Ok(())
     } else {
         Err(CodecError::NotDecodable("its length is not the one promised"))
     }
+}
+
+/// Whether zstd takes these bytes for what they are wherever it is handed a dictionary. What
+/// begins like one of its own would be read as such; that needs a context of its own, which
+/// costs more than most deltas do.
+fn is_raw_content(base: &[u8]) -> bool {
+    const DICTIONARY_MAGIC: [u8; 4] = 0xec30_a437u32.to_le_bytes();
+    !base.starts_with(&DICTIONARY_MAGIC)
 }
 
 /// Decompresses a frame whose length its own header tells, up to `limit` bytes.

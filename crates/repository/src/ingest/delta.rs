@@ -36,7 +36,7 @@ impl Default for DeltaParameters {
 /// rest on more than one chain.
 const BREADTH: usize = 4;
 /// Locality's proposals that failed in a row before it is doubted.
-const DOUBT: u32 = 16;
+const DOUBT: u32 = 64;
 /// When it is doubted, one proposal in so many is still tried.
 const PROBE: u32 = 256;
 
@@ -64,12 +64,16 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
         failures.is_multiple_of(PROBE)
     }
 
-    /// Takes note of how a proposal of locality did.
-    fn judge_locality(&self, succeeded: bool) {
-        if succeeded {
-            self.failures.store(0, Ordering::Relaxed);
-        } else {
-            self.failures.fetch_add(1, Ordering::Relaxed);
+    /// Takes note of how a proposal of locality did. One that the sketch agreed with is no proof
+    /// against it.
+    fn judge_locality(&self, proposals: &Proposals, succeeded: bool) {
+        match proposals.by_place {
+            ByPlace::No => {}
+            _ if succeeded => self.failures.store(0, Ordering::Relaxed),
+            ByPlace::Confirmed => {}
+            ByPlace::Alone => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -110,7 +114,7 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
                 false => [prefix, base].concat().into(),
             };
         }
-        let bytes = compress::encode_delta_verified(plaintext, &prefix, self.level)?;
+        let bytes = compress::encode_delta_verified(plaintext, &prefix)?;
         let encoding = Encoding::Delta { bases: *bases, depth: support.depth + 1 };
         (bytes.len() as u64 <= self.room(&support)).then_some(Payload { encoding, bytes })
     }
@@ -129,9 +133,7 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
         let mut best: Option<Payload> = None;
         if let Some(bases) = &proposals.first {
             best = self.encode(kind, plaintext, bases, Some(fetched));
-            if proposals.first_is_local {
-                self.judge_locality(is_within(best.as_ref(), plaintext, 4));
-            }
+            self.judge_locality(proposals, is_within(best.as_ref(), plaintext, 4));
         }
         if let Some(bases) = &proposals.second
             && !is_within(best.as_ref(), plaintext, 16)
@@ -161,6 +163,18 @@ fn is_within(payload: Option<&Payload>, plaintext: &[u8], share: usize) -> bool 
 pub(crate) struct Proposals {
     pub(crate) first: Option<Bases>,
     pub(crate) second: Option<Bases>,
-    /// The first was proposed by locality alone.
-    pub(crate) first_is_local: bool,
+    /// Whether the first comes from locality.
+    pub(crate) by_place: ByPlace,
+}
+
+/// Where a proposal comes from.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByPlace {
+    /// From the sketch.
+    #[default]
+    No,
+    /// From locality, and the sketch proposes the same.
+    Confirmed,
+    /// From locality alone.
+    Alone,
 }

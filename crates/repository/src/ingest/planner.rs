@@ -4,7 +4,7 @@
 use nightjar_format::BlobId;
 use nightjar_format::blob::Bases;
 
-use crate::ingest::delta::{DeltaEncoder, Proposals};
+use crate::ingest::delta::{ByPlace, DeltaEncoder, Proposals};
 use crate::ingest::encoder::{
     IdentifiedBatch, IdentifiedItem, New, Planned, PlannedBatch, PlannedItem,
 };
@@ -56,9 +56,11 @@ impl Planner<'_, '_> {
         let by_sketch = by_sketch.and_then(|id| Bases::new(&[*id]));
         let trusted = || self.delta.is_some_and(DeltaEncoder::trusts_locality);
         let proposals = match by_place {
-            Some(_) if agree => Proposals { first: by_place, ..Proposals::default() },
+            Some(_) if agree => {
+                Proposals { first: by_place, second: None, by_place: ByPlace::Confirmed }
+            }
             Some(_) if trusted() => {
-                Proposals { first: by_place, second: by_sketch, first_is_local: true }
+                Proposals { first: by_place, second: by_sketch, by_place: ByPlace::Alone }
             }
             _ => Proposals { first: by_sketch, ..Proposals::default() },
         };

@@ -80,6 +80,8 @@ pub(crate) struct FetchedBlobs<'r, 'a> {
     fetched: Vec<Fetched>,
     decoded: HashMap<BlobId, Bytes>,
     scratch: Vec<u8>,
+    /// Buffers that held plaintexts nobody needs any more.
+    spare: Vec<Vec<u8>>,
 }
 
 impl<'a> Reader<'a> {
@@ -156,8 +158,15 @@ impl<'a> PendingBlobs<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let (decoded, scratch) = (HashMap::new(), Vec::new());
-        Ok(FetchedBlobs { reader, kind, places, fetched, decoded, scratch })
+        Ok(FetchedBlobs {
+            reader,
+            kind,
+            places,
+            fetched,
+            decoded: HashMap::new(),
+            scratch: Vec::new(),
+            spare: Vec::new(),
+        })
     }
 }
 
@@ -174,46 +183,89 @@ impl FetchedBlobs<'_, '_> {
 
     /// Decodes a blob, and first what it rests on; `None` if anything is wrong.
     fn decode(&mut self, id: &BlobId, above: u8) -> Option<Bytes> {
-        if let Some(plaintext) = self.decoded.get(id).cloned() {
-            self.count_down(id);
-            return Some(plaintext);
-        }
-        let at = self.places.get(id)?.at;
-        let depth = at.encoding.depth();
-        if depth >= above {
-            return None;
-        }
-        let plaintext = match at.encoding.bases() {
-            [] => self.open(id, &at, None)?,
-            [base] => {
-                let base = self.decode(base, depth)?;
-                self.open(id, &at, Some(&base))?
+        let mut above = above;
+        let mut next = *id;
+        // Deltas on the way down whose base is nobody else's, the lowest last.
+        let mut steps: Vec<(BlobId, Location)> = Vec::new();
+        let mut plaintext = loop {
+            if let Some(plaintext) = self.decoded.get(&next).cloned() {
+                self.count_down(&next);
+                break plaintext;
             }
-            bases => {
-                let mut joined = Vec::new();
-                for base in bases {
-                    joined.extend_from_slice(&self.decode(base, depth)?);
+            let place = self.places.get(&next)?;
+            let (at, only_use) = (place.at, place.uses == 1);
+            let depth = at.encoding.depth();
+            if depth >= above {
+                return None;
+            }
+            match at.encoding.bases() {
+                [base] if only_use || steps.is_empty() => {
+                    steps.push((next, at));
+                    (next, above) = (*base, depth);
                 }
-                self.open(id, &at, Some(&joined))?
+                bases => break self.decode_and_keep(&next, &at, bases, depth)?,
             }
         };
+        while let Some((id, at)) = steps.pop() {
+            let mut out = self.spare.pop().unwrap_or_default();
+            if steps.is_empty() {
+                out = Vec::with_capacity(at.raw_len as usize);
+            }
+            self.open(&id, &at, Some(&plaintext), &mut out)?;
+            if let Ok(used) = plaintext.try_into_mut() {
+                self.spare.push(used.into());
+            }
+            plaintext = out.into();
+            self.keep(&id, &plaintext);
+        }
+        Some(plaintext)
+    }
+
+    fn decode_and_keep(
+        &mut self,
+        id: &BlobId,
+        at: &Location,
+        bases: &[BlobId],
+        depth: u8,
+    ) -> Option<Bytes> {
+        let mut joined = Vec::new();
+        for base in bases {
+            joined.extend_from_slice(&self.decode(base, depth)?);
+        }
+        let mut plaintext = Vec::with_capacity(at.raw_len as usize);
+        let joined = (!bases.is_empty()).then_some(joined.as_slice());
+        self.open(id, at, joined, &mut plaintext)?;
         let plaintext = Bytes::from(plaintext);
-        // Kept if it will be needed again.
-        self.decoded.insert(*id, plaintext.clone());
-        self.count_down(id);
+        self.keep(id, &plaintext);
         Some(plaintext)
     }
 
     /// Opens and decodes one payload.
-    fn open(&mut self, id: &BlobId, at: &Location, base: Option<&[u8]>) -> Option<Vec<u8>> {
+    fn open(
+        &mut self,
+        id: &BlobId,
+        at: &Location,
+        base: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let Self { fetched, scratch, .. } = self;
         let (pack, sealed) = fetched.iter().find_map(|it| Some((&it.pack, it.sealed(at)?)))?;
         scratch.clear();
         scratch.extend_from_slice(sealed);
         let payload = pack.cipher.open_blob(&at.entry(*id), scratch).ok()?;
-        match at.encoding {
-            Encoding::Raw => Some(payload.to_vec()),
-            _ => compress::decompress(payload, at.raw_len as usize, base).ok(),
+        if at.encoding == Encoding::Raw {
+            out.clear();
+            out.extend_from_slice(payload);
+            return Some(());
+        }
+        compress::decompress_into(payload, at.raw_len as usize, base, out).ok()
+    }
+
+    /// Keeps what will be needed again.
+    fn keep(&mut self, id: &BlobId, plaintext: &Bytes) {
+        self.count_down(id);
+        if self.places.get(id).is_some_and(|place| place.uses > 0) {
+            self.decoded.insert(*id, plaintext.clone());
         }
     }
 
