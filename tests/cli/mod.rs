@@ -3,6 +3,7 @@
 mod access;
 mod create;
 mod dedup;
+mod delta;
 mod forget;
 mod help;
 mod index;

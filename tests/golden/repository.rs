@@ -29,7 +29,7 @@ impl Golden {
 
     fn snapshots(&self) -> Vec<Snapshot> {
         let snapshots = self.expected["snapshots"].as_array().unwrap();
-        assert_eq!(snapshots.len(), 5);
+        assert_eq!(snapshots.len(), 10);
         snapshots.iter().map(Snapshot::new).collect()
     }
 
@@ -50,6 +50,8 @@ struct Snapshot {
     series: String,
     /// By path, as `repository.json` says it.
     entries: BTreeMap<String, String>,
+    /// How many deltas it needs, and how deep they lie.
+    deltas: Value,
 }
 
 impl Snapshot {
@@ -58,6 +60,7 @@ impl Snapshot {
             id: value["id"].as_str().unwrap().to_owned(),
             series: value["series"].as_str().unwrap().to_owned(),
             entries: serde_json::from_value(value["entries"].clone()).unwrap(),
+            deltas: value["deltas"].clone(),
         }
     }
 }
@@ -143,7 +146,7 @@ fn a_forgotten_snapshot_of_the_golden_repository_stays_forgotten() {
 fn the_slots_of_the_golden_repository_may_what_they_could() {
     let golden = Golden::new();
     let list = golden.with_key_file("snapshot list").json();
-    assert_eq!(list.as_array().unwrap().len(), 5);
+    assert_eq!(list.as_array().unwrap().len(), golden.snapshots().len());
     let dump = &golden.snapshots()[0].id;
     golden.with_key_file("restore --stdout").arg(dump).exits(12).prints_nothing();
     let created = golden.with_key_file("backup --stdin new").stdin("of today").json();
@@ -170,13 +173,36 @@ fn an_old_dump_is_the_base_of_a_new_night() {
 }
 
 #[test]
+fn what_was_stored_years_ago_is_the_base_of_deltas() {
+    let golden = Golden::new();
+    let snapshots = golden.snapshots();
+    let last = snapshots.iter().rfind(|it| it.series == "shop.sql").unwrap();
+    let mut dump = golden.sandbox.stream(&last.id);
+    let middle = dump.len() / 2;
+    dump.splice(middle..middle + 3, *b"an edit");
+    let created = golden.sandbox.nightjar("backup --stdin shop.sql").stdin(dump.clone()).json();
+    assert_ne!(created["chunks_delta"], 0, "no base was found: {created}");
+    assert_eq!(golden.sandbox.stream(created["id"].as_str().unwrap()), dump);
+}
+
+#[test]
+fn the_golden_repository_has_deltas_of_every_kind() {
+    let snapshots = Golden::new().snapshots();
+    let most = |what: &str| snapshots.iter().filter_map(|it| it.deltas[what].as_u64()).max();
+    assert!(most("chunks") >= Some(50), "of chunks");
+    assert!(most("nodes") >= Some(2), "of nodes");
+    assert!(most("of_several_bases") >= Some(2), "of several bases");
+    assert!(most("depth") >= Some(3), "on each other");
+}
+
+#[test]
 fn the_independent_reader_restores_the_same() {
     let golden = Golden::new();
     let reader = Reader::new(&golden.sandbox.repository(), &golden.sandbox.path("passphrase"));
     let snapshots = golden.snapshots();
     assert_eq!(reader.ids(), snapshots.iter().map(|it| it.id.clone()).collect::<Vec<_>>());
     for snapshot in &snapshots {
-        reader.check(&snapshot.id);
+        assert_eq!(reader.check(&snapshot.id), snapshot.deltas, "{}", snapshot.id);
         for (path, expected) in &snapshot.entries {
             // `check` reads those too.
             if expected.starts_with("file") && !path.contains("/many/") {

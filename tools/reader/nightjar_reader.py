@@ -17,7 +17,7 @@ import json
 import os
 import sys
 
-from njformat.blobs import Blobs
+from njformat.blobs import Blobs, delta_counts
 from njformat.history import Snapshots
 from njformat.manifests import Manifests
 from njformat.postcard import FormatError
@@ -134,11 +134,10 @@ def check(session, args):
     blobs = session.blobs(args)
     for message in blobs.problems + session.snapshots.refused:
         session.fail(message)
-    packs, used = set(), set()
+    used = {}
 
     def on_use(e):
-        packs.add(e.pack)
-        used.add((e.kind, e.id))
+        used[e.pack, e.offset] = e
 
     if snapshot.previous:
         seen = session.snapshots.digests.get(snapshot.previous.id)
@@ -160,7 +159,8 @@ def check(session, args):
                     chunks_seen[reference.id] = reference.length
         except Refused as error:
             session.fail(f"{printable(path)}: {error}")
-    for pack_id in sorted(packs):
+    packs = sorted({e.pack for e in used.values()})
+    for pack_id in packs:
         try:
             pack = blobs.pack(pack_id)
             pack.check_id()
@@ -172,7 +172,7 @@ def check(session, args):
             session.fail(str(error))
     if not session.failed:
         print(json.dumps({"snapshot": snapshot.id.hex(), **totals, "blobs": len(used), "packs": len(packs),
-                          "result": "sound"}))
+                          "deltas": delta_counts(used.values()), "result": "sound"}))
 
 
 def parser():

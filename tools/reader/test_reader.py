@@ -892,7 +892,9 @@ class Deltas(ReaderCase):
         session = self.snapshot_of(*new)
         for more in ((), ("--from-footers",)):
             self.assertEqual(self.good(*more, "cat", session).out, b"".join(new))
-            self.assertEqual(json.loads(self.good(*more, "check", session).out)["blobs"], 5 + 5 + 1)
+            report = json.loads(self.good(*more, "check", session).out)
+            self.assertEqual(report["blobs"], 5 + 5 + 1)
+            self.assertEqual(report["deltas"], {"chunks": 6, "nodes": 0, "of_several_bases": 4, "depth": 2})
 
     def test_a_base_is_missing(self):
         a, b, c = (bytes([n]) * 50 for n in b"abc")

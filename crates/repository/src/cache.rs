@@ -7,6 +7,7 @@
 //!     lock                        held while the local index is brought up to date
 //!     index/                      the local index, shared
 //!     private/<process>-<n>/      a process's own copy of it
+//!     copies/                     packs that this machine wrote, and their keys
 //! ```
 //!
 //! Everything here can be deleted at any time. Cached objects are kept sealed and are opened

@@ -17,6 +17,7 @@ use nightjar_repository::{NewRepository, Progress, Repository, RepositoryError, 
 use nightjar_storage::Store;
 use zeroize::Zeroizing;
 
+use crate::damage;
 use crate::environment::World;
 
 /// The name of the file that [`back_up`] stores.
@@ -80,6 +81,16 @@ impl Fixture {
         self.at(self.store.clone(), self.world.fresh_cache())
     }
 
+    /// The same repository and cache directory, its store as if it were far away.
+    pub fn remote(&self) -> Self {
+        self.at(Store::over(self.store.inner(), "s3://test"), self.cache.clone())
+    }
+
+    /// A copy of it that goes its own way: store and cache directory.
+    pub fn twin(&self) -> Self {
+        self.at(damage::copy_of(&self.store), self.world.copy_of_cache(&self.cache))
+    }
+
     /// Opens it with the first slot.
     pub fn open(&self) -> Repository {
         self.try_open().unwrap()
@@ -104,8 +115,13 @@ impl Fixture {
 
     /// Stores a stream, a night after the last.
     pub fn night(&self, bytes: &[u8]) -> SnapshotInfo {
+        self.night_as(&request("dump"), bytes)
+    }
+
+    /// Stores a stream as the request says, a night after the last.
+    pub fn night_as(&self, request: &SnapshotRequest, bytes: &[u8]) -> SnapshotInfo {
         self.world.sleep_until_next_night();
-        back_up(&self.open(), bytes).unwrap()
+        back_up_as(&self.open(), request, &mut &*bytes).unwrap()
     }
 }
 
@@ -129,7 +145,16 @@ pub fn back_up_from(
     repository: &Repository,
     reader: &mut dyn Read,
 ) -> Result<SnapshotInfo, RepositoryError> {
-    create_snapshot(repository, &request("dump"), &Progress::default(), |feeder| {
+    back_up_as(repository, &request("dump"), reader)
+}
+
+/// Stores what a reader gives as a snapshot of one file, as the request says.
+pub fn back_up_as(
+    repository: &Repository,
+    request: &SnapshotRequest,
+    reader: &mut dyn Read,
+) -> Result<SnapshotInfo, RepositoryError> {
+    create_snapshot(repository, request, &Progress::default(), |feeder| {
         feeder.stream(FILE.as_bytes(), reader, FILE)?;
         feeder.file(entry(FILE.as_bytes(), empty_file()))?;
         Ok(Fed { source: Source::Stdin { name: FILE.into() }, unreadable: 0 })

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use nightjar_codec::SecretKey;
-use nightjar_codec::compress::Payload;
+use nightjar_codec::compress::{Payload, compress, compress_delta};
 use nightjar_codec::digest::{self, Identifier};
 use nightjar_codec::hybrid::PublicKey;
 use nightjar_codec::metadata::{self, Sealer};
 use nightjar_codec::pack::{PackCipher, PackKeySource};
 use nightjar_codec::sign::SignKey;
 use nightjar_codec::slot::{Anchor, SlotKeys, open_keyring, unwrap};
-use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable, TAG_LEN};
+use nightjar_format::blob::{Bases, BlobEntry, BlobKind, BlobTable, Encoding, TAG_LEN};
 use nightjar_format::index::{IndexRecord, PackRecord};
 use nightjar_format::keyring::{EpochRecord, Keyring};
 use nightjar_format::object::{MetadataKind, ObjectName};
@@ -23,7 +23,7 @@ use nightjar_format::{BlobId, IndexId, RepositoryId, SessionId, SlotId};
 use nightjar_storage::Store;
 
 use crate::damage;
-use crate::fixture::{Fixture, passphrase};
+use crate::fixture::{Fixture, PASSPHRASE, passphrase};
 
 /// Holds a slot's keys of every epoch, and writes under the newest.
 pub struct Insider {
@@ -57,6 +57,11 @@ pub struct HandMade {
 }
 
 impl Insider {
+    /// Opens the first slot of a fixture by hand.
+    pub fn first(fixture: &Fixture) -> Self {
+        Self::open(fixture, fixture.open().keychain().slot(), PASSPHRASE)
+    }
+
     /// Opens a slot by hand.
     pub fn open(fixture: &Fixture, slot: SlotId, text: &str) -> Self {
         let store = fixture.store.clone();
@@ -111,6 +116,31 @@ impl Insider {
         let random = self.fixture.world.random();
         let object = metadata::seal(&sealer, kind, name, record, random).unwrap();
         damage::write(&self.store, &name.to_string(), object);
+    }
+
+    /// The id of a chunk.
+    pub fn chunk_id(&self, text: &[u8]) -> BlobId {
+        self.identifier().blob_id(BlobKind::Data, text)
+    }
+
+    /// A chunk, stored whole.
+    pub fn whole(&self, text: &[u8]) -> HandMade {
+        let bytes = compress(text, 3).unwrap();
+        let payload = Payload { encoding: Encoding::Zstd, bytes };
+        HandMade { id: self.chunk_id(text), raw_len: text.len(), payload }
+    }
+
+    /// A chunk, stored as a delta of others that it resembles.
+    pub fn delta(&self, text: &[u8], bases: &[&[u8]], depth: u8) -> HandMade {
+        let bytes = compress_delta(text, &bases.concat(), 3).unwrap();
+        assert!(bytes.len() < 1000, "a delta of {} bytes is none", bytes.len());
+        let ids: Vec<BlobId> = bases.iter().map(|base| self.chunk_id(base)).collect();
+        let encoding = Encoding::Delta { bases: Bases::new(&ids).unwrap(), depth };
+        HandMade {
+            id: self.chunk_id(text),
+            raw_len: text.len(),
+            payload: Payload { encoding, bytes },
+        }
     }
 
     /// Writes a pack of these blobs, back to back, and says what an index object would.

@@ -3,6 +3,8 @@
 //! - [`environment`]: a world that a seed decides: clock, random numbers, cache directories;
 //! - [`generate`]: data with the structure of dumps, trees, noise;
 //! - [`fixture`]: a small repository in memory, streams in and out of it;
+//! - [`edits`]: what a night does to a dump;
+//! - [`chains`]: the chains of deltas that index objects tell of;
 //! - [`model`]: what a repository must hold, kept beside it, and the comparison;
 //! - [`insider`]: the raw keys of a slot, to forge with them what a thief could;
 //! - [`damage`]: what disks and enemies do to objects.
@@ -11,7 +13,9 @@
 //! `nightjar_storage::faults`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
+pub mod chains;
 pub mod damage;
+pub mod edits;
 pub mod environment;
 pub mod fixture;
 pub mod generate;

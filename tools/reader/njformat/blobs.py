@@ -97,6 +97,13 @@ def table_entries(table, kind, pack_id):
     return entries, offset
 
 
+def delta_counts(entries):
+    """What of some entries is stored as deltas."""
+    deltas = [e for e in entries if e.bases]
+    return {"chunks": sum(e.kind == DATA for e in deltas), "nodes": sum(e.kind == TREE for e in deltas),
+            "of_several_bases": sum(len(e.bases) > 1 for e in deltas), "depth": max((e.depth for e in deltas), default=0)}
+
+
 class Pack:
     """A pack with its key."""
 

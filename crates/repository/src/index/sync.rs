@@ -124,17 +124,21 @@ fn remove_database(path: &Path) -> Result<()> {
 /// applies the index objects that it lacks.
 fn bring_up_to_date(repository: &Repository) -> Result<(Database, SyncReport)> {
     let path = shared_path(repository);
-    let present: BTreeSet<IndexId> = repository
+    let listed: Vec<(i64, IndexId)> = repository
         .store
         .list("index")?
         .iter()
         .filter_map(|info| match ObjectName::parse(&info.name) {
-            Some(ObjectName::Index(id)) => Some(id),
+            Some(ObjectName::Index(id)) => Some((info.modified_unix_nanos, id)),
             _ => None,
         })
         .collect();
+    let present: BTreeSet<IndexId> = listed.iter().map(|(_, id)| *id).collect();
     let (mut database, applied) = open_or_renew(&path, &present)?;
-    let missing: Vec<IndexId> = present.difference(&applied).copied().collect();
+    // The oldest first: of blobs with like sketches, the newest is to be found.
+    let missing: BTreeSet<(i64, IndexId)> =
+        listed.into_iter().filter(|(_, id)| !applied.contains(id)).collect();
+    let missing: Vec<IndexId> = missing.into_iter().map(|(_, id)| id).collect();
     let mut report = SyncReport { index_objects: present.len() as u64, ..SyncReport::default() };
     for ids in missing.chunks(FETCH_AHEAD) {
         apply(repository, &mut database, ids, &mut report)?;

@@ -2,6 +2,7 @@
 //! in order, and builds manifests from it.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
@@ -44,6 +45,7 @@ pub(crate) struct Assembled {
 enum Done {
     Identified(IdentifiedBatch),
     Encoded(EncodedBatch),
+    Panicked,
 }
 
 /// The assembler.
@@ -140,6 +142,9 @@ impl<'a, 'session> Assembler<'a, 'session> {
                             self.assemble(item)?;
                         }
                     }
+                }
+                Arrival::Done(Done::Panicked) => {
+                    return Err(RepositoryError::Internal("a worker panicked"));
                 }
                 Arrival::Nothing => {}
                 Arrival::FeederGone => return Ok(false),
@@ -263,8 +268,10 @@ fn spawn<'scope>(
     work: impl FnOnce() -> Done + Send + 'scope,
 ) {
     scope.spawn_fifo(move |_| {
+        // A panic must not leave the assembler waiting for a batch that never comes.
+        let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Done::Panicked);
         // The assembler is gone only if it failed, and then it says why.
-        let _ = to_me.send(work());
+        let _ = to_me.send(done);
     });
 }
 

@@ -1,11 +1,16 @@
 //! From a source's bytes to packs: the writing pipeline.
 //!
 //! ```text
-//!  caller                rayon                 one thread            three threads
-//! ┌──────────┐ batches ┌──────────┐ in order ┌──────────────┐ packs ┌─────────────┐
-//! │ read,cut │────────→│ id, look │─────────→│ dedup, fill  │──────→│ seal, hash, │──→ store
-//! │ (feeder) │         │ up, zstd │          │ packs, nodes │←──────│ upload      │
-//! └──────────┘         └──────────┘          └──────────────┘durable└─────────────┘
+//!  caller                 rayon                one thread              rayon
+//! ┌──────────┐ batches ┌───────────┐ in order ┌──────────┐ proposals ┌───────────┐
+//! │ read,cut │────────→│ id, look  │─────────→│ which    │──────────→│ delta or  │
+//! │ (feeder) │         │ up,sketch │          │ bases?   │           │ zstd      │
+//! └──────────┘         └───────────┘          └──────────┘           └─────┬─────┘
+//!                  three threads        the same thread                    │
+//!                 ┌─────────────┐ packs ┌──────────────┐      in order     │
+//!       store ←───│ seal, hash, │←──────│ fill packs,  │←──────────────────┘
+//!                 │ upload      │──────→│ build nodes  │
+//!                 └─────────────┘durable└──────────────┘
 //! ```
 //!
 //! **Memory** is bounded by what circulates: a fixed number of segments, each taken by the
@@ -17,8 +22,11 @@
 //! index object only when it is durable, and the snapshot is committed only when everything is
 //! listed (format-spec, chapter 10).
 //!
-//! **Duplicates** are looked for twice: by the workers in the index, and by the assembler, which
+//! **Duplicates** are looked for twice: by the workers in the index, and by the planner, which
 //! alone knows what is in packs that are still open or on their way.
+//!
+//! **Deltas.** [`previous`] walks the last snapshot beside the run and tells what stood where;
+//! [`delta`] decides what may rest on what, and stores it.
 
 mod assembler;
 mod delta;

@@ -4,22 +4,16 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use nightjar_codec::compress::{Payload, compress, compress_delta};
 use nightjar_format::blob::{Bases, BlobKind, Encoding};
 use nightjar_format::manifest::{Content, ContentRef};
 use nightjar_format::{BlobId, SessionId, limits};
 use nightjar_repository::read::Reader;
 use nightjar_repository::{Progress, RepositoryError};
-use nightjar_testkit::fixture::{Fixture, PASSPHRASE};
+use nightjar_testkit::fixture::Fixture;
 use nightjar_testkit::generate::dump;
 use nightjar_testkit::insider::{HandMade, Insider};
 
 const SESSION: SessionId = SessionId([9; 16]);
-
-fn insider(fixture: &Fixture) -> Insider {
-    let slot = fixture.open().keychain().slot();
-    Insider::open(fixture, slot, PASSPHRASE)
-}
 
 /// Successive versions of one chunk.
 fn versions(count: usize) -> Vec<Vec<u8>> {
@@ -33,26 +27,10 @@ fn versions(count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn whole(insider: &Insider, text: &[u8]) -> HandMade {
-    let id = insider.identifier().blob_id(BlobKind::Data, text);
-    let bytes = compress(text, 3).unwrap();
-    HandMade { id, raw_len: text.len(), payload: Payload { encoding: Encoding::Zstd, bytes } }
-}
-
-fn delta(insider: &Insider, text: &[u8], base: &[u8], depth: usize) -> HandMade {
-    let id = insider.identifier().blob_id(BlobKind::Data, text);
-    let base_id = insider.identifier().blob_id(BlobKind::Data, base);
-    let bytes = compress_delta(text, base, 3).unwrap();
-    assert!(bytes.len() < 1000, "a delta of {} bytes is none", bytes.len());
-    let bases = Bases::new(&[base_id]).unwrap();
-    let encoding = Encoding::Delta { bases, depth: u8::try_from(depth).unwrap() };
-    HandMade { id, raw_len: text.len(), payload: Payload { encoding, bytes } }
-}
-
 fn chain(insider: &Insider, versions: &[Vec<u8>]) -> Vec<HandMade> {
     let deltas = versions.windows(2).enumerate();
-    let deltas = deltas.map(|(place, pair)| delta(insider, &pair[1], &pair[0], place + 1));
-    std::iter::once(whole(insider, &versions[0])).chain(deltas).collect()
+    let deltas = deltas.map(|(place, pair)| insider.delta(&pair[1], &[&pair[0]], place as u8 + 1));
+    std::iter::once(insider.whole(&versions[0])).chain(deltas).collect()
 }
 
 fn read(fixture: &Fixture, wanted: &[(BlobId, usize)]) -> Result<Vec<u8>, RepositoryError> {
@@ -79,7 +57,7 @@ fn assert_all_read(fixture: &Fixture, chain: &[HandMade], versions: &[Vec<u8>]) 
 #[test]
 fn a_chain_within_one_pack_is_read() {
     let fixture = Fixture::new(71);
-    let insider = insider(&fixture);
+    let insider = Insider::first(&fixture);
     let versions = versions(6);
     let chain = chain(&insider, &versions);
     let pack = insider.write_pack(BlobKind::Data, SESSION, &chain);
@@ -90,7 +68,7 @@ fn a_chain_within_one_pack_is_read() {
 #[test]
 fn a_chain_across_packs_and_index_objects_is_read() {
     let fixture = Fixture::new(72);
-    let insider = insider(&fixture);
+    let insider = Insider::first(&fixture);
     let versions = versions(6);
     let chain = chain(&insider, &versions);
     for blob in chain.iter().rev() {
@@ -103,7 +81,7 @@ fn a_chain_across_packs_and_index_objects_is_read() {
 #[test]
 fn the_deepest_chain_that_the_format_allows_is_read() {
     let fixture = Fixture::new(73);
-    let insider = insider(&fixture);
+    let insider = Insider::first(&fixture);
     let versions = versions(usize::from(limits::CHAIN_DEPTH) + 1);
     let chain = chain(&insider, &versions);
     let (odd, even): (Vec<_>, Vec<_>) =
@@ -119,10 +97,10 @@ fn the_deepest_chain_that_the_format_allows_is_read() {
 #[test]
 fn a_blob_is_read_from_its_other_place_when_its_base_is_gone() {
     let fixture = Fixture::new(74);
-    let insider = insider(&fixture);
+    let insider = Insider::first(&fixture);
     let versions = versions(3);
-    let lost_base = delta(&insider, &versions[1], &versions[0], 1);
-    let also_whole = whole(&insider, &versions[1]);
+    let lost_base = insider.delta(&versions[1], &[&versions[0]], 1);
+    let also_whole = insider.whole(&versions[1]);
     let packs = [lost_base.clone(), also_whole]
         .map(|blob| insider.write_pack(BlobKind::Data, SESSION, &[blob]));
     insider.write_index(SESSION, packs.to_vec());
@@ -133,9 +111,9 @@ fn a_blob_is_read_from_its_other_place_when_its_base_is_gone() {
 #[test]
 fn a_delta_without_its_base_is_an_error_that_names_the_base() {
     let fixture = Fixture::new(75);
-    let insider = insider(&fixture);
+    let insider = Insider::first(&fixture);
     let versions = versions(2);
-    let blob = delta(&insider, &versions[1], &versions[0], 1);
+    let blob = insider.delta(&versions[1], &[&versions[0]], 1);
     let base = insider.identifier().blob_id(BlobKind::Data, &versions[0]);
     let pack = insider.write_pack(BlobKind::Data, SESSION, std::slice::from_ref(&blob));
     insider.write_index(SESSION, vec![pack]);
@@ -147,12 +125,12 @@ fn a_delta_without_its_base_is_an_error_that_names_the_base() {
 #[test]
 fn a_delta_on_the_wrong_base_gives_no_bytes() {
     let fixture = Fixture::new(76);
-    let insider = insider(&fixture);
+    let insider = Insider::first(&fixture);
     let versions = versions(3);
-    let mut wrong = delta(&insider, &versions[1], &versions[0], 1);
+    let mut wrong = insider.delta(&versions[1], &[&versions[0]], 1);
     let other = insider.identifier().blob_id(BlobKind::Data, &versions[2]);
     wrong.payload.encoding = Encoding::Delta { bases: Bases::new(&[other]).unwrap(), depth: 1 };
-    let blobs = [whole(&insider, &versions[0]), whole(&insider, &versions[2]), wrong.clone()];
+    let blobs = [insider.whole(&versions[0]), insider.whole(&versions[2]), wrong.clone()];
     let pack = insider.write_pack(BlobKind::Data, SESSION, &blobs);
     insider.write_index(SESSION, vec![pack]);
     let error = read(&fixture, &[(wrong.id, versions[1].len())]).unwrap_err();
@@ -168,11 +146,11 @@ fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
 
 /// Two chunks, each stored `copies` times as a delta of the other.
 fn circle(fixture: &Fixture, copies: usize) -> (BlobId, usize) {
-    let insider = insider(fixture);
+    let insider = Insider::first(fixture);
     let versions = versions(2);
     let blobs = [
-        delta(&insider, &versions[0], &versions[1], 1),
-        delta(&insider, &versions[1], &versions[0], 1),
+        insider.delta(&versions[0], &[&versions[1]], 1),
+        insider.delta(&versions[1], &[&versions[0]], 1),
     ];
     let packs = (0..copies).flat_map(|_| {
         blobs
@@ -202,7 +180,7 @@ fn a_circle_of_deltas_with_many_ways_round_is_an_error_too() {
 #[test]
 fn a_chain_with_many_ways_to_a_lost_base_is_an_error_too() {
     let fixture = Fixture::new(82);
-    let insider = insider(&fixture);
+    let insider = Insider::first(&fixture);
     let versions = versions(usize::from(limits::CHAIN_DEPTH) + 1);
     let chain = chain(&insider, &versions);
     let without_base = &chain[1..];
@@ -224,10 +202,10 @@ fn verify_names_a_circle_of_deltas() {
 #[test]
 fn a_blob_that_is_its_own_base_is_an_error() {
     let fixture = Fixture::new(80);
-    let insider = insider(&fixture);
+    let insider = Insider::first(&fixture);
     let versions = versions(1);
     // A copy: zstd does not use a prefix that is its own input.
-    let blob = delta(&insider, &versions[0], &versions[0].clone(), 1);
+    let blob = insider.delta(&versions[0], &[&versions[0].clone()], 1);
     let pack = insider.write_pack(BlobKind::Data, SESSION, std::slice::from_ref(&blob));
     insider.write_index(SESSION, vec![pack]);
     let wanted = (blob.id, versions[0].len());
@@ -238,10 +216,10 @@ fn a_blob_that_is_its_own_base_is_an_error() {
 #[test]
 fn a_chunk_is_never_read_as_a_node_or_the_other_way_round() {
     let fixture = Fixture::new(81);
-    let insider = insider(&fixture);
+    let insider = Insider::first(&fixture);
     let text = dump(5, 10_000);
     // The id of a chunk, in a tree pack: a write slot could publish that.
-    let blob = whole(&insider, &text);
+    let blob = insider.whole(&text);
     let pack = insider.write_pack(BlobKind::Tree, SESSION, std::slice::from_ref(&blob));
     insider.write_index(SESSION, vec![pack]);
     let error = read(&fixture, &[(blob.id, text.len())]).unwrap_err();

@@ -9,6 +9,7 @@
 
 mod crashes;
 mod damage_matrix;
+mod delta_nights;
 mod deltas;
 mod full_store;
 mod keys;
