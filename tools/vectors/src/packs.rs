@@ -97,6 +97,10 @@ impl<'a> Blobs<'a> {
         let (tail, head) = (part(elsewhere.get(500..)), part(across.get(..1000)));
         let four = [&tail, noise.as_slice(), &head, b"the end"].concat();
         all.delta(&four, &[&across, b"", &elsewhere, &noise], 5)?;
+        // As a base, what begins like a zstd dictionary is bytes like any others.
+        let dictionary = [&[0x37, 0xa4, 0x30, 0xec], noise.as_slice()].concat();
+        all.raw(&dictionary);
+        all.delta(&dictionary.repeat(2), &[&dictionary], 1)?;
         Ok(all)
     }
 

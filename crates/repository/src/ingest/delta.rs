@@ -35,45 +35,74 @@ impl Default for DeltaParameters {
 /// Blobs below a delta, at most, for each step of depth that is allowed: those with several bases
 /// rest on more than one chain.
 const BREADTH: usize = 4;
-/// Locality's proposals that failed in a row before it is doubted.
-const DOUBT: u32 = 64;
-/// When it is doubted, one proposal in so many is still tried.
-const PROBE: u32 = 256;
+/// Something that is worth trying until it fails too often in a row; then it is tried now and
+/// again, so that data which does not profit does not pay either.
+struct Trial {
+    failures: AtomicU32,
+    /// Failures in a row before it is doubted.
+    patience: u32,
+    /// When it is doubted, it is tried once in so many times.
+    probe: u32,
+}
+
+impl Trial {
+    const fn new(patience: u32, probe: u32) -> Self {
+        Self { failures: AtomicU32::new(0), patience, probe }
+    }
+
+    fn is_worth_trying(&self) -> bool {
+        let failures = self.failures.load(Ordering::Relaxed);
+        if failures < self.patience {
+            return true;
+        }
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        failures.is_multiple_of(self.probe)
+    }
+
+    fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn succeeded(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+}
 
 /// Stores blobs as deltas.
 pub(crate) struct DeltaEncoder<'r, 'a> {
     pub(crate) reader: &'r Reader<'a>,
     pub(crate) parameters: DeltaParameters,
     pub(crate) level: i32,
-    /// Proposals of locality that failed in a row.
-    failures: AtomicU32,
+    /// Proposals of locality that no sketch confirms: no use where all data is new each night.
+    locality: Trial,
+    /// Sketches: no use where nothing compresses, as where all of it is encrypted.
+    sketches: Trial,
 }
 
 impl<'r, 'a> DeltaEncoder<'r, 'a> {
     pub(crate) fn new(reader: &'r Reader<'a>, parameters: DeltaParameters, level: i32) -> Self {
-        Self { reader, parameters, level, failures: AtomicU32::new(0) }
+        let (locality, sketches) = (Trial::new(16, 512), Trial::new(64, 32));
+        Self { reader, parameters, level, locality, sketches }
     }
 
-    /// Whether locality is worth trying: where all data is new each night, it is not.
+    /// Whether to try what locality alone proposes.
     pub(crate) fn trusts_locality(&self) -> bool {
-        let failures = self.failures.load(Ordering::Relaxed);
-        if failures < DOUBT {
-            return true;
-        }
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        failures.is_multiple_of(PROBE)
+        self.locality.is_worth_trying()
     }
 
-    /// Takes note of how a proposal of locality did. One that the sketch agreed with is no proof
-    /// against it.
-    fn judge_locality(&self, proposals: &Proposals, succeeded: bool) {
-        match proposals.by_place {
+    /// Whether to look for a similar blob.
+    pub(crate) fn trusts_sketches(&self) -> bool {
+        self.sketches.is_worth_trying()
+    }
+
+    /// Takes note of how the first proposal did. A failure of one that the sketch confirmed says
+    /// nothing against locality.
+    fn judge(&self, by_place: ByPlace, succeeded: bool) {
+        match by_place {
             ByPlace::No => {}
-            _ if succeeded => self.failures.store(0, Ordering::Relaxed),
+            _ if succeeded => self.locality.succeeded(),
             ByPlace::Confirmed => {}
-            ByPlace::Alone => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-            }
+            ByPlace::Alone => self.locality.failed(),
         }
     }
 
@@ -133,7 +162,7 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
         let mut best: Option<Payload> = None;
         if let Some(bases) = &proposals.first {
             best = self.encode(kind, plaintext, bases, Some(fetched));
-            self.judge_locality(proposals, is_within(best.as_ref(), plaintext, 4));
+            self.judge(proposals.by_place, is_within(best.as_ref(), plaintext, 4));
         }
         if let Some(bases) = &proposals.second
             && !is_within(best.as_ref(), plaintext, 16)
@@ -147,10 +176,15 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
             return best;
         }
         let alone = compress::encode_verified(plaintext, self.level);
-        match best {
+        let smallest = match best {
             Some(best) if best.bytes.len() < alone.bytes.len() => best,
             _ => alone,
+        };
+        match smallest.encoding {
+            Encoding::Raw => self.sketches.failed(),
+            _ => self.sketches.succeeded(),
         }
+        smallest
     }
 }
 

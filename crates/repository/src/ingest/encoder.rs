@@ -102,7 +102,7 @@ impl Encoder<'_, '_> {
     }
 
     fn look_at_new(&self, plaintext: &[u8]) -> New {
-        if self.delta.is_none() {
+        if !self.delta.is_some_and(DeltaEncoder::trusts_sketches) {
             return New { sketch: sketch::NONE, similar: Vec::new() };
         }
         let sketch = self.sketcher.sketch(plaintext);

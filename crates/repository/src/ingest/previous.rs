@@ -158,7 +158,7 @@ struct Past {
 
 impl Past {
     fn end(&self) -> u64 {
-        self.start + self.length
+        self.start.saturating_add(self.length)
     }
 }
 
@@ -226,7 +226,7 @@ impl PreviousStream {
             let near = self.near.get_or_insert_with(|| self.walk.path()).clone();
             self.places.insert(chunk.id, self.first + self.window.len() as u64);
             let start = self.seen;
-            self.seen += chunk.length;
+            self.seen = self.seen.saturating_add(chunk.length);
             self.window.push_back(Past { id: chunk.id, start, length: chunk.length, near });
         }
         while self.window.get(BEHIND).is_some_and(reached) {
@@ -252,8 +252,11 @@ impl PreviousStream {
 
     fn known(&mut self, reader: &Reader<'_>, id: &BlobId, length: u64) -> Result<Option<NodePath>> {
         self.fill(reader, self.expected(self.offset))?;
-        self.offset += length;
-        let Some(past) = self.place_of(id) else {
+        let middle = self.expected(self.offset.saturating_add(length / 2));
+        self.offset = self.offset.saturating_add(length);
+        // A chunk that stands in many places is taken for the one at its own.
+        let here = self.at(middle).filter(|past| past.id == *id);
+        let Some(past) = here.or_else(|| self.place_of(id)) else {
             return Ok(None);
         };
         let (past_end, near) = (past.end(), past.near.clone());
@@ -269,19 +272,28 @@ impl PreviousStream {
     ) -> Result<Option<Predecessor>> {
         self.fill(reader, self.expected(self.offset))?;
         let start = self.expected(self.offset);
-        let middle = self.expected(self.offset + length / 2);
-        self.offset += length;
+        let middle = self.expected(self.offset.saturating_add(length / 2));
+        self.offset = self.offset.saturating_add(length);
         let by_sketch = similar.iter().find_map(|id| self.place_of(id));
         let Some(past) = by_sketch.or_else(|| self.at(middle)) else {
             return Ok(None);
         };
-        let near = past.near.clone();
+        let (past_start, past_end, near) = (past.start, past.end(), past.near.clone());
         if past.length.abs_diff(length) <= SLACK + length / 64 {
-            let (past_end, bases) = (past.end(), Bases::new(&[past.id]));
+            let bases = Bases::new(&[past.id]);
             self.align(self.offset, past_end);
             return Ok(bases.map(|bases| Predecessor { bases, near }));
         }
-        let bases = self.overlapping(start.saturating_sub(SLACK)..start + length + SLACK);
+        let lies_across = |start: u64| {
+            start.saturating_sub(SLACK)..start.saturating_add(length).saturating_add(SLACK)
+        };
+        let mut range = lies_across(start);
+        if range.end <= past_start || past_end <= range.start {
+            // What the sketch found stood elsewhere: this part of the stream has moved.
+            range = lies_across(past_start);
+            self.align(self.offset, past_start.saturating_add(length));
+        }
+        let bases = self.overlapping(range);
         Ok(bases.map(|bases| Predecessor { bases, near }))
     }
 

@@ -4,7 +4,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use nightjar_format::manifest::Entry;
 
 /// All segments together, in bytes, unless chunks are so large that four would not fit.
-const BUDGET_BYTES: usize = 40 << 20;
+const BUDGET_BYTES: usize = 24 << 20;
 
 /// A fixed set of buffers. Taking one waits until one is free.
 pub(crate) struct SegmentPool {

@@ -25,9 +25,9 @@ fn runner(cases: u32) -> TestRunner {
 /// The dumps that nights begin with.
 fn bases() -> [(&'static str, Vec<u8>); 3] {
     [
-        ("a dump", dump(1, 900 * KIB)),
-        ("noise", noise(1, 700 * KIB)),
-        ("both", [dump(2, 400 * KIB), noise(2, 300 * KIB), dump(3, 200 * KIB)].concat()),
+        ("a dump", dump(1, 700 * KIB)),
+        ("noise", noise(1, 500 * KIB)),
+        ("both", [dump(2, 300 * KIB), noise(2, 200 * KIB), dump(3, 200 * KIB)].concat()),
     ]
 }
 
@@ -44,7 +44,7 @@ fn live_through(fixture: &Fixture, base: &[u8], nights: &[Vec<Edit>], seed: u64)
     let mut made = vec![(fixture.night(&bytes), bytes.clone())];
     for (number, edits) in nights.iter().enumerate() {
         edits.iter().for_each(|edit| edit.apply(&mut bytes, &mut rng));
-        bytes.truncate(2 << 20);
+        bytes.truncate(1200 * KIB);
         let info = fixture.night(&bytes);
         for (cache, fixture) in [("warm", fixture.clone()), ("fresh", fixture.elsewhere())] {
             let restored = restore(&fixture.open(), &info).unwrap();
@@ -66,9 +66,9 @@ fn live_through(fixture: &Fixture, base: &[u8], nights: &[Vec<Edit>], seed: u64)
 #[test]
 fn any_nights_of_edits_come_back_bit_for_bit() {
     let edit = any::<u64>().prop_map(|seed| Edit::any(&mut Rng::new(seed)));
-    let strategy = (0..3usize, vec(vec(edit, 0..4), 20..32), any::<u64>());
+    let strategy = (0..3usize, vec(vec(edit, 0..4), 20..28), any::<u64>());
     let (deltas, deepest) = (Cell::new(0), Cell::new(0));
-    let outcome = runner(4).run(&strategy, |(base, nights, seed)| {
+    let outcome = runner(3).run(&strategy, |(base, nights, seed)| {
         let (_, base) = &bases()[base];
         let (made, depth) = live_through(&Fixture::new(seed), base, &nights, seed);
         deltas.set(deltas.get() + made);
@@ -86,10 +86,10 @@ fn rows_that_change_everywhere_each_night_are_stored_as_deltas_of_deltas() {
         let fixture = Fixture::new(101);
         let mut bytes = base;
         fixture.night(&bytes);
-        for night in 1..=40 {
+        for night in 1..=36 {
             bytes = touched(&bytes, night);
             let counts = fixture.night(&bytes).snapshot.counts;
-            assert!(counts.chunks_new > 30, "{what}, night {night}: {counts:?}");
+            assert!(counts.chunks_new > 20, "{what}, night {night}: {counts:?}");
             let share = counts.chunks_delta * 100 / counts.chunks_new;
             // Where chains are full, blobs are stored whole again.
             assert!(share > 60 || night > 20, "{what}, night {night}: {counts:?}");
@@ -201,8 +201,7 @@ fn without_deltas_there_are_neither_deltas_nor_sketches() {
         chains.all().filter(|stored| stored.entry.sketch != [0; 3]).count()
     };
     assert_eq!(sketched(&fixture), 0);
-    // And with them there are.
-    assert!(fixture.night(&bytes).snapshot.counts.chunks_delta > 0 || sketched(&fixture) == 0);
+    // The next night makes deltas of what it finds at the same place.
     let info = fixture.night(&touched(&bytes, 9));
     assert!(info.snapshot.counts.chunks_delta > 0, "{:?}", info.snapshot.counts);
     assert!(sketched(&fixture) > 0);

@@ -9,9 +9,12 @@
 
 mod crashes;
 mod damage_matrix;
+mod delta_damage;
 mod delta_nights;
+mod delta_races;
 mod deltas;
 mod full_store;
 mod keys;
 mod local_index;
+mod mark;
 mod round_trip;

@@ -1,0 +1,285 @@
+//! Two writers at once, and what they could leave behind: blobs that are deltas of each other.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use nightjar_format::blob::BlobKind;
+use nightjar_format::object::ObjectName;
+use nightjar_format::{BlobId, SessionId};
+use nightjar_repository::mark::mark;
+use nightjar_repository::read::Reader;
+use nightjar_repository::snapshots::SnapshotInfo;
+use nightjar_repository::{Progress, RepositoryError};
+use nightjar_testkit::chains::Chains;
+use nightjar_testkit::edits::{grown, touched};
+use nightjar_testkit::fixture::{Fixture, back_up_as, request, restore};
+use nightjar_testkit::generate::dump;
+use nightjar_testkit::insider::{HandMade, Insider};
+use nightjar_testkit::model::{Model, verify_all};
+
+const SESSION: SessionId = SessionId([7; 16]);
+
+/// Every base of every delta is listed, and each step goes to a smaller depth.
+fn assert_chains_end(fixture: &Fixture) {
+    let chains = Chains::of(&fixture.open());
+    let mut deltas = 0;
+    for stored in chains.deltas() {
+        deltas += 1;
+        for base in stored.entry.encoding.bases() {
+            let base = chains.places(base).first().unwrap_or_else(|| panic!("{base} is nowhere"));
+            assert!(base.entry.encoding.depth() < stored.entry.encoding.depth());
+        }
+    }
+    assert!(deltas > 20, "only {deltas} deltas");
+}
+
+/// A source that does something when half of it was read.
+struct Interrupted<'a, F: FnMut()> {
+    rest: &'a [u8],
+    at: usize,
+    then: Option<F>,
+}
+
+impl<F: FnMut()> Read for Interrupted<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.rest.len() <= self.at
+            && let Some(mut then) = self.then.take()
+        {
+            then();
+        }
+        let read = self.rest.read(buffer)?;
+        Ok(read)
+    }
+}
+
+#[test]
+fn a_run_within_a_run_harms_neither() {
+    let fixture = Fixture::new(131);
+    let other = fixture.elsewhere();
+    let mut model = Model::default();
+    let mut bytes = dump(1, 600_000);
+    for round in 0..6 {
+        fixture.world.sleep_until_next_night();
+        let (x, y) = (touched(&bytes, round), grown(&bytes, round));
+        // The same in both, or crosswise: now one is first, now the other.
+        let (outer, inner) = if round % 3 == 0 { (&x, &x) } else { (&x, &y) };
+        let (first, second) = if round % 2 == 0 { ("a", "b") } else { ("b", "a") };
+        let mut done: Option<SnapshotInfo> = None;
+        let mut reader = Interrupted {
+            rest: outer,
+            at: outer.len() / 2,
+            then: Some(|| {
+                let run = back_up_as(&other.open(), &request(second), &mut inner.as_slice());
+                done = Some(run.unwrap());
+            }),
+        };
+        let info = back_up_as(&fixture.open(), &request(first), &mut reader).unwrap();
+        model.insert(&info, outer);
+        model.insert(&done.unwrap(), inner);
+        model.check(&fixture.elsewhere().open(), None, &format!("round {round}"));
+        bytes = if round % 2 == 0 { y } else { x };
+    }
+    assert_chains_end(&fixture);
+    model.check(&fixture.open(), None, "at last, here");
+    model.check(&other.open(), None, "at last, there");
+}
+
+/// Two threads store the same versions in opposite order, each in a series of its own.
+fn race(seed: u64, same_machine: bool) {
+    let fixture = Fixture::new(seed);
+    let other = if same_machine { fixture.clone() } else { fixture.elsewhere() };
+    let mut model = Model::default();
+    let mut base = dump(seed, 300_000);
+    for round in 0..4 {
+        fixture.world.sleep_until_next_night();
+        let versions: Vec<Vec<u8>> =
+            (0..3).map(|number| touched(&base, 10 * round + number)).collect();
+        let barrier = Arc::new(Barrier::new(2));
+        let run = |fixture: Fixture, series: &'static str, versions: Vec<Vec<u8>>| {
+            let barrier = Arc::clone(&barrier);
+            thread::spawn(move || {
+                let store = |bytes: Vec<u8>| {
+                    barrier.wait();
+                    let repository = fixture.open();
+                    let made = back_up_as(&repository, &request(series), &mut bytes.as_slice());
+                    (made.unwrap(), bytes)
+                };
+                versions.into_iter().map(store).collect::<Vec<_>>()
+            })
+        };
+        let reversed = versions.iter().rev().cloned().collect();
+        let threads = [run(fixture.clone(), "a", versions), run(other.clone(), "b", reversed)];
+        for thread in threads {
+            for (info, bytes) in thread.join().unwrap() {
+                model.insert(&info, &bytes);
+                base = bytes;
+            }
+        }
+        model.check(&fixture.elsewhere().open(), None, &format!("round {round}"));
+    }
+    assert_chains_end(&fixture);
+    model.check(&fixture.open(), None, "at last, here");
+    model.check(&other.open(), None, "at last, there");
+}
+
+#[test]
+fn writers_that_store_the_same_in_opposite_order_harm_neither() {
+    race(132, false);
+}
+
+#[test]
+fn writers_that_share_a_cache_directory_harm_neither() {
+    race(133, true);
+}
+
+/// Runs `work` elsewhere and gives up on it after half a minute.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, outcome) = channel();
+    thread::spawn(move || done.send(work()));
+    outcome.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("it hangs"))
+}
+
+/// Two texts of one chunk each: each is stored as a delta of the other, and one whole as well.
+struct Circle {
+    fixture: Fixture,
+    texts: [Vec<u8>; 2],
+    /// The pack with the whole one.
+    whole: String,
+}
+
+impl Circle {
+    fn new(seed: u64) -> Self {
+        let fixture = Fixture::new(seed);
+        let insider = Insider::first(&fixture);
+        // Shorter than the shortest chunk.
+        let x = dump(seed, 4000);
+        let y = [&x[..3000], b"and a little more", &x[3000..3900]].concat();
+        let blobs = [insider.delta(&x, &[&y], 1), insider.delta(&y, &[&x], 1), insider.whole(&y)];
+        let packs = blobs.map(|blob| insider.write_pack(BlobKind::Data, SESSION, &[blob]));
+        let whole = ObjectName::Pack(packs[2].pack_id).to_string();
+        for pack in packs {
+            insider.write_index(SESSION, vec![pack]);
+        }
+        Self { fixture, texts: [x, y], whole }
+    }
+
+    /// Backs both up; how many chunks were stored.
+    fn back_up(&self) -> ([SnapshotInfo; 2], u64) {
+        let made = [0, 1].map(|place| {
+            let series = ["x", "y"][place];
+            let mut text = self.texts[place].as_slice();
+            back_up_as(&self.fixture.open(), &request(series), &mut text).unwrap()
+        });
+        let stored = made.iter().map(|info| info.snapshot.counts.chunks_new).sum();
+        (made, stored)
+    }
+
+    fn restore(&self, info: &SnapshotInfo) -> Result<Vec<u8>, RepositoryError> {
+        let (fixture, info) = (self.fixture.elsewhere(), info.clone());
+        in_time(move || restore(&fixture.open(), &info))
+    }
+}
+
+#[test]
+fn deltas_of_each_other_are_read_while_one_is_there_whole() {
+    let circle = Circle::new(134);
+    let (made, stored) = circle.back_up();
+    assert_eq!(stored, 0, "what is there was stored again");
+    for (info, text) in made.iter().zip(&circle.texts) {
+        assert!(circle.restore(info).unwrap() == *text);
+    }
+    assert_eq!(verify_all(&circle.fixture.open()).unwrap().findings, []);
+}
+
+#[test]
+fn deltas_of_each_other_alone_are_an_error_that_names_what_is_missing() {
+    let circle = Circle::new(135);
+    let (made, _) = circle.back_up();
+    circle.fixture.store.delete(&circle.whole).unwrap();
+    for info in &made {
+        let error = circle.restore(info).unwrap_err();
+        assert!(matches!(error, RepositoryError::LostBlob { .. }), "{error:?}");
+    }
+    let fixture = circle.fixture.clone();
+    let report = in_time(move || verify_all(&fixture.open())).unwrap();
+    let named: BTreeSet<SessionId> =
+        report.findings.iter().flat_map(|it| it.snapshots.iter().copied()).collect();
+    assert_eq!(named, made.iter().map(|info| info.id).collect(), "{:#?}", report.findings);
+    assert!(report.findings.iter().any(|it| it.object == circle.whole), "{:#?}", report.findings);
+}
+
+#[test]
+fn deltas_of_each_other_alone_count_as_absent_and_are_stored_again() {
+    let circle = Circle::new(136);
+    let (before, _) = circle.back_up();
+    circle.fixture.store.delete(&circle.whole).unwrap();
+    let (after, stored) = circle.back_up();
+    assert!(stored > 0);
+    for (info, text) in before.iter().chain(&after).zip(circle.texts.iter().cycle()) {
+        assert!(circle.restore(info).unwrap() == *text);
+    }
+    let (_, again) = circle.back_up();
+    assert_eq!(again, 0, "they are stored again and again");
+}
+
+/// A blob is listed as a delta of one that is nowhere; then it is backed up, where a chain stands
+/// that it fits on the end of.
+struct Healed {
+    fixture: Fixture,
+    text: Vec<u8>,
+    info: SnapshotInfo,
+}
+
+impl Healed {
+    fn new(seed: u64) -> Self {
+        let fixture = Fixture::new(seed);
+        let insider = Insider::first(&fixture);
+        let mut text = dump(seed, 4000);
+        let lost = [&text[..2000], b"what only the lost base holds", &text[2000..3900]].concat();
+        for number in 0..3 {
+            text[1000 * number] ^= 1;
+            fixture.night(&text);
+        }
+        text[3000] ^= 1;
+        let dangling: HandMade = insider.delta(&text, &[&lost], 1);
+        let pack = insider.write_pack(BlobKind::Data, SESSION, std::slice::from_ref(&dangling));
+        insider.write_index(SESSION, vec![pack]);
+        let info = fixture.night(&text);
+        assert_eq!(info.snapshot.counts.chunks_new, 1, "what dangles was reused");
+        assert!(restore(&fixture.elsewhere().open(), &info).unwrap() == text);
+        Self { fixture, text, info }
+    }
+}
+
+#[test]
+fn a_delta_without_its_base_is_stored_again_once() {
+    let Healed { fixture, text, .. } = Healed::new(137);
+    let again = fixture.night(&text).snapshot.counts;
+    assert_eq!(again.chunks_new, 0, "it is stored again and again: {again:?}");
+}
+
+#[test]
+fn what_was_stored_again_is_no_longer_reported() {
+    let Healed { fixture, info, .. } = Healed::new(138);
+    let report = verify_all(&fixture.open()).unwrap();
+    let named = report.findings.iter().any(|it| it.snapshots.contains(&info.id));
+    assert!(!named, "it restores, but {:#?}", report.findings);
+}
+
+#[test]
+fn what_was_stored_again_can_be_marked() {
+    let Healed { fixture, info, text } = Healed::new(139);
+    let repository = fixture.open();
+    let progress = Progress::default();
+    let reader = Reader::open(&repository, &progress).unwrap();
+    let live = mark(&reader, &[info.snapshot.root]).unwrap();
+    let id: BlobId = Insider::first(&fixture).chunk_id(&text);
+    let chains = Chains::of(&repository);
+    let sound = chains.places(&id).last().unwrap();
+    let offsets = live.offsets.get(&sound.pack);
+    assert!(offsets.is_some_and(|offsets| offsets.contains(&sound.entry.offset)));
+}

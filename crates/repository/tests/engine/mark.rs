@@ -1,0 +1,286 @@
+//! Marking: what is marked is enough to restore, all of it is needed, and nothing else is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nightjar_format::blob::BlobKind;
+use nightjar_format::manifest::EntryKind;
+use nightjar_format::object::ObjectName;
+use nightjar_format::snapshot::Source;
+use nightjar_format::{BlobId, PackId, SessionId};
+use nightjar_repository::index::sync::rebuild_from_packs;
+use nightjar_repository::ingest::{Fed, create_snapshot};
+use nightjar_repository::mark::{Live, mark};
+use nightjar_repository::read::Reader;
+use nightjar_repository::snapshots::SnapshotInfo;
+use nightjar_repository::verify::{Finding, Level, VerifyRequest, verify};
+use nightjar_repository::{Progress, RepositoryError};
+use nightjar_testkit::chains::{Chains, Stored};
+use nightjar_testkit::damage::{Damage, names};
+use nightjar_testkit::edits::{grown, touched};
+use nightjar_testkit::fixture::{Fixture, empty_file, entry, request, restore};
+use nightjar_testkit::generate::{dump, noise};
+use nightjar_testkit::insider::Insider;
+
+const SESSION: SessionId = SessionId([5; 16]);
+
+fn marked(fixture: &Fixture, made: &[&SnapshotInfo]) -> Result<Live, RepositoryError> {
+    let repository = fixture.open();
+    let progress = Progress::default();
+    let reader = Reader::open(&repository, &progress)?;
+    let roots: Vec<BlobId> = made.iter().map(|info| info.snapshot.root).collect();
+    mark(&reader, &roots)
+}
+
+fn is_alive(live: &Live, stored: &Stored) -> bool {
+    live.offsets.get(&stored.pack).is_some_and(|offsets| offsets.contains(&stored.entry.offset))
+}
+
+fn findings(fixture: &Fixture, info: &SnapshotInfo, level: Level) -> Vec<Finding> {
+    let request = VerifyRequest { level, snapshots: vec![info.id], whole_repository: false };
+    verify(&fixture.open(), &request, &Progress::default()).unwrap().findings
+}
+
+/// Deletes every pack without a live blob; how many those are.
+fn sweep(fixture: &Fixture, live: &Live) -> usize {
+    let keep: BTreeSet<String> =
+        live.offsets.keys().map(|id| ObjectName::Pack(*id).to_string()).collect();
+    let dead = names(&fixture.store, "packs").into_iter().filter(|name| !keep.contains(name));
+    dead.map(|name| fixture.store.delete(&name).unwrap()).count()
+}
+
+/// Nights, some of which rest on earlier ones and some of which do not.
+fn nights(seed: u64) -> (Fixture, Vec<(SnapshotInfo, Vec<u8>)>) {
+    let fixture = Fixture::new(seed);
+    let mut bytes = dump(seed, 1_200_000);
+    let mut made = Vec::new();
+    for night in 0..8u64 {
+        made.push((fixture.night(&bytes), bytes.clone()));
+        bytes = match night {
+            2 => noise(seed, 1_200_000),
+            3 => [dump(seed + 1, 900_000), noise(seed, 300_000)].concat(),
+            5 => grown(&bytes, night),
+            _ => touched(&bytes, night),
+        };
+    }
+    (fixture, made)
+}
+
+#[test]
+fn what_is_marked_is_enough_to_restore() {
+    let (fixture, made) = nights(141);
+    for (info, bytes) in &made {
+        let twin = fixture.twin();
+        let swept = sweep(&twin, &marked(&twin, &[info]).unwrap());
+        assert!(swept > 0, "{} needs every pack", info.id);
+        for fixture in [twin.elsewhere(), twin] {
+            assert!(restore(&fixture.open(), info).unwrap() == *bytes);
+            assert_eq!(findings(&fixture, info, Level::Presence), []);
+            assert_eq!(findings(&fixture, info, Level::Packs), []);
+        }
+    }
+}
+
+#[test]
+fn what_is_marked_is_enough_to_verify() {
+    let (fixture, made) = nights(142);
+    for (info, _) in &made {
+        let twin = fixture.twin();
+        sweep(&twin, &marked(&twin, &[info]).unwrap());
+        assert_eq!(findings(&twin, info, Level::Data), [], "of {}", info.id);
+    }
+}
+
+#[test]
+fn a_dead_delta_beside_a_live_blob_is_no_damage_when_its_base_is_collected() {
+    let fixture = Fixture::new(143);
+    let (old, kept) = (dump(143, 300_000), noise(143, 300_000));
+    fixture.night(&old);
+    fixture.night(&[touched(&old, 1), kept.clone()].concat());
+    let last = fixture.night(&kept);
+    let live = marked(&fixture, &[&last]).unwrap();
+    assert!(sweep(&fixture, &live) > 0);
+    assert!(restore(&fixture.elsewhere().open(), &last).unwrap() == kept);
+    assert_eq!(findings(&fixture, &last, Level::Data), []);
+}
+
+#[test]
+fn everything_marked_is_needed() {
+    let (fixture, made) = nights(144);
+    let (info, _) = made.last().unwrap();
+    let live = marked(&fixture, &[info]).unwrap();
+    assert!(live.offsets.len() > 4, "{:?}", live.offsets.keys());
+    for id in live.offsets.keys() {
+        let twin = fixture.twin();
+        twin.store.delete(&ObjectName::Pack(*id).to_string()).unwrap();
+        let error = restore(&twin.open(), info).unwrap_err();
+        assert!(error.is_damage() && error.to_string().contains(&id.to_string()), "{error}");
+        let error = marked(&twin, &[info]).unwrap_err();
+        assert!(error.is_damage(), "{error:?}");
+    }
+}
+
+#[test]
+fn marking_all_is_marking_each() {
+    let (fixture, made) = nights(145);
+    let mut union: BTreeMap<PackId, BTreeSet<u32>> = BTreeMap::new();
+    for (info, _) in &made {
+        let live = marked(&fixture, &[info]).unwrap();
+        assert!(live.offsets.values().all(|offsets| !offsets.is_empty()));
+        for (pack, offsets) in live.offsets {
+            union.entry(pack).or_default().extend(offsets);
+        }
+    }
+    let all: Vec<&SnapshotInfo> = made.iter().map(|(info, _)| info).collect();
+    let live = marked(&fixture, &all).unwrap();
+    assert_eq!(live.offsets, union);
+    // Nothing was ever forgotten: all that is stored is alive, and no blob is stored twice.
+    let repository = fixture.open();
+    let chains = Chains::of(&repository);
+    let bytes: u64 = chains.all().map(|stored| u64::from(stored.entry.stored_len)).sum();
+    assert_eq!(
+        (live.bytes, chains.all().count()),
+        (bytes, union.values().map(BTreeSet::len).sum())
+    );
+    let reversed: Vec<&SnapshotInfo> = all.into_iter().rev().collect();
+    assert_eq!(marked(&fixture, &reversed).unwrap(), live);
+}
+
+/// A directory of many small files, of which one has these bytes.
+fn directory(fixture: &Fixture, changed: &[u8]) -> SnapshotInfo {
+    fixture.world.sleep_until_next_night();
+    let repository = fixture.open();
+    create_snapshot(&repository, &request("tree"), &Progress::default(), |feeder| {
+        for number in 0..60u64 {
+            let name = format!("{number:03}").into_bytes();
+            let same = noise(1000 + number, 50);
+            let bytes: &[u8] = if number == 30 { changed } else { &same };
+            feeder.stream(&name, &mut &*bytes, "a file")?;
+            feeder.file(entry(&name, empty_file()))?;
+        }
+        let source = Source::Paths { paths: vec![] };
+        Ok::<Fed, RepositoryError>(Fed { source, unreadable: 0 })
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_node_that_is_only_a_base_is_kept_and_not_looked_into() {
+    let fixture = Fixture::new(146);
+    let (old, new) = (noise(1, 3000), noise(2, 3000));
+    let made = [directory(&fixture, &old), directory(&fixture, &new)];
+    let chains = Chains::of(&fixture.open());
+    let insider = Insider::first(&fixture);
+    let only = |id: &BlobId| {
+        assert_eq!(chains.places(id).len(), 1);
+        chains.places(id)[0]
+    };
+    let roots = made.each_ref().map(|info| only(&info.snapshot.root));
+    assert_eq!(roots[1].entry.encoding.bases(), [made[0].snapshot.root], "its root is no delta");
+    let live = marked(&fixture, &[&made[1]]).unwrap();
+    assert!(is_alive(&live, &roots[0]), "a base was not kept");
+    assert!(is_alive(&live, &only(&insider.chunk_id(&new))));
+    assert!(!is_alive(&live, &only(&insider.chunk_id(&old))), "a base was looked into");
+    let both = marked(&fixture, &[&made[1], &made[0]]).unwrap();
+    assert!(is_alive(&both, &only(&insider.chunk_id(&old))), "a root was not looked into");
+}
+
+/// A text of one chunk that rests on another, and is stored whole as well.
+struct Twice {
+    fixture: Fixture,
+    text: Vec<u8>,
+    base: Vec<u8>,
+}
+
+impl Twice {
+    /// `publish` says which of: its base, itself as a delta, itself whole, is listed.
+    fn new(seed: u64, publish: [bool; 3]) -> Self {
+        let fixture = Fixture::new(seed);
+        let insider = Insider::first(&fixture);
+        let base = dump(seed, 4000);
+        let text = [&base[..1500], b"something else", &base[1500..3900]].concat();
+        let blobs = [insider.whole(&base), insider.delta(&text, &[&base], 1), insider.whole(&text)];
+        for (blob, listed) in blobs.into_iter().zip(publish) {
+            let pack = insider.write_pack(BlobKind::Data, SESSION, &[blob]);
+            if listed {
+                insider.write_index(SESSION, vec![pack]);
+            }
+        }
+        Self { fixture, text, base }
+    }
+
+    fn back_up(&self) -> SnapshotInfo {
+        let info = self.fixture.night(&self.text);
+        assert_eq!(info.snapshot.counts.chunks_new, 0);
+        info
+    }
+}
+
+#[test]
+fn of_a_blob_stored_twice_the_one_of_least_depth_is_kept() {
+    let twice = Twice::new(147, [true; 3]);
+    let live = marked(&twice.fixture, &[&twice.back_up()]).unwrap();
+    let chains = Chains::of(&twice.fixture.open());
+    let insider = Insider::first(&twice.fixture);
+    let [whole, delta] = chains.places(&insider.chunk_id(&twice.text)) else { panic!("not twice") };
+    assert_eq!((whole.entry.encoding.depth(), delta.entry.encoding.depth()), (0, 1));
+    assert!(is_alive(&live, whole) && !is_alive(&live, delta));
+    assert!(!is_alive(&live, &chains.places(&insider.chunk_id(&twice.base))[0]));
+}
+
+#[test]
+fn of_a_blob_stored_twice_the_one_that_is_there_is_kept() {
+    let twice = Twice::new(148, [true; 3]);
+    let info = twice.back_up();
+    let chains = Chains::of(&twice.fixture.open());
+    let insider = Insider::first(&twice.fixture);
+    let [whole, delta] = chains.places(&insider.chunk_id(&twice.text)) else { panic!("not twice") };
+    twice.fixture.store.delete(&ObjectName::Pack(whole.pack).to_string()).unwrap();
+    let live = marked(&twice.fixture, &[&info]).unwrap();
+    assert!(is_alive(&live, delta));
+    assert!(is_alive(&live, &chains.places(&insider.chunk_id(&twice.base))[0]));
+    assert!(restore(&twice.fixture.open(), &info).unwrap() == twice.text);
+}
+
+#[test]
+fn a_pack_that_no_index_object_lists_is_not_what_a_snapshot_rests_on() {
+    // As a writer leaves it that died before it published: collectors remove such, and no other
+    // machine knows of it.
+    let twice = Twice::new(149, [true, true, false]);
+    let info = twice.back_up();
+    rebuild_from_packs(&twice.fixture.open()).unwrap();
+    let live = marked(&twice.fixture, &[&info]).unwrap();
+    let chains = Chains::of(&twice.fixture.open());
+    let insider = Insider::first(&twice.fixture);
+    for text in [&twice.text, &twice.base] {
+        assert!(is_alive(&live, &chains.places(&insider.chunk_id(text))[0]), "{live:?}");
+    }
+    sweep(&twice.fixture, &live);
+    assert!(restore(&twice.fixture.elsewhere().open(), &info).unwrap() == twice.text);
+}
+
+#[test]
+fn a_pack_that_was_cut_short_is_not_what_a_snapshot_rests_on() {
+    let fixture = Fixture::new(150);
+    let bytes = noise(150, 600_000);
+    fixture.night(&bytes);
+    for name in names(&fixture.store, "packs") {
+        Damage::Halve.inflict(&fixture.store, &name);
+    }
+    // Packs of another size count as absent, so all is stored again.
+    let info = fixture.night(&bytes);
+    assert!(restore(&fixture.elsewhere().open(), &info).unwrap() == bytes);
+    let live = marked(&fixture, &[&info]).unwrap();
+    sweep(&fixture, &live);
+    assert!(restore(&fixture.elsewhere().open(), &info).unwrap() == bytes);
+}
+
+#[test]
+fn directories_files_and_lists_are_all_marked() {
+    let fixture = Fixture::new(151);
+    let info = directory(&fixture, &dump(1, 500_000));
+    let live = marked(&fixture, &[&info]).unwrap();
+    let chains = Chains::of(&fixture.open());
+    assert!(chains.all().all(|stored| is_alive(&live, stored)));
+    assert!(chains.all().any(|stored| stored.kind == BlobKind::Tree));
+    assert!(matches!(empty_file(), EntryKind::File(_)));
+}
