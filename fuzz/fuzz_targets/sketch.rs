@@ -25,7 +25,7 @@ fuzz_target!(|case: Case| {
     let stream = stream(&case.pieces);
     let whole = sketcher.sketch(&stream);
     assert_eq!(whole, reference::sketch(&stream, &constants));
-    assert_eq!(whole == NONE, stream.len() < 2048);
+    assert!(whole == NONE || stream.len() >= 2048);
     // A part of it, wherever it lies in memory, is what it is alone.
     let start = case.start as usize % (stream.len() + 1);
     let part = &stream[start..start + case.len as usize % (stream.len() - start + 1)];

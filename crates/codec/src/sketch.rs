@@ -76,6 +76,9 @@ impl Sketcher {
             }
         });
         self.update(&mut features, &samples);
+        if features == [0; FEATURES] {
+            return NONE;
+        }
         let (groups, _) = features.as_chunks::<4>();
         let mut sketch = NONE;
         for (super_feature, [a, b, c, d]) in sketch.iter_mut().zip(groups) {

@@ -240,10 +240,13 @@ impl BlobTable {
                     u64::from(*base) < position
                         || external.is_some_and(|place| place < self.external_bases.len() as u64)
                 };
-                let twice = bases.iter().collect::<HashSet<_>>().len() < bases.len();
+                let ids: Option<Vec<BlobId>> = bases.iter().map(|base| self.base(*base)).collect();
+                let own = self.ids.get(usize::try_from(position).unwrap_or(usize::MAX));
+                let fits = ids.is_some_and(|ids| {
+                    Bases::new(&ids).is_some() && own.is_none_or(|own| !ids.contains(own))
+                });
                 if !bases.iter().all(is_known)
-                    || twice
-                    || !(1..=limits::BASES).contains(&bases.len())
+                    || !fits
                     || !(1..=limits::CHAIN_DEPTH).contains(depth)
                 {
                     return Err(FormatError::malformed(WHAT, "a delta's bases are out of bounds"));
@@ -349,6 +352,13 @@ mod tests {
             table.validate()
         };
         assert_eq!(with(&[6, 0, 1, 5]), Ok(()));
+        // A blob is named twice also where one name is a row and the other stands outside.
+        for (id, bases) in [(1, &[0, 5][..]), (3, &[5])] {
+            let mut table = BlobTable::from_entries(&sample());
+            table.external_bases[0] = BlobId([id; 32]);
+            table.rows[2].encoding = RowEncoding::Delta { bases: bases.to_vec(), depth: 1 };
+            assert!(table.validate().is_err(), "{id}");
+        }
         for bases in [&[2][..], &[7], &[u32::MAX], &[0, 2], &[0, 0], &[], &[0, 1, 5, 6, 0]] {
             assert!(with(bases).is_err(), "{bases:?}");
         }

@@ -37,6 +37,8 @@ def sketch(data, c):
     fingerprints = {fingerprint(data[p:p + 32], c) for p in sampled(data, c)}
     features = [max(((c[6 + i] & _U32 | 1) * f + (c[18 + i] & _U32) & _U32 for f in fingerprints), default=0)
                 for i in range(12)]
+    if not any(features):
+        return [0, 0, 0]
     found = []
     for j in range(0, 12, 4):
         x, y = features[j] << 32 | features[j + 1], features[j + 2] << 32 | features[j + 3]

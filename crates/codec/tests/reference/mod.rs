@@ -86,6 +86,9 @@ pub fn sketch(bytes: &[u8], c: &[u64; 30]) -> [u32; 3] {
             *feature = value.wrapping_add(c[18 + i] as u32).max(*feature);
         }
     }
+    if features == [0; 12] {
+        return [0; 3];
+    }
     std::array::from_fn(|j| {
         let pair = |i: usize| u64::from(features[i]) << 32 | u64::from(features[i + 1]);
         ((f(pair(4 * j) ^ c[3], pair(4 * j + 2) ^ c[4]) >> 32) as u32).max(1)

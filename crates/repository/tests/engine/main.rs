@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod copies;
 mod crashes;
 mod damage_matrix;
 mod delta_damage;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_format::blob::BlobKind;
-use nightjar_format::manifest::EntryKind;
 use nightjar_format::object::ObjectName;
 use nightjar_format::snapshot::Source;
 use nightjar_format::{BlobId, PackId, SessionId};
@@ -22,6 +21,21 @@ use nightjar_testkit::generate::{dump, noise};
 use nightjar_testkit::insider::Insider;
 
 const SESSION: SessionId = SessionId([5; 16]);
+
+/// Stores files, sorted by name, a night after the last.
+fn files(fixture: &Fixture, entries: &[(&str, &[u8])]) -> SnapshotInfo {
+    fixture.world.sleep_until_next_night();
+    let repository = fixture.open();
+    create_snapshot(&repository, &request("tree"), &Progress::default(), |feeder| {
+        for (name, bytes) in entries {
+            feeder.stream(name.as_bytes(), &mut &**bytes, name)?;
+            feeder.file(entry(name.as_bytes(), empty_file()))?;
+        }
+        let source = Source::Paths { paths: vec![] };
+        Ok::<Fed, RepositoryError>(Fed { source, unreadable: 0 })
+    })
+    .unwrap()
+}
 
 fn marked(fixture: &Fixture, made: &[&SnapshotInfo]) -> Result<Live, RepositoryError> {
     let repository = fixture.open();
@@ -75,7 +89,6 @@ fn what_is_marked_is_enough_to_restore() {
         for fixture in [twin.elsewhere(), twin] {
             assert!(restore(&fixture.open(), info).unwrap() == *bytes);
             assert_eq!(findings(&fixture, info, Level::Presence), []);
-            assert_eq!(findings(&fixture, info, Level::Packs), []);
         }
     }
 }
@@ -86,7 +99,9 @@ fn what_is_marked_is_enough_to_verify() {
     for (info, _) in &made {
         let twin = fixture.twin();
         sweep(&twin, &marked(&twin, &[info]).unwrap());
-        assert_eq!(findings(&twin, info, Level::Data), [], "of {}", info.id);
+        for level in [Level::Packs, Level::Data] {
+            assert_eq!(findings(&twin, info, level), [], "of {}", info.id);
+        }
     }
 }
 
@@ -94,9 +109,9 @@ fn what_is_marked_is_enough_to_verify() {
 fn a_dead_delta_beside_a_live_blob_is_no_damage_when_its_base_is_collected() {
     let fixture = Fixture::new(143);
     let (old, kept) = (dump(143, 300_000), noise(143, 300_000));
-    fixture.night(&old);
-    fixture.night(&[touched(&old, 1), kept.clone()].concat());
-    let last = fixture.night(&kept);
+    files(&fixture, &[("old", &old)]);
+    files(&fixture, &[("kept", &kept), ("old", &touched(&old, 1))]);
+    let last = files(&fixture, &[("kept", &kept)]);
     let live = marked(&fixture, &[&last]).unwrap();
     assert!(sweep(&fixture, &live) > 0);
     assert!(restore(&fixture.elsewhere().open(), &last).unwrap() == kept);
@@ -147,20 +162,12 @@ fn marking_all_is_marking_each() {
 
 /// A directory of many small files, of which one has these bytes.
 fn directory(fixture: &Fixture, changed: &[u8]) -> SnapshotInfo {
-    fixture.world.sleep_until_next_night();
-    let repository = fixture.open();
-    create_snapshot(&repository, &request("tree"), &Progress::default(), |feeder| {
-        for number in 0..60u64 {
-            let name = format!("{number:03}").into_bytes();
-            let same = noise(1000 + number, 50);
-            let bytes: &[u8] = if number == 30 { changed } else { &same };
-            feeder.stream(&name, &mut &*bytes, "a file")?;
-            feeder.file(entry(&name, empty_file()))?;
-        }
-        let source = Source::Paths { paths: vec![] };
-        Ok::<Fed, RepositoryError>(Fed { source, unreadable: 0 })
-    })
-    .unwrap()
+    let names: Vec<String> = (0..60).map(|number| format!("{number:03}")).collect();
+    let same: Vec<Vec<u8>> = (0..60).map(|number| noise(1000 + number, 50)).collect();
+    let entries = names.iter().zip(&same).enumerate().map(|(number, (name, same))| {
+        (name.as_str(), if number == 30 { changed } else { same.as_slice() })
+    });
+    files(fixture, &entries.collect::<Vec<_>>())
 }
 
 #[test]
@@ -281,6 +288,5 @@ fn directories_files_and_lists_are_all_marked() {
     let live = marked(&fixture, &[&info]).unwrap();
     let chains = Chains::of(&fixture.open());
     assert!(chains.all().all(|stored| is_alive(&live, stored)));
-    assert!(chains.all().any(|stored| stored.kind == BlobKind::Tree));
-    assert!(matches!(empty_file(), EntryKind::File(_)));
+    assert!(chains.all().filter(|stored| stored.kind == BlobKind::Tree).count() > 1);
 }
