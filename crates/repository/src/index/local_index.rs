@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use nightjar_codec::sketch::Sketch;
+use nightjar_format::blob::Bases;
 use nightjar_format::index::PackRecord;
 use nightjar_format::ledger::LedgerState;
 use nightjar_format::{BlobId, PackId, SessionId, limits};
@@ -25,6 +26,8 @@ pub(crate) struct Support {
     pub(crate) delta_bytes: u64,
     /// What those that are whole take.
     pub(crate) whole_bytes: u64,
+    /// Those that are whole, unless they are too many to be the bases of one delta.
+    pub(crate) whole: Option<Bases>,
 }
 
 /// A private copy; its directory goes when it is dropped.
@@ -135,7 +138,8 @@ impl LocalIndex {
         let mut support = Support::default();
         let mut seen: HashMap<BlobId, u8> = HashMap::new();
         let mut packs = Vec::new();
-        let mut open: Vec<(BlobId, u8)> = ids.iter().map(|id| (*id, u8::MAX)).collect();
+        let mut whole = Vec::new();
+        let mut open: Vec<(BlobId, u8)> = ids.iter().rev().map(|id| (*id, u8::MAX)).collect();
         while let Some((id, above)) = open.pop() {
             // Each step goes to a smaller depth, or it could go on for ever.
             if let Some(depth) = seen.get(&id) {
@@ -157,8 +161,10 @@ impl LocalIndex {
                 support.delta_bytes += u64::from(at.stored_len);
             } else {
                 support.whole_bytes += u64::from(at.stored_len);
+                whole.push(id);
             }
-            open.extend(at.encoding.bases().iter().map(|base| (*base, depth)));
+            // The last is looked at first: so the whole ones come in the order of the stream.
+            open.extend(at.encoding.bases().iter().rev().map(|base| (*base, depth)));
             seen.insert(id, depth);
             packs.push(at.pack);
         }
@@ -166,6 +172,7 @@ impl LocalIndex {
             used.store(true, Ordering::Relaxed);
         }
         support.blobs = seen.len();
+        support.whole = Bases::new(&whole);
         Ok(Some(support))
     }
 

@@ -106,13 +106,22 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
         }
     }
 
-    /// What a delta against these bases would rest on, if it may.
-    pub(crate) fn support(&self, bases: &Bases) -> Option<Support> {
+    /// The bases of a delta, if a blob may rest on them. Where their chains are full, the whole
+    /// blobs below them: that begins a new chain, at the cost of all that changed since.
+    pub(crate) fn usable(&self, proposed: Bases) -> Option<Usable> {
+        let support = self.reader.index.support(proposed.ids())?;
+        if self.has_room(&support) {
+            return Some(Usable { bases: proposed, support });
+        }
+        let bases = support.whole?;
         let support = self.reader.index.support(bases.ids())?;
-        let fits = support.depth < self.parameters.depth.min(limits::CHAIN_DEPTH)
+        self.has_room(&support).then_some(Usable { bases, support })
+    }
+
+    fn has_room(&self, support: &Support) -> bool {
+        support.depth < self.parameters.depth.min(limits::CHAIN_DEPTH)
             && support.blobs < BREADTH * usize::from(self.parameters.depth)
-            && self.room(&support) > 0;
-        fits.then_some(support)
+            && self.room(support) > 0
     }
 
     /// Bytes that another delta on this support may take.
@@ -126,10 +135,10 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
         &self,
         kind: BlobKind,
         plaintext: &[u8],
-        bases: &Bases,
+        usable: &Usable,
         mut fetched: Option<&mut FetchedBlobs<'_, '_>>,
     ) -> Option<Payload> {
-        let support = self.support(bases)?;
+        let Usable { bases, support } = usable;
         let mut prefix = Bytes::new();
         for base in bases.ids() {
             let base = match &mut fetched {
@@ -145,34 +154,38 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
         }
         let bytes = compress::encode_delta_verified(plaintext, &prefix)?;
         let encoding = Encoding::Delta { bases: *bases, depth: support.depth + 1 };
-        (bytes.len() as u64 <= self.room(&support)).then_some(Payload { encoding, bytes })
+        (bytes.len() as u64 <= self.room(support)).then_some(Payload { encoding, bytes })
     }
 
-    /// The smallest of: against each proposal, compressed alone, as it is.
+    /// The smallest of a chunk against each proposal, compressed alone, and as it is; `first` is
+    /// what the first proposal came to, and `fetched` has its blobs.
     ///
-    /// A delta of a quarter of the blob is kept without trying it alone, and one of a sixteenth
+    /// A delta of a quarter of the chunk is kept without trying it alone, and one of a sixteenth
     /// without trying other bases.
     pub(crate) fn encode_smallest(
         &self,
-        kind: BlobKind,
         plaintext: &[u8],
+        first: Option<&Usable>,
         proposals: &Proposals,
         fetched: &mut FetchedBlobs<'_, '_>,
     ) -> Payload {
+        let kind = BlobKind::Data;
         let mut best: Option<Payload> = None;
-        if let Some(bases) = &proposals.first {
-            best = self.encode(kind, plaintext, bases, Some(fetched));
+        if let Some(first) = first {
+            best = self.encode(kind, plaintext, first, Some(fetched));
             self.judge(proposals.by_place, is_within(best.as_ref(), plaintext, 4));
         }
-        if let Some(bases) = &proposals.second
+        if let Some(second) = proposals.second
             && !is_within(best.as_ref(), plaintext, 16)
         {
-            let other = self.encode(kind, plaintext, bases, None);
+            let other =
+                self.usable(second).and_then(|second| self.encode(kind, plaintext, &second, None));
             best = [best, other].into_iter().flatten().min_by_key(|payload| payload.bytes.len());
         }
         if is_within(best.as_ref(), plaintext, 4)
             && let Some(best) = best
         {
+            self.sketches.succeeded();
             return best;
         }
         let alone = compress::encode_verified(plaintext, self.level);
@@ -190,6 +203,13 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
 
 fn is_within(payload: Option<&Payload>, plaintext: &[u8], share: usize) -> bool {
     payload.is_some_and(|payload| payload.bytes.len() <= plaintext.len() / share)
+}
+
+/// Bases that a delta may be made against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usable {
+    pub(crate) bases: Bases,
+    support: Support,
 }
 
 /// Bases to try for one blob.

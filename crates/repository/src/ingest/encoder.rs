@@ -5,10 +5,10 @@ use nightjar_codec::compress::{self, Payload};
 use nightjar_codec::digest::Identifier;
 use nightjar_codec::sketch::{self, Sketch, Sketcher};
 use nightjar_format::BlobId;
-use nightjar_format::blob::{Bases, BlobKind};
+use nightjar_format::blob::BlobKind;
 
 use crate::index::LocalIndex;
-use crate::ingest::delta::{DeltaEncoder, Proposals};
+use crate::ingest::delta::{DeltaEncoder, Proposals, Usable};
 use crate::ingest::segment::{Batch, Item, Mark, Segment};
 use crate::manifest::walk::NodePath;
 
@@ -111,23 +111,24 @@ impl Encoder<'_, '_> {
 
     pub(crate) fn encode(&self, batch: PlannedBatch) -> EncodedBatch {
         let PlannedBatch { number, segment, items } = batch;
+        let first = |item: &PlannedItem| match &item.what {
+            Planned::New { proposals, .. } => self.delta?.usable(proposals.first?),
+            _ => None,
+        };
+        let firsts: Vec<Option<Usable>> = items.iter().map(first).collect();
         let mut fetched = self.delta.and_then(|delta| {
-            let first = items.iter().filter_map(|item| match &item.what {
-                Planned::New { proposals, .. } => proposals.first,
-                _ => None,
-            });
-            // A proposal that may not be used need not be read.
-            let usable: Vec<_> = first.filter(|bases| delta.support(bases).is_some()).collect();
+            let bases = firsts.iter().flatten().flat_map(|usable| usable.bases.ids()).copied();
             delta
                 .reader
-                .begin(BlobKind::Data, usable.iter().flat_map(Bases::ids).copied())
+                .begin(BlobKind::Data, bases)
                 .and_then(|pending| pending.wait(delta.reader))
                 .inspect_err(|error| tracing::debug!("cannot read bases: {error}"))
                 .ok()
         });
         let items = items
             .into_iter()
-            .map(|PlannedItem { what, near }| {
+            .zip(&firsts)
+            .map(|(PlannedItem { what, near }, first)| {
                 let what = match what {
                     Planned::Mark(mark) => Encoded::Mark(mark),
                     Planned::Known { id, len } => {
@@ -137,8 +138,8 @@ impl Encoder<'_, '_> {
                         let plaintext = segment.bytes.get(start..start + len).unwrap_or_default();
                         let payload = match (self.delta, &mut fetched) {
                             (Some(delta), Some(fetched)) => delta.encode_smallest(
-                                BlobKind::Data,
                                 plaintext,
+                                first.as_ref(),
                                 &proposals,
                                 fetched,
                             ),

@@ -205,7 +205,10 @@ impl PackWriter<'_> {
         let alone = compress::encode_verified(plaintext, self.level);
         self.delta
             .zip(like.and_then(|like| Bases::new(&[like])))
-            .and_then(|(delta, bases)| delta.encode(BlobKind::Tree, plaintext, &bases, None))
+            .and_then(|(delta, bases)| {
+                let usable = delta.usable(bases)?;
+                delta.encode(BlobKind::Tree, plaintext, &usable, None)
+            })
             .filter(|delta| delta.bytes.len() < alone.bytes.len())
             .unwrap_or(alone)
     }

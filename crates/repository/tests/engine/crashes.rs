@@ -7,6 +7,7 @@ use std::sync::Arc;
 use nightjar_storage::Store;
 use nightjar_storage::faults::{FaultPlan, FaultStore};
 use nightjar_testkit::damage::copy_of;
+use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::{Fixture, back_up, restore};
 use nightjar_testkit::generate::{dump, noise};
 use nightjar_testkit::model::Model;
@@ -33,8 +34,12 @@ impl Before {
     }
 
     fn second_night() -> Self {
+        Self::after(&first_night())
+    }
+
+    fn after(bytes: &[u8]) -> Self {
         let Self { fixture, mut model } = Self::first_night();
-        model.insert(&fixture.night(&first_night()), &first_night());
+        model.insert(&fixture.night(bytes), bytes);
         fixture.world.sleep_until_next_night();
         Self { fixture, model }
     }
@@ -111,6 +116,18 @@ fn a_first_night_that_is_cut_off_anywhere_harms_nothing() {
 #[test]
 fn a_second_night_that_is_cut_off_anywhere_harms_nothing() {
     cut_off_everywhere(&Before::second_night(), &second_night());
+}
+
+#[test]
+fn a_night_of_deltas_that_is_cut_off_anywhere_harms_nothing() {
+    let rows = dump(1, 3 << 20);
+    let before = Before::after(&rows);
+    // Some rest on last night's chunks, and some on what this run stored itself.
+    let more = dump(2, 4 << 20);
+    let bytes = [touched(&rows, 1), more.clone(), noise(3, 2 << 20), touched(&more, 2)].concat();
+    let counts = before.copy().night(&bytes).snapshot.counts;
+    assert!(counts.chunks_delta > 150, "{counts:?}");
+    cut_off_everywhere(&before, &bytes);
 }
 
 #[test]

@@ -283,3 +283,39 @@ fn what_was_stored_again_can_be_marked() {
     let offsets = live.offsets.get(&sound.pack);
     assert!(offsets.is_some_and(|offsets| offsets.contains(&sound.entry.offset)));
 }
+
+/// Texts that rest on each other like a tree: on this many blobs, the top one included.
+fn tree_of(insider: &Insider, blobs: usize, made: &mut Vec<HandMade>) -> (Vec<u8>, u8) {
+    let mut text = dump(9, 300);
+    text.extend_from_slice(format!("number {}", made.len()).as_bytes());
+    if blobs == 1 {
+        made.push(insider.whole(&text));
+        return (text, 0);
+    }
+    let below = (blobs - 1).min(4);
+    let shares = (0..below).map(|place| (blobs - 1 + place) / below);
+    let bases: Vec<(Vec<u8>, u8)> = shares.map(|share| tree_of(insider, share, made)).collect();
+    let depth = bases.iter().map(|(_, depth)| *depth).max().unwrap() + 1;
+    let texts: Vec<&[u8]> = bases.iter().map(|(text, _)| text.as_slice()).collect();
+    text.extend_from_slice(format!(" on {}", made.len()).as_bytes());
+    made.push(insider.delta(&text, &texts, depth));
+    (text, depth)
+}
+
+#[test]
+fn what_rests_on_as_many_blobs_as_there_may_be_is_relied_on_and_on_more_is_not() {
+    for (blobs, stored) in [(256, 0), (257, 1), (300, 1)] {
+        let fixture = Fixture::new(140);
+        let insider = Insider::first(&fixture);
+        let mut made = Vec::new();
+        let (text, _) = tree_of(&insider, blobs, &mut made);
+        assert_eq!(made.len(), blobs);
+        let pack = insider.write_pack(BlobKind::Data, SESSION, &made);
+        insider.write_index(SESSION, vec![pack]);
+        let info = fixture.night(&text);
+        assert_eq!(info.snapshot.counts.chunks_new, stored, "it rests on {blobs}");
+        assert!(restore(&fixture.elsewhere().open(), &info).unwrap() == text, "{blobs}");
+        let report = verify_all(&fixture.open()).unwrap();
+        assert_eq!(report.findings, [], "{blobs}");
+    }
+}

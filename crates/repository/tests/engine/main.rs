@@ -10,6 +10,7 @@
 mod copies;
 mod crashes;
 mod damage_matrix;
+mod delta_costs;
 mod delta_damage;
 mod delta_nights;
 mod delta_races;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
+use nightjar_format::slot::Role;
 use nightjar_format::snapshot::Source;
 use nightjar_format::{BlobId, PackId, SessionId};
 use nightjar_repository::index::sync::rebuild_from_packs;
@@ -279,6 +280,22 @@ fn a_pack_that_was_cut_short_is_not_what_a_snapshot_rests_on() {
     let live = marked(&fixture, &[&info]).unwrap();
     sweep(&fixture, &live);
     assert!(restore(&fixture.elsewhere().open(), &info).unwrap() == bytes);
+}
+
+#[test]
+fn what_a_write_slot_lies_about_a_blob_does_not_bury_the_sound_one() {
+    let twice = Twice::new(152, [true, true, false]);
+    let info = twice.back_up();
+    let slot = twice.fixture.add_slot(Role::Write, "the writer's");
+    let thief = Insider::open(&twice.fixture, slot, "the writer's");
+    let mut garbage = thief.whole(&dump(99, 4000));
+    garbage.id = thief.chunk_id(&twice.text);
+    let pack = thief.write_pack(BlobKind::Data, SESSION, &[garbage]);
+    thief.write_index(SESSION, vec![pack]);
+    assert!(restore(&twice.fixture.elsewhere().open(), &info).unwrap() == twice.text);
+    let live = marked(&twice.fixture, &[&info]).unwrap();
+    sweep(&twice.fixture, &live);
+    assert!(restore(&twice.fixture.elsewhere().open(), &info).unwrap() == twice.text);
 }
 
 #[test]
