@@ -156,6 +156,11 @@ impl RepositoryError {
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::LostBlob { .. } | Self::Tampered(_))
     }
+
+    /// Whether the opened slot may not do what was asked.
+    pub(crate) fn is_role(&self) -> bool {
+        matches!(self, Self::RoleForbids { .. })
+    }
 }
 
 /// Adds what was being done to an I/O error of the local disk.

@@ -1,9 +1,12 @@
 //! What is alive: everything that some snapshot needs (format-spec, chapter 10, Reachability).
 //!
 //! Alive are the roots, every node and chunk that a live node names, **and what each of them rests
-//! on**: a delta keeps its bases alive, and they theirs. A blob may be stored in several places;
-//! the one of least depth among the packs that are there is alive, because that is the one that
-//! readers use, and its bases are those that must stay.
+//! on**: a delta keeps its bases alive, and they theirs. A place of a live blob is alive if its
+//! pack is there: listed, of the right size, not retired.
+//!
+//! A blob may be stored in several such places. All of them are alive, and so are the bases of
+//! each: which of them is sound shows only when they are read, and whoever published a place may
+//! have lied. A collector that wants to drop one reads the other first.
 //!
 //! Nodes that snapshots share are visited once, so marking a year of one series costs little more
 //! than marking a week. Takes memory for each live blob.
@@ -13,9 +16,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use nightjar_format::manifest::{Content, DirectoryNode, EntryKind};
 use nightjar_format::{BlobId, PackId};
 
+use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
+use crate::ledger;
 use crate::packs::stored_sizes;
 use crate::read::Reader;
+use crate::repository::Repository;
 
 /// What is alive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,23 +32,25 @@ pub struct Live {
     pub bytes: u64,
 }
 
-/// Marks what the snapshots with these roots need. A blob that is needed and lies in no pack is an
+/// Marks what the snapshots with these roots need. A blob that is needed and cannot be read is an
 /// error: nothing may be collected from a repository that lacks something.
-pub fn mark(reader: &Reader<'_>, roots: &[BlobId]) -> Result<Live> {
-    let sizes = stored_sizes(reader.repository)?;
-    let mut packs = BTreeMap::new();
-    for (ordinal, info) in reader.index.packs()? {
-        if sizes.contains_key(&info.pack_id) {
-            packs.insert(ordinal, info.pack_id);
-        }
-    }
+pub fn mark(repository: &Repository, roots: &[BlobId], progress: &Progress) -> Result<Live> {
+    let reader = Reader::open(repository, progress)?;
+    let state = ledger::read(repository)?.state;
+    let sizes = stored_sizes(repository)?;
     let mut marker = Marker {
-        reader,
-        packs,
+        reader: &reader,
+        packs: BTreeMap::new(),
         visited: HashSet::new(),
         kept: HashSet::new(),
         live: Live::default(),
     };
+    for (ordinal, info) in reader.index.packs()? {
+        let is_there = info.published && sizes.get(&info.pack_id) == Some(&info.size);
+        if is_there && !state.retired.contains(&info.pack_id) {
+            marker.packs.insert(ordinal, info.pack_id);
+        }
+    }
     let mut nodes: Vec<Node> = roots.iter().map(|root| Node::Directory(*root)).collect();
     while let Some(node) = nodes.pop() {
         marker.visit(node, &mut nodes)?;
@@ -57,11 +65,11 @@ enum Node {
 
 struct Marker<'r, 'a> {
     reader: &'r Reader<'a>,
-    /// Those that are in the store, by ordinal.
+    /// Those that are there, by ordinal.
     packs: BTreeMap<u32, PackId>,
     /// Nodes that were looked into.
     visited: HashSet<BlobId>,
-    /// Blobs whose place is marked, and that of all they rest on.
+    /// Blobs whose places are marked, and those of all they rest on.
     kept: HashSet<BlobId>,
     live: Live,
 }
@@ -73,64 +81,70 @@ impl Marker<'_, '_> {
         if !self.visited.insert(id) {
             return Ok(());
         }
-        self.keep(id)?;
+        self.need(id)?;
         match node {
             Node::Directory(id) => match self.reader.directory_node(&id)? {
                 DirectoryNode::Leaf(entries) => {
-                    for entry in entries {
-                        match entry.kind {
-                            EntryKind::Directory { root } => below.push(Node::Directory(root)),
-                            EntryKind::File(file) => match file.content {
-                                Content::List { id } => below.push(Node::List(id)),
-                                Content::Chunks(chunks) => {
-                                    for chunk in chunks {
-                                        self.keep(chunk.id)?;
-                                    }
-                                }
-                            },
-                            _ => {}
-                        }
-                    }
+                    entries.into_iter().try_for_each(|entry| self.visit_entry(entry.kind, below))
                 }
                 DirectoryNode::Inner { children, .. } => {
                     below.extend(children.iter().map(|child| Node::Directory(child.id)));
+                    Ok(())
                 }
             },
             Node::List(id) => {
                 let node = self.reader.list_node(&id)?;
-                for entry in node.entries {
-                    if node.level == 0 {
-                        self.keep(entry.id)?;
-                    } else {
-                        below.push(Node::List(entry.id));
-                    }
+                if node.level == 0 {
+                    return node.entries.iter().try_for_each(|entry| self.need(entry.id));
                 }
+                below.extend(node.entries.iter().map(|entry| Node::List(entry.id)));
+                Ok(())
             }
+        }
+    }
+
+    fn visit_entry(&mut self, kind: EntryKind, below: &mut Vec<Node>) -> Result<()> {
+        match kind {
+            EntryKind::Directory { root } => below.push(Node::Directory(root)),
+            EntryKind::File(file) => match file.content {
+                Content::List { id } => below.push(Node::List(id)),
+                Content::Chunks(chunks) => {
+                    return chunks.iter().try_for_each(|chunk| self.need(chunk.id));
+                }
+            },
+            _ => {}
         }
         Ok(())
     }
 
-    /// Marks a blob and what it rests on.
+    /// Marks a blob that must be readable, and what it rests on.
+    fn need(&mut self, id: BlobId) -> Result<()> {
+        if self.kept.contains(&id) {
+            return Ok(());
+        }
+        let there = |ordinal| self.packs.contains_key(&ordinal);
+        let readable = self.reader.index.support(&[id], &there)?.is_some();
+        if !readable {
+            let why = "it, or what it rests on, lies in no pack that is there".into();
+            return Err(RepositoryError::LostBlob { id, why });
+        }
+        self.keep(id)
+    }
+
+    /// Marks the places of a blob, and of all that any of them rests on.
     fn keep(&mut self, id: BlobId) -> Result<()> {
-        let mut open = vec![(id, u8::MAX)];
-        while let Some((id, above)) = open.pop() {
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
             if !self.kept.insert(id) {
                 continue;
             }
-            let lost = |why: &str| RepositoryError::LostBlob { id, why: why.into() };
-            let places = self.reader.index.locations(&id)?;
-            let (pack, at) = places
-                .iter()
-                .find_map(|at| Some((*self.packs.get(&at.pack)?, at)))
-                .ok_or_else(|| lost("it lies in no pack that is there"))?;
-            let depth = at.encoding.depth();
-            if depth >= above {
-                return Err(lost("its bases do not end in a whole blob"));
+            for at in self.reader.index.locations(&id)? {
+                let Some(pack) = self.packs.get(&at.pack) else { continue };
+                if self.live.offsets.entry(*pack).or_default().insert(at.offset) {
+                    self.live.bytes += u64::from(at.stored_len);
+                }
+                open.extend(at.encoding.bases());
             }
-            if self.live.offsets.entry(pack).or_default().insert(at.offset) {
-                self.live.bytes += u64::from(at.stored_len);
-            }
-            open.extend(at.encoding.bases().iter().map(|base| (*base, depth)));
         }
         Ok(())
     }

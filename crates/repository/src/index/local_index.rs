@@ -6,29 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use nightjar_codec::sketch::Sketch;
-use nightjar_format::blob::Bases;
 use nightjar_format::index::PackRecord;
 use nightjar_format::ledger::LedgerState;
-use nightjar_format::{BlobId, PackId, SessionId, limits};
+use nightjar_format::{BlobId, PackId, SessionId};
 
 use crate::error::Result;
 use crate::index::database::{Database, Location, PackInfo};
+use crate::index::support::{Search, Support};
 use crate::index::sync::PrivateDirectory;
-
-/// What blobs rest on: themselves and all bases below them, each once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Support {
-    /// Deltas down to a whole blob, on the longest way.
-    pub(crate) depth: u8,
-    /// How many blobs they are.
-    pub(crate) blobs: usize,
-    /// What those that are deltas take in packs.
-    pub(crate) delta_bytes: u64,
-    /// What those that are whole take.
-    pub(crate) whole_bytes: u64,
-    /// Those that are whole, unless they are too many to be the bases of one delta.
-    pub(crate) whole: Option<Bases>,
-}
 
 /// A private copy; its directory goes when it is dropped.
 pub(crate) struct LocalIndex {
@@ -101,17 +86,68 @@ impl LocalIndex {
         self.read().packs()?.collect()
     }
 
+    /// Whether a writer may rely on a pack.
+    pub(crate) fn is_open(&self, ordinal: u32) -> bool {
+        !self.closed.contains(&ordinal)
+    }
+
     /// Whether a writer may reuse the blob: it and every base of it lie in open packs.
     ///
     /// Where the tables are damaged the answer is no: the blob is stored again, and a backup does
     /// not fail for a cache.
     pub(crate) fn is_present(&self, id: &BlobId) -> bool {
-        self.support(&[*id]).is_some()
+        let support = self.support(&[*id], &|ordinal| self.is_open(ordinal));
+        let Some(support) = self.tolerate(support).flatten() else {
+            return false;
+        };
+        self.note_used(&support);
+        true
     }
 
-    /// What blobs rest on together, if a writer may rely on them: see [`Self::is_present`].
-    pub(crate) fn support(&self, ids: &[BlobId]) -> Option<Support> {
-        self.tolerate(self.try_support(ids)).flatten()
+    /// What deltas against these blobs would rest on, if a writer may rely on it and `readable`
+    /// says that it can read the packs.
+    pub(crate) fn support_of_bases(
+        &self,
+        ids: &[BlobId],
+        readable: impl Fn(u32) -> bool,
+    ) -> Option<Support> {
+        let support = self.support(ids, &|ordinal| self.is_open(ordinal) && readable(ordinal));
+        self.tolerate(support).flatten()
+    }
+
+    /// What blobs rest on together, in packs that may be relied on.
+    pub(crate) fn support(
+        &self,
+        ids: &[BlobId],
+        relied_on: &dyn Fn(u32) -> bool,
+    ) -> Result<Option<Support>> {
+        let database = self.read();
+        let mut search = Search::new(&database, relied_on);
+        for id in ids {
+            if !search.find(id)? {
+                return Ok(None);
+            }
+        }
+        Ok(search.support(ids))
+    }
+
+    /// Places for blobs and all they rest on, as far as there are any.
+    pub(crate) fn places(&self, ids: &[BlobId]) -> Result<HashMap<BlobId, Location>> {
+        let database = self.read();
+        let mut search = Search::new(&database, &|_| true);
+        for id in ids {
+            search.find(id)?;
+        }
+        Ok(search.found)
+    }
+
+    /// Notes that the run relied on what a blob rests on.
+    fn note_used(&self, support: &Support) {
+        for (_, at) in &support.places {
+            if let Some(used) = self.used.get(at.pack as usize) {
+                used.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Blobs that are likely to be similar, the likeliest first; none of them need be usable.
@@ -132,48 +168,6 @@ impl LocalIndex {
     /// Whether the tables turned out to be damaged.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::Relaxed)
-    }
-
-    fn try_support(&self, ids: &[BlobId]) -> Result<Option<Support>> {
-        let mut support = Support::default();
-        let mut seen: HashMap<BlobId, u8> = HashMap::new();
-        let mut packs = Vec::new();
-        let mut whole = Vec::new();
-        let mut open: Vec<(BlobId, u8)> = ids.iter().rev().map(|id| (*id, u8::MAX)).collect();
-        while let Some((id, above)) = open.pop() {
-            // Each step goes to a smaller depth, or it could go on for ever.
-            if let Some(depth) = seen.get(&id) {
-                if *depth >= above {
-                    return Ok(None);
-                }
-                continue;
-            }
-            let is_open = |at: &Location| !self.closed.contains(&at.pack);
-            let Some(at) = self.locations(&id)?.into_iter().find(is_open) else {
-                return Ok(None);
-            };
-            let depth = at.encoding.depth();
-            if depth >= above || seen.len() > limits::SUPPORT {
-                return Ok(None);
-            }
-            support.depth = support.depth.max(depth);
-            if depth > 0 {
-                support.delta_bytes += u64::from(at.stored_len);
-            } else {
-                support.whole_bytes += u64::from(at.stored_len);
-                whole.push(id);
-            }
-            // The last is looked at first: so the whole ones come in the order of the stream.
-            open.extend(at.encoding.bases().iter().rev().map(|base| (*base, depth)));
-            seen.insert(id, depth);
-            packs.push(at.pack);
-        }
-        for used in packs.iter().filter_map(|pack| self.used.get(*pack as usize)) {
-            used.store(true, Ordering::Relaxed);
-        }
-        support.blobs = seen.len();
-        support.whole = Bases::new(&whole);
-        Ok(Some(support))
     }
 
     /// The packs that were there at the beginning and that the run relied on.

@@ -18,6 +18,7 @@
 
 pub(crate) mod database;
 pub(crate) mod local_index;
+pub(crate) mod support;
 pub mod sync;
 
 pub(crate) use local_index::LocalIndex;

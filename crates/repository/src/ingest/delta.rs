@@ -13,7 +13,7 @@ use nightjar_codec::compress::{self, Payload};
 use nightjar_format::blob::{Bases, BlobKind, Encoding};
 use nightjar_format::limits;
 
-use crate::index::local_index::Support;
+use crate::index::support::Support;
 use crate::read::Reader;
 use crate::read::batch::FetchedBlobs;
 
@@ -109,18 +109,23 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
     /// The bases of a delta, if a blob may rest on them. Where their chains are full, the whole
     /// blobs below them: that begins a new chain, at the cost of all that changed since.
     pub(crate) fn usable(&self, proposed: Bases) -> Option<Usable> {
-        let support = self.reader.index.support(proposed.ids())?;
+        let support = self.support(&proposed)?;
         if self.has_room(&support) {
             return Some(Usable { bases: proposed, support });
         }
-        let bases = support.whole?;
-        let support = self.reader.index.support(bases.ids())?;
+        let bases = support.whole()?;
+        let support = self.support(&bases)?;
         self.has_room(&support).then_some(Usable { bases, support })
+    }
+
+    fn support(&self, bases: &Bases) -> Option<Support> {
+        let readable = |ordinal| self.reader.may_read(ordinal);
+        self.reader.index.support_of_bases(bases.ids(), readable)
     }
 
     fn has_room(&self, support: &Support) -> bool {
         support.depth < self.parameters.depth.min(limits::CHAIN_DEPTH)
-            && support.blobs < BREADTH * usize::from(self.parameters.depth)
+            && support.places.len() < BREADTH * usize::from(self.parameters.depth)
             && self.room(support) > 0
     }
 
@@ -206,10 +211,10 @@ fn is_within(payload: Option<&Payload>, plaintext: &[u8], share: usize) -> bool 
 }
 
 /// Bases that a delta may be made against.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Usable {
     pub(crate) bases: Bases,
-    support: Support,
+    pub(crate) support: Support,
 }
 
 /// Bases to try for one blob.

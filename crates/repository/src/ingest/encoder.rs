@@ -116,11 +116,13 @@ impl Encoder<'_, '_> {
             _ => None,
         };
         let firsts: Vec<Option<Usable>> = items.iter().map(first).collect();
+        let usable = || firsts.iter().flatten();
+        let bases: Vec<BlobId> = usable().flat_map(|usable| usable.bases.ids()).copied().collect();
+        let places = usable().flat_map(|usable| usable.support.places.iter().copied()).collect();
         let mut fetched = self.delta.and_then(|delta| {
-            let bases = firsts.iter().flatten().flat_map(|usable| usable.bases.ids()).copied();
             delta
                 .reader
-                .begin(BlobKind::Data, bases)
+                .begin_at(BlobKind::Data, &bases, places)
                 .and_then(|pending| pending.wait(delta.reader))
                 .inspect_err(|error| tracing::debug!("cannot read bases: {error}"))
                 .ok()

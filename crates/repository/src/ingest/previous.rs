@@ -100,7 +100,10 @@ impl<'r, 'a> PreviousTree<'r, 'a> {
     /// The stream of the file of this name begins.
     pub(crate) fn begin_stream(&mut self, name: &[u8]) {
         self.stream = match self.find(name) {
-            (Some(EntryKind::File(file)), _) => Some(PreviousStream::new(&file.content)),
+            (Some(EntryKind::File(file)), _) => {
+                let least_bytes = self.reader.repository.record.chunker.min;
+                Some(PreviousStream::new(&file.content, least_bytes.into()))
+            }
             _ => None,
         };
     }
@@ -172,6 +175,8 @@ struct PreviousStream {
     first: u64,
     /// Where chunks of the window stand; of repeated ones, the last.
     places: HashMap<BlobId, u64>,
+    /// No chunk but a stream's last is smaller.
+    least_bytes: u64,
     /// Bytes of the previous stream that the window has seen.
     seen: u64,
     /// Bytes of the new stream so far.
@@ -181,8 +186,9 @@ struct PreviousStream {
 }
 
 impl PreviousStream {
-    fn new(content: &Content) -> Self {
+    fn new(content: &Content, least_bytes: u64) -> Self {
         Self {
+            least_bytes,
             walk: ContentWalk::new(content),
             near: None,
             ended: false,
@@ -220,6 +226,11 @@ impl PreviousStream {
                 self.ended = true;
                 break;
             };
+            // No chunk but the last is that short: who made such a list wants it to be read.
+            if self.window.back().is_some_and(|last| last.length < self.least_bytes) {
+                self.ended = true;
+                break;
+            }
             if fresh_node {
                 self.near = None;
             }

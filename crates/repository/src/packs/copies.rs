@@ -91,24 +91,33 @@ impl PackCopies {
     /// be used, which costs bytes and not data.
     pub(crate) fn open(repository: &Repository, limit_bytes: u64) -> Option<Self> {
         let whole = repository.store.is_remote();
+        let directory = repository.cache.directory().join("copies");
+        if limit_bytes == 0 {
+            // Nothing is to be kept, nor what was kept before.
+            let _ = fs::remove_dir_all(&directory);
+        }
         if limit_bytes == 0 || !(whole || repository.keychain.role() == Role::Write) {
             return None;
         }
-        let directory = repository.cache.directory().join("copies");
         let now = repository.environment.clock.now();
         let opened =
             open_key(&directory, repository).and_then(|key| Ok((key, scan(&directory, now)?)));
         match opened {
-            Ok((key, kept)) => Some(Self {
-                directory,
-                key,
-                repository: repository.id(),
-                whole,
-                limit_bytes,
-                now,
-                kept: Mutex::new(kept),
-                fetching: Mutex::default(),
-            }),
+            Ok((key, kept)) => {
+                let copies = Self {
+                    directory,
+                    key,
+                    repository: repository.id(),
+                    whole,
+                    limit_bytes,
+                    now,
+                    kept: Mutex::new(kept),
+                    fetching: Mutex::default(),
+                };
+                // The limit may have been higher before.
+                copies.make_room(&mut copies.kept(), 0, i64::MAX);
+                Some(copies)
+            }
             Err(error) => {
                 tracing::warn!("{error}; going on without copies of packs");
                 None
@@ -147,27 +156,48 @@ impl PackCopies {
         self.whole
     }
 
-    /// Keeps a pack that this run wrote.
-    pub(crate) fn keep_own(&self, id: &PackId, cipher: &PackCipher, object: &[u8]) {
-        self.keep(id, cipher, object, i64::MAX);
+    /// Whether a pack, or its key, is kept.
+    pub(crate) fn holds(&self, id: &PackId) -> bool {
+        self.kept().by_id.contains_key(id)
     }
 
-    /// Fetches a pack from the store and keeps it, if there is room. `open` makes its cipher of
-    /// its first bytes. Workers that want the same pack wait for the first one.
+    /// Forgets a pack.
+    pub(crate) fn remove(&self, id: &PackId) {
+        self.kept().remove(id);
+        let _ = fs::remove_file(self.path(id));
+    }
+
+    /// Fetches a pack from the store, if there is room to keep it; how many bytes that were.
+    /// `open` makes its cipher of its first bytes. Workers that want the same pack wait for the
+    /// first one.
     pub(crate) fn fetch(
         &self,
         repository: &Repository,
         id: &PackId,
+        size: u64,
         open: impl FnOnce(&[u8]) -> Result<PackCipher>,
-    ) -> Result<Option<Bytes>> {
+    ) -> Result<Option<u64>> {
         let lock = {
             let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(fetching.entry(*id).or_default())
         };
         let _fetching = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.kept().by_id.contains_key(id) {
+        if self.holds(id) || !self.reserve(id, KEPT_KEY_LEN as u64 + size, self.stale()) {
             return Ok(None);
         }
+        let fetched = self.fetch_and_write(repository, id, open);
+        if fetched.is_err() {
+            self.remove(id);
+        }
+        fetched.map(Some)
+    }
+
+    fn fetch_and_write(
+        &self,
+        repository: &Repository,
+        id: &PackId,
+        open: impl FnOnce(&[u8]) -> Result<PackCipher>,
+    ) -> Result<u64> {
         let name = ObjectName::Pack(*id).to_string();
         let object = repository.store.get(&name, limits::PACK_BYTES)?;
         if digest::pack_id(&object) != *id {
@@ -175,29 +205,51 @@ impl PackCopies {
             return Err(RepositoryError::Damaged { object: name, why });
         }
         let cipher = open(&object)?;
-        self.keep(id, &cipher, &object, self.now.saturating_sub(STALE));
-        Ok(Some(object))
+        self.write(id, &cipher, &object);
+        Ok(object.len() as u64)
     }
 
-    /// Keeps a pack; what was stamped before `older_than` makes room for it.
-    fn keep(&self, id: &PackId, cipher: &PackCipher, object: &[u8], older_than: i64) {
+    fn stale(&self) -> i64 {
+        self.now.saturating_sub(STALE)
+    }
+
+    /// Keeps a pack that this run wrote, in place of whatever is oldest.
+    pub(crate) fn keep_own(&self, id: &PackId, cipher: &PackCipher, object: &[u8]) {
         let object = if self.whole { object } else { &[] };
-        let bytes = (KEPT_KEY_LEN + object.len()) as u64;
-        if !self.make_room(bytes, older_than) {
-            return;
+        if self.reserve(id, (KEPT_KEY_LEN + object.len()) as u64, i64::MAX) {
+            self.write(id, cipher, object);
         }
+    }
+
+    /// Writes a copy for which room was reserved.
+    fn write(&self, id: &PackId, cipher: &PackCipher, object: &[u8]) {
         let written = cipher
             .keep_key(&self.key, id)
             .map_err(std::io::Error::other)
             .and_then(|key| write_file(&self.path(id), &key, object, self.now));
-        match written {
-            Ok(()) => self.kept().insert(*id, self.now, bytes),
-            Err(error) => tracing::debug!("cannot keep a copy of pack {id}: {error}"),
+        if let Err(error) = &written {
+            tracing::debug!("cannot keep a copy of pack {id}: {error}");
+        }
+        // Its place may have been given away before it was written.
+        if written.is_err() || !self.holds(id) {
+            self.remove(id);
         }
     }
 
-    fn make_room(&self, bytes: u64, older_than: i64) -> bool {
+    /// Makes room for a copy and counts it; what was stamped before `older_than` may go for it.
+    fn reserve(&self, id: &PackId, bytes: u64, older_than: i64) -> bool {
         let mut kept = self.kept();
+        let fits = self.make_room(&mut kept, bytes, older_than);
+        if fits {
+            kept.insert(*id, self.now, bytes);
+        }
+        fits
+    }
+
+    fn make_room(&self, kept: &mut Kept, bytes: u64, older_than: i64) -> bool {
+        if bytes > self.limit_bytes {
+            return false;
+        }
         while kept.bytes + bytes > self.limit_bytes {
             let oldest = kept.by_age.first().copied().filter(|(stamp, _)| *stamp < older_than);
             let Some((_, id)) = oldest else { return false };

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use nightjar_codec::pack::PackCipher;
 use nightjar_format::PackId;
+use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
 use nightjar_storage::Pending;
 
 use crate::environment::Progress;
-use crate::error::{RepositoryError, Result};
+use crate::error::Result;
 use crate::index::database::PackInfo;
 use crate::packs::copies::PackCopies;
 use crate::packs::{cipher_from, cipher_of};
@@ -83,35 +84,43 @@ impl<'a> PackReader<'a> {
         Ok(cipher)
     }
 
+    /// Whether the pack can be opened without a secret that only full slots have.
+    pub(crate) fn has_key(&self, pack: &PackInfo) -> bool {
+        pack.kind() == BlobKind::Tree
+            || self.copies.is_some_and(|copies| copies.holds(&pack.pack_id))
+    }
+
+    /// Removes the copy of a pack, if there is one.
+    pub(crate) fn drop_copy(&self, pack: &PackInfo) {
+        if let Some(copies) = self.copies {
+            copies.remove(&pack.pack_id);
+        }
+    }
+
     /// Begins to read a range.
-    pub(crate) fn start_range(&self, id: &PackId, range: Range<u64>) -> Result<Answer<'a>> {
-        if let Some(bytes) = self.copy_of(id, &range)? {
+    pub(crate) fn start_range(&self, pack: &PackInfo, range: Range<u64>) -> Result<Answer<'a>> {
+        if let Some(bytes) = self.copy_of(pack, &range)? {
             return Ok(Answer::Here(bytes));
         }
-        let name = ObjectName::Pack(*id).to_string();
+        let name = ObjectName::Pack(pack.pack_id).to_string();
         Ok(Answer::Pending(self.repository.store.start_get_range(name, range), self.progress))
     }
 
-    /// Reads a range of a copy, which is fetched first if packs are kept.
-    fn copy_of(&self, id: &PackId, range: &Range<u64>) -> Result<Option<Bytes>> {
+    /// Reads a range of a copy, which is fetched first if packs are kept and there is room.
+    fn copy_of(&self, pack: &PackInfo, range: &Range<u64>) -> Result<Option<Bytes>> {
         let Some(copies) = self.copies.filter(|copies| copies.keeps_packs()) else {
             return Ok(None);
         };
-        if let Some(bytes) = copies.range(id, range) {
+        let id = &pack.pack_id;
+        if copies.holds(id)
+            && let Some(bytes) = copies.range(id, range)
+        {
             return Ok(Some(bytes));
         }
         let open = |object: &[u8]| cipher_from(self.repository, id, object);
-        let Some(object) = copies.fetch(self.repository, id, open)? else {
-            return Ok(copies.range(id, range));
-        };
-        Progress::add(&self.progress.stored, object.len() as u64);
-        let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
-        let bytes =
-            start.ok().zip(end.ok()).filter(|(start, end)| start <= end && *end <= object.len());
-        let (start, end) = bytes.ok_or_else(|| RepositoryError::Damaged {
-            object: ObjectName::Pack(*id).to_string(),
-            why: "it is shorter than the index says".into(),
-        })?;
-        Ok(Some(object.slice(start..end)))
+        if let Some(fetched) = copies.fetch(self.repository, id, pack.size, open)? {
+            Progress::add(&self.progress.stored, fetched);
+        }
+        Ok(copies.range(id, range))
     }
 }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nightjar_codec::compress;
 use nightjar_codec::pack::PackCipher;
+use nightjar_format::BlobId;
 use nightjar_format::blob::{BlobKind, Encoding};
-use nightjar_format::{BlobId, limits};
 
 use crate::error::Result;
 use crate::index::database::Location;
@@ -86,15 +86,26 @@ pub(crate) struct FetchedBlobs<'r, 'a> {
 
 impl<'a> Reader<'a> {
     /// Begins to fetch blobs. An id may stand there several times: it can be had as often.
-    pub(crate) fn begin(
+    pub(crate) fn begin(&self, kind: BlobKind, ids: &[BlobId]) -> Result<PendingBlobs<'a>> {
+        self.begin_at(kind, ids, self.index.places(ids)?)
+    }
+
+    /// The same, where places for the blobs and all they rest on are known.
+    pub(crate) fn begin_at(
         &self,
         kind: BlobKind,
-        ids: impl IntoIterator<Item = BlobId>,
+        ids: &[BlobId],
+        places: HashMap<BlobId, Location>,
     ) -> Result<PendingBlobs<'a>> {
-        let mut places = HashMap::new();
-        for id in ids {
-            self.find_support(id, &mut places)?;
+        let mut uses: HashMap<BlobId, u32> = HashMap::new();
+        let bases = places.values().flat_map(|at| at.encoding.bases().to_vec());
+        for id in ids.iter().copied().chain(bases) {
+            *uses.entry(id).or_default() += 1;
         }
+        let places: HashMap<BlobId, Place> = places
+            .into_iter()
+            .filter_map(|(id, at)| Some((id, Place { at, uses: *uses.get(&id)? })))
+            .collect();
         let mut locations: Vec<Location> = places.values().map(|place| place.at).collect();
         locations.sort_by_key(|location| (location.pack, location.offset));
         let mut fetches = Vec::new();
@@ -108,40 +119,17 @@ impl<'a> Reader<'a> {
             let range = first.range().start..last.range().end;
             let opened = self
                 .open_pack(kind, first)
-                .and_then(|(id, cipher)| Ok((cipher, self.start_range(&id, range.clone())?)));
+                .and_then(|(pack, cipher)| Ok((cipher, self.start_range(&pack, range.clone())?)));
             let (cipher, answer) = match opened {
                 Ok(opened) => opened,
-                Err(error) if error.is_damage() => continue,
+                // Nor can what this slot may not read.
+                Err(error) if error.is_damage() || error.is_role() => continue,
                 Err(error) => return Err(error),
             };
             let pack = OpenedPack { ordinal: first.pack, cipher };
             fetches.push(Fetch { pack, range, answer });
         }
         Ok(PendingBlobs { kind, places, fetches })
-    }
-
-    /// Adds a blob and, if it is new, all that it rests on.
-    fn find_support(&self, id: BlobId, places: &mut HashMap<BlobId, Place>) -> Result<()> {
-        let mut open = vec![(id, u8::MAX)];
-        let mut found = 0;
-        while let Some((id, above)) = open.pop() {
-            if let Some(place) = places.get_mut(&id) {
-                place.uses += 1;
-                continue;
-            }
-            let Some(at) = self.index.locations(&id)?.into_iter().next() else {
-                continue;
-            };
-            // Each step goes to a smaller depth, or it could go on for ever.
-            let depth = at.encoding.depth();
-            if depth >= above || found == limits::SUPPORT {
-                continue;
-            }
-            found += 1;
-            places.insert(id, Place { at, uses: 1 });
-            open.extend(at.encoding.bases().iter().map(|base| (*base, depth)));
-        }
-        Ok(())
     }
 }
 

@@ -11,12 +11,13 @@ use nightjar_codec::pack::PackCipher;
 use nightjar_format::blob::{BlobKind, Encoding};
 use nightjar_format::manifest::{DirectoryNode, ListNode};
 use nightjar_format::object::ObjectName;
-use nightjar_format::{BlobId, FormatError, PackId, limits, record};
+use nightjar_format::slot::Role;
+use nightjar_format::{BlobId, FormatError, limits, record};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
-use crate::index::database::Location;
+use crate::index::database::{Location, PackInfo};
 use crate::index::sync::open_private;
 use crate::packs::copies::PackCopies;
 use crate::packs::reader::{Answer, PackReader};
@@ -141,11 +142,16 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<u8>> {
         let (pack, cipher) = self.open_pack(kind, location)?;
         let sealed = self.packs.start_range(&pack, location.range())?.wait()?;
-        let name = ObjectName::Pack(pack);
+        let name = ObjectName::Pack(pack.pack_id);
         let blob = SealedBlob { id: *id, at: *location, name: &name, cipher: &cipher };
-        self.decode(kind, &blob, &mut sealed.to_vec(), &mut |base| {
+        let decoded = self.decode(kind, &blob, &mut sealed.to_vec(), &mut |base| {
             self.base_within(kind, base, effort)
-        })
+        });
+        if decoded.as_ref().is_err_and(RepositoryError::is_damage) {
+            // Whatever was wrong, the next attempt reads the store.
+            self.packs.drop_copy(&pack);
+        }
+        decoded
     }
 
     /// The pack that a location points into, which must be of the right kind.
@@ -153,7 +159,7 @@ impl<'a> Reader<'a> {
         &self,
         kind: BlobKind,
         location: &Location,
-    ) -> Result<(PackId, Arc<PackCipher>)> {
+    ) -> Result<(PackInfo, Arc<PackCipher>)> {
         let pack = self.index.pack(location.pack)?;
         let name = ObjectName::Pack(pack.pack_id);
         if pack.kind() != kind {
@@ -165,12 +171,18 @@ impl<'a> Reader<'a> {
             let why = "the index tells another kind than its header".into();
             return Err(RepositoryError::Damaged { object: name.to_string(), why });
         }
-        Ok((pack.pack_id, cipher))
+        Ok((pack, cipher))
     }
 
     /// Begins to read a range of a pack.
-    pub(crate) fn start_range(&self, pack: &PackId, range: Range<u64>) -> Result<Answer<'a>> {
+    pub(crate) fn start_range(&self, pack: &PackInfo, range: Range<u64>) -> Result<Answer<'a>> {
         self.packs.start_range(pack, range)
+    }
+
+    /// Whether this slot, on this machine, can read a pack's blobs.
+    pub(crate) fn may_read(&self, ordinal: u32) -> bool {
+        self.repository.keychain.role() == Role::Full
+            || self.index.pack(ordinal).is_ok_and(|pack| self.packs.has_key(&pack))
     }
 
     /// Opens a sealed blob, decodes it and compares it with its id; `base` gives the plaintexts of

@@ -81,7 +81,8 @@ impl<'a> Reader<'a> {
         if chunks.is_empty() {
             return Ok(None);
         }
-        let blobs = self.begin(BlobKind::Data, chunks.iter().map(|chunk| chunk.id))?;
+        let ids: Vec<BlobId> = chunks.iter().map(|chunk| chunk.id).collect();
+        let blobs = self.begin(BlobKind::Data, &ids)?;
         Ok(Some(Batch { chunks, blobs }))
     }
 

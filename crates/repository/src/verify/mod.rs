@@ -26,7 +26,7 @@ use nightjar_format::{BlobId, PackId, limits};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
-use crate::index::database::Location;
+use crate::index::database::{Location, PackInfo};
 use crate::index::sync;
 use crate::manifest::walk::{ContentWalk, TreeWalk};
 use crate::packs::stored_sizes;
@@ -110,10 +110,15 @@ fn verify_once(
         return Err(RepositoryError::RoleForbids { what: "verify at the level data" });
     }
     let reader = Reader::open(repository, progress)?;
+    let sizes = stored_sizes(repository)?;
+    let packs = reader.index.packs()?;
+    let is_whole = |pack: &PackInfo| sizes.get(&pack.pack_id) == Some(&pack.size);
+    let present = packs.iter().filter(|(_, pack)| is_whole(pack)).map(|(ordinal, _)| *ordinal);
     let mut check = Check {
         reader: &reader,
         report: VerifyReport::default(),
-        sizes: stored_sizes(repository)?,
+        present: present.collect(),
+        sizes,
         touched: BTreeMap::new(),
     };
     let list = snapshots::list(repository)?;
@@ -145,6 +150,8 @@ struct Check<'a> {
     report: VerifyReport,
     /// Packs in the store.
     sizes: HashMap<PackId, u64>,
+    /// Ordinals of those that have the size that the index says.
+    present: HashSet<u32>,
     /// Ordinals of packs to check, with the snapshots that touch them.
     touched: BTreeMap<u32, BTreeSet<SessionId>>,
 }
@@ -221,35 +228,44 @@ impl Check<'_> {
     /// Notes the packs that a blob needs; false if it lies in none.
     fn touch(&mut self, snapshot: SessionId, kind: BlobKind, id: &BlobId) -> Result<bool> {
         self.report.references += 1;
-        let mut seen = HashSet::new();
-        let mut open = vec![(*id, u8::MAX)];
-        while let Some((id, above)) = open.pop() {
-            if seen.contains(&id) {
-                continue;
-            }
-            let Some(at) = self.best(&id)? else {
+        let index = &self.reader.index;
+        let there = |ordinal| self.present.contains(&ordinal);
+        let places: Vec<Location> = match index.support(&[*id], &there)? {
+            Some(support) => support.places.into_iter().map(|(_, at)| at).collect(),
+            None => {
+                self.touch_all(snapshot, *id)?;
                 return Ok(false);
-            };
-            let depth = at.encoding.depth();
-            let fits = self.reader.index.pack(at.pack)?.kind() == kind;
-            if depth >= above || seen.len() == limits::SUPPORT || !fits {
+            }
+        };
+        for at in places {
+            if index.pack(at.pack)?.kind() != kind {
                 return Ok(false);
             }
             self.touched.entry(at.pack).or_default().insert(snapshot);
-            open.extend(at.encoding.bases().iter().map(|base| (*base, depth)));
-            seen.insert(id);
         }
         Ok(true)
+    }
+
+    /// Notes every pack in which a blob, or something that it may rest on, lies or lay.
+    fn touch_all(&mut self, snapshot: SessionId, id: BlobId) -> Result<()> {
+        let mut seen = HashSet::new();
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            if seen.len() == limits::SUPPORT || !seen.insert(id) {
+                continue;
+            }
+            for at in self.reader.index.locations(&id)? {
+                self.touched.entry(at.pack).or_default().insert(snapshot);
+                open.extend(at.encoding.bases());
+            }
+        }
+        Ok(())
     }
 
     /// The place that a reader would use: the first whose pack is there.
     fn best(&self, id: &BlobId) -> Result<Option<Location>> {
         let locations = self.reader.index.locations(id)?;
-        for location in &locations {
-            if self.sizes.contains_key(&self.reader.index.pack(location.pack)?.pack_id) {
-                return Ok(Some(*location));
-            }
-        }
-        Ok(locations.first().copied())
+        let there = locations.iter().find(|at| self.present.contains(&at.pack));
+        Ok(there.or(locations.first()).copied())
     }
 }

@@ -8,21 +8,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use nightjar_format::object::ObjectName;
-use nightjar_format::slot::Role;
 use nightjar_format::snapshot::Counts;
 use nightjar_repository::ingest::SnapshotRequest;
-use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_testkit::damage::{names, read};
 use nightjar_testkit::edits::touched;
-use nightjar_testkit::fixture::{Fixture, back_up_as, request, restore};
+use nightjar_testkit::fixture::{Fixture, request, restore};
 use nightjar_testkit::generate::{Rng, dump, noise};
 use nightjar_testkit::model::verify_all;
 
-const WRITER: &str = "the writer's passphrase";
 const MIB: u64 = 1 << 20;
 
 /// Where a machine's copies lie.
-fn directory(fixture: &Fixture) -> PathBuf {
+pub(crate) fn directory(fixture: &Fixture) -> PathBuf {
     fixture.open().cache_dir().join("copies")
 }
 
@@ -36,7 +33,7 @@ fn copies(directory: &Path) -> Vec<(PathBuf, u64)> {
     files.filter(|(path, _)| !path.ends_with("key")).collect()
 }
 
-fn bytes_of(directory: &Path) -> u64 {
+pub(crate) fn bytes_of(directory: &Path) -> u64 {
     copies(directory).iter().map(|(_, len)| len).sum()
 }
 
@@ -260,7 +257,6 @@ fn a_damaged_key_harms_nothing() {
 #[test]
 fn copies_are_nobody_elses_and_hold_no_plaintext() {
     let fixture = Fixture::new(171).remote();
-    fixture.add_slot(Role::Write, WRITER);
     let bytes = dump(8, 2 << 20);
     night(&fixture, MIB << 10, &bytes);
     let directory = directory(&fixture);
@@ -275,92 +271,6 @@ fn copies_are_nobody_elses_and_hold_no_plaintext() {
         assert!(!copy.windows(marker.len()).any(|it| it == marker), "{}", path.display());
     }
     assert!(bytes.windows(9).any(|it| it == b"customer "));
-}
-
-fn write_night(fixture: &Fixture, bytes: &[u8]) -> SnapshotInfo {
-    fixture.world.sleep_until_next_night();
-    let writer = fixture.open_with(WRITER).unwrap();
-    let info = back_up_as(&writer, &keeping(MIB << 10), &mut &*bytes).unwrap();
-    assert!(restore(&fixture.elsewhere().open(), &info).unwrap() == bytes);
-    info
-}
-
-fn both_stores(seed: u64) -> [Fixture; 2] {
-    [Fixture::new(seed), Fixture::new(seed + 1).remote()].map(|fixture| {
-        fixture.add_slot(Role::Write, WRITER);
-        fixture
-    })
-}
-
-#[test]
-fn a_write_slot_makes_deltas_of_what_it_wrote_itself() {
-    for fixture in both_stores(172) {
-        let mut bytes = dump(9, 2 << 20);
-        assert_eq!(write_night(&fixture, &bytes).snapshot.counts.chunks_delta, 0);
-        for number in 0..3 {
-            bytes = touched(&bytes, number);
-            let counts = write_night(&fixture, &bytes).snapshot.counts;
-            let url = fixture.store.url();
-            assert!(counts.chunks_delta * 10 > counts.chunks_new * 9, "{url}: {counts:?}");
-        }
-        // Where the store is at hand, keys are enough.
-        let taken = bytes_of(&directory(&fixture));
-        assert_eq!(taken > 100_000, fixture.store.is_remote(), "{taken}");
-    }
-}
-
-#[test]
-fn a_write_slot_without_its_cache_makes_none_and_does_not_fail() {
-    for fixture in both_stores(174) {
-        let bytes = dump(10, 2 << 20);
-        write_night(&fixture, &bytes);
-        let elsewhere = fixture.elsewhere();
-        let bytes = touched(&bytes, 1);
-        assert_eq!(write_night(&elsewhere, &bytes).snapshot.counts.chunks_delta, 0);
-        // From then on it knows what it wrote there.
-        let counts = write_night(&elsewhere, &touched(&bytes, 2)).snapshot.counts;
-        assert!(counts.chunks_delta > 20, "{counts:?}");
-    }
-}
-
-#[test]
-fn a_write_slot_makes_deltas_of_its_own_beside_what_others_wrote() {
-    for fixture in both_stores(176) {
-        let others = dump(11, 1 << 20);
-        fixture.elsewhere().night(&others);
-        // Now and then a stretch of its own between what another machine wrote.
-        let weave = |mine: &[u8], others: &[u8]| {
-            let woven = mine.chunks(200_000).zip(others.chunks(100_000));
-            woven.flat_map(|(mine, others)| [mine, others].concat()).collect::<Vec<u8>>()
-        };
-        let mine = dump(12, 2 << 20);
-        write_night(&fixture, &weave(&mine, &others));
-        let bytes = weave(&touched(&mine, 1), &touched(&others, 1));
-        let counts = write_night(&fixture, &bytes).snapshot.counts;
-        let share = counts.chunks_delta * 100 / counts.chunks_new;
-        assert!(share > 50, "{}: {share} %: {counts:?}", fixture.store.url());
-    }
-}
-
-#[test]
-fn a_write_slot_that_cannot_read_does_not_keep_asking() {
-    let fixture = Fixture::new(178).remote();
-    fixture.add_slot(Role::Write, WRITER);
-    let bytes = dump(13, 24 << 20);
-    fixture.night(&bytes);
-    let elsewhere = fixture.elsewhere();
-    elsewhere.world.sleep_until_next_night();
-    let bytes = touched(&bytes, 1);
-    let gets = |delta| {
-        let twin = elsewhere.twin().remote();
-        let writer = twin.open_with(WRITER).unwrap();
-        let before = twin.store.counters().get;
-        let request = SnapshotRequest { delta, ..request("dump") };
-        back_up_as(&writer, &request, &mut bytes.as_slice()).unwrap();
-        twin.store.counters().get - before
-    };
-    let (without, with) = (gets(None), gets(request("dump").delta));
-    assert!(with <= without + 10, "{with} requests, {without} without deltas");
 }
 
 #[test]

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_format::SessionId;
+use nightjar_format::ledger::LedgerBody;
 use nightjar_format::object::ObjectName;
 use nightjar_repository::index::sync;
 use nightjar_repository::ingest::{Fed, create_snapshot};
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_repository::status::status;
 use nightjar_repository::verify::{Finding, Level, VerifyRequest, verify};
-use nightjar_repository::{Progress, RepositoryError};
+use nightjar_repository::{Progress, RepositoryError, ledger};
 use nightjar_testkit::chains::Chains;
 use nightjar_testkit::damage::{Damage, names};
 use nightjar_testkit::edits::{grown, touched};
@@ -142,7 +143,7 @@ fn heals(seed: u64, damage: &Damage) {
         let restored = restore(&fixture.elsewhere().open(), &info).unwrap();
         assert!(restored == bytes, "{when}: the next night restores other bytes");
         let again = fixture.night(&bytes).snapshot.counts;
-        assert_eq!(again.chunks_new, 0, "{when}: it is stored again and again");
+        assert_eq!(again.chunks_new, 0, "{when}: it is stored once more");
     }
 }
 
@@ -275,5 +276,31 @@ impl std::io::Read for Halfway<'_> {
             sync::discard(self.repository).unwrap();
         }
         Ok(0)
+    }
+}
+
+#[test]
+fn nothing_new_rests_on_a_condemned_pack() {
+    let fixture = Fixture::new(122);
+    let first = dump(1, 1_000_000);
+    fixture.night(&first);
+    let condemned = names(&fixture.store, "packs");
+    let second = touched(&first, 2);
+    let counts = fixture.night(&second).snapshot.counts;
+    assert!(counts.chunks_delta > 40, "{counts:?}");
+    let packs = condemned.iter().map(|name| match ObjectName::parse(name) {
+        Some(ObjectName::Pack(id)) => id,
+        other => panic!("{other:?}"),
+    });
+    let body = LedgerBody::Condemn { packs: packs.collect() };
+    ledger::append(&fixture.open(), &body).unwrap();
+    // As last night, and partly resembling it.
+    let third = [&second[..500_000], &touched(&second, 3)[500_000..]].concat();
+    let info = fixture.night(&third);
+    for name in &condemned {
+        fixture.store.delete(name).unwrap();
+    }
+    for fixture in [fixture.elsewhere(), fixture] {
+        assert!(restore(&fixture.open(), &info).unwrap() == third);
     }
 }

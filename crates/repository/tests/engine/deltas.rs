@@ -138,7 +138,7 @@ fn a_delta_on_the_wrong_base_gives_no_bytes() {
 }
 
 /// Runs `work` elsewhere and gives up on it after half a minute.
-fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, outcome) = channel();
     thread::spawn(move || done.send(work()));
     outcome.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("it hangs"))
@@ -192,11 +192,11 @@ fn a_chain_with_many_ways_to_a_lost_base_is_an_error_too() {
 }
 
 #[test]
-fn verify_names_a_circle_of_deltas() {
+fn verify_is_not_held_up_by_a_circle_of_deltas_that_nothing_needs() {
     let fixture = Fixture::new(79);
     circle(&fixture, 2);
     let report = in_time(move || nightjar_testkit::model::verify_all(&fixture.open())).unwrap();
-    assert!(report.findings.iter().any(|it| it.object.starts_with("packs/")), "{report:?}");
+    assert_eq!(report.findings, [], "what no snapshot needs is no damage");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod copies;
 mod crashes;
 mod damage_matrix;
+mod delta_circles;
 mod delta_costs;
 mod delta_damage;
 mod delta_nights;
@@ -19,4 +20,6 @@ mod full_store;
 mod keys;
 mod local_index;
 mod mark;
+mod mark_places;
 mod round_trip;
+mod write_slots;

@@ -4,24 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
-use nightjar_format::slot::Role;
 use nightjar_format::snapshot::Source;
-use nightjar_format::{BlobId, PackId, SessionId};
-use nightjar_repository::index::sync::rebuild_from_packs;
+use nightjar_format::{BlobId, PackId};
 use nightjar_repository::ingest::{Fed, create_snapshot};
 use nightjar_repository::mark::{Live, mark};
-use nightjar_repository::read::Reader;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_repository::verify::{Finding, Level, VerifyRequest, verify};
 use nightjar_repository::{Progress, RepositoryError};
 use nightjar_testkit::chains::{Chains, Stored};
-use nightjar_testkit::damage::{Damage, names};
+use nightjar_testkit::damage::names;
 use nightjar_testkit::edits::{grown, touched};
 use nightjar_testkit::fixture::{Fixture, empty_file, entry, request, restore};
 use nightjar_testkit::generate::{dump, noise};
 use nightjar_testkit::insider::Insider;
-
-const SESSION: SessionId = SessionId([5; 16]);
 
 /// Stores files, sorted by name, a night after the last.
 fn files(fixture: &Fixture, entries: &[(&str, &[u8])]) -> SnapshotInfo {
@@ -38,15 +33,14 @@ fn files(fixture: &Fixture, entries: &[(&str, &[u8])]) -> SnapshotInfo {
     .unwrap()
 }
 
-fn marked(fixture: &Fixture, made: &[&SnapshotInfo]) -> Result<Live, RepositoryError> {
+pub(crate) fn marked(fixture: &Fixture, made: &[&SnapshotInfo]) -> Result<Live, RepositoryError> {
     let repository = fixture.open();
     let progress = Progress::default();
-    let reader = Reader::open(&repository, &progress)?;
     let roots: Vec<BlobId> = made.iter().map(|info| info.snapshot.root).collect();
-    mark(&reader, &roots)
+    mark(&repository, &roots, &progress)
 }
 
-fn is_alive(live: &Live, stored: &Stored) -> bool {
+pub(crate) fn is_alive(live: &Live, stored: &Stored) -> bool {
     live.offsets.get(&stored.pack).is_some_and(|offsets| offsets.contains(&stored.entry.offset))
 }
 
@@ -56,7 +50,7 @@ fn findings(fixture: &Fixture, info: &SnapshotInfo, level: Level) -> Vec<Finding
 }
 
 /// Deletes every pack without a live blob; how many those are.
-fn sweep(fixture: &Fixture, live: &Live) -> usize {
+pub(crate) fn sweep(fixture: &Fixture, live: &Live) -> usize {
     let keep: BTreeSet<String> =
         live.offsets.keys().map(|id| ObjectName::Pack(*id).to_string()).collect();
     let dead = names(&fixture.store, "packs").into_iter().filter(|name| !keep.contains(name));
@@ -190,112 +184,6 @@ fn a_node_that_is_only_a_base_is_kept_and_not_looked_into() {
     assert!(!is_alive(&live, &only(&insider.chunk_id(&old))), "a base was looked into");
     let both = marked(&fixture, &[&made[1], &made[0]]).unwrap();
     assert!(is_alive(&both, &only(&insider.chunk_id(&old))), "a root was not looked into");
-}
-
-/// A text of one chunk that rests on another, and is stored whole as well.
-struct Twice {
-    fixture: Fixture,
-    text: Vec<u8>,
-    base: Vec<u8>,
-}
-
-impl Twice {
-    /// `publish` says which of: its base, itself as a delta, itself whole, is listed.
-    fn new(seed: u64, publish: [bool; 3]) -> Self {
-        let fixture = Fixture::new(seed);
-        let insider = Insider::first(&fixture);
-        let base = dump(seed, 4000);
-        let text = [&base[..1500], b"something else", &base[1500..3900]].concat();
-        let blobs = [insider.whole(&base), insider.delta(&text, &[&base], 1), insider.whole(&text)];
-        for (blob, listed) in blobs.into_iter().zip(publish) {
-            let pack = insider.write_pack(BlobKind::Data, SESSION, &[blob]);
-            if listed {
-                insider.write_index(SESSION, vec![pack]);
-            }
-        }
-        Self { fixture, text, base }
-    }
-
-    fn back_up(&self) -> SnapshotInfo {
-        let info = self.fixture.night(&self.text);
-        assert_eq!(info.snapshot.counts.chunks_new, 0);
-        info
-    }
-}
-
-#[test]
-fn of_a_blob_stored_twice_the_one_of_least_depth_is_kept() {
-    let twice = Twice::new(147, [true; 3]);
-    let live = marked(&twice.fixture, &[&twice.back_up()]).unwrap();
-    let chains = Chains::of(&twice.fixture.open());
-    let insider = Insider::first(&twice.fixture);
-    let [whole, delta] = chains.places(&insider.chunk_id(&twice.text)) else { panic!("not twice") };
-    assert_eq!((whole.entry.encoding.depth(), delta.entry.encoding.depth()), (0, 1));
-    assert!(is_alive(&live, whole) && !is_alive(&live, delta));
-    assert!(!is_alive(&live, &chains.places(&insider.chunk_id(&twice.base))[0]));
-}
-
-#[test]
-fn of_a_blob_stored_twice_the_one_that_is_there_is_kept() {
-    let twice = Twice::new(148, [true; 3]);
-    let info = twice.back_up();
-    let chains = Chains::of(&twice.fixture.open());
-    let insider = Insider::first(&twice.fixture);
-    let [whole, delta] = chains.places(&insider.chunk_id(&twice.text)) else { panic!("not twice") };
-    twice.fixture.store.delete(&ObjectName::Pack(whole.pack).to_string()).unwrap();
-    let live = marked(&twice.fixture, &[&info]).unwrap();
-    assert!(is_alive(&live, delta));
-    assert!(is_alive(&live, &chains.places(&insider.chunk_id(&twice.base))[0]));
-    assert!(restore(&twice.fixture.open(), &info).unwrap() == twice.text);
-}
-
-#[test]
-fn a_pack_that_no_index_object_lists_is_not_what_a_snapshot_rests_on() {
-    // As a writer leaves it that died before it published: collectors remove such, and no other
-    // machine knows of it.
-    let twice = Twice::new(149, [true, true, false]);
-    let info = twice.back_up();
-    rebuild_from_packs(&twice.fixture.open()).unwrap();
-    let live = marked(&twice.fixture, &[&info]).unwrap();
-    let chains = Chains::of(&twice.fixture.open());
-    let insider = Insider::first(&twice.fixture);
-    for text in [&twice.text, &twice.base] {
-        assert!(is_alive(&live, &chains.places(&insider.chunk_id(text))[0]), "{live:?}");
-    }
-    sweep(&twice.fixture, &live);
-    assert!(restore(&twice.fixture.elsewhere().open(), &info).unwrap() == twice.text);
-}
-
-#[test]
-fn a_pack_that_was_cut_short_is_not_what_a_snapshot_rests_on() {
-    let fixture = Fixture::new(150);
-    let bytes = noise(150, 600_000);
-    fixture.night(&bytes);
-    for name in names(&fixture.store, "packs") {
-        Damage::Halve.inflict(&fixture.store, &name);
-    }
-    // Packs of another size count as absent, so all is stored again.
-    let info = fixture.night(&bytes);
-    assert!(restore(&fixture.elsewhere().open(), &info).unwrap() == bytes);
-    let live = marked(&fixture, &[&info]).unwrap();
-    sweep(&fixture, &live);
-    assert!(restore(&fixture.elsewhere().open(), &info).unwrap() == bytes);
-}
-
-#[test]
-fn what_a_write_slot_lies_about_a_blob_does_not_bury_the_sound_one() {
-    let twice = Twice::new(152, [true, true, false]);
-    let info = twice.back_up();
-    let slot = twice.fixture.add_slot(Role::Write, "the writer's");
-    let thief = Insider::open(&twice.fixture, slot, "the writer's");
-    let mut garbage = thief.whole(&dump(99, 4000));
-    garbage.id = thief.chunk_id(&twice.text);
-    let pack = thief.write_pack(BlobKind::Data, SESSION, &[garbage]);
-    thief.write_index(SESSION, vec![pack]);
-    assert!(restore(&twice.fixture.elsewhere().open(), &info).unwrap() == twice.text);
-    let live = marked(&twice.fixture, &[&info]).unwrap();
-    sweep(&twice.fixture, &live);
-    assert!(restore(&twice.fixture.elsewhere().open(), &info).unwrap() == twice.text);
 }
 
 #[test]
