@@ -28,7 +28,7 @@ pub struct DeltaParameters {
 
 impl Default for DeltaParameters {
     fn default() -> Self {
-        Self { depth: limits::CHAIN_DEPTH, chain_percent: 100 }
+        Self { depth: 16, chain_percent: 100 }
     }
 }
 
