@@ -18,6 +18,7 @@ use nightjar_format::{BlobId, PackId};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
+use crate::index::database::Database;
 use crate::ledger;
 use crate::packs::stored_sizes;
 use crate::read::Reader;
@@ -122,7 +123,7 @@ impl Marker<'_, '_> {
         if self.kept.contains(&id) {
             return Ok(());
         }
-        let there = |ordinal| self.packs.contains_key(&ordinal);
+        let there = |_: &Database, ordinal| self.packs.contains_key(&ordinal);
         let readable = self.reader.index.support(&[id], &there)?.is_some();
         if !readable {
             let why = "it, or what it rests on, lies in no pack that is there".into();

@@ -12,7 +12,7 @@ use nightjar_format::{BlobId, PackId, SessionId};
 
 use crate::error::Result;
 use crate::index::database::{Database, Location, PackInfo};
-use crate::index::support::{Search, Support};
+use crate::index::support::{ReliedOn, Search, Support};
 use crate::index::sync::PrivateDirectory;
 
 /// A private copy; its directory goes when it is dropped.
@@ -96,7 +96,7 @@ impl LocalIndex {
     /// Where the tables are damaged the answer is no: the blob is stored again, and a backup does
     /// not fail for a cache.
     pub(crate) fn is_present(&self, id: &BlobId) -> bool {
-        let support = self.support(&[*id], &|ordinal| self.is_open(ordinal));
+        let support = self.support(&[*id], &|_, ordinal| self.is_open(ordinal));
         let Some(support) = self.tolerate(support).flatten() else {
             return false;
         };
@@ -109,9 +109,11 @@ impl LocalIndex {
     pub(crate) fn support_of_bases(
         &self,
         ids: &[BlobId],
-        readable: impl Fn(u32) -> bool,
+        readable: impl Fn(&Database, u32) -> bool,
     ) -> Option<Support> {
-        let support = self.support(ids, &|ordinal| self.is_open(ordinal) && readable(ordinal));
+        let relied_on =
+            |database: &Database, ordinal| self.is_open(ordinal) && readable(database, ordinal);
+        let support = self.support(ids, &relied_on);
         self.tolerate(support).flatten()
     }
 
@@ -119,7 +121,7 @@ impl LocalIndex {
     pub(crate) fn support(
         &self,
         ids: &[BlobId],
-        relied_on: &dyn Fn(u32) -> bool,
+        relied_on: ReliedOn<'_>,
     ) -> Result<Option<Support>> {
         let database = self.read();
         let mut search = Search::new(&database, relied_on);
@@ -134,7 +136,7 @@ impl LocalIndex {
     /// Places for blobs and all they rest on, as far as there are any.
     pub(crate) fn places(&self, ids: &[BlobId]) -> Result<HashMap<BlobId, Location>> {
         let database = self.read();
-        let mut search = Search::new(&database, &|_| true);
+        let mut search = Search::new(&database, &|_, _| true);
         for id in ids {
             search.find(id)?;
         }

@@ -45,10 +45,14 @@ impl Support {
     }
 }
 
+/// Says of a pack's ordinal whether its blobs count. The tables are locked meanwhile: it asks the
+/// ones it is handed, never the local index.
+pub(crate) type ReliedOn<'a> = &'a dyn Fn(&Database, u32) -> bool;
+
 /// Looks for places in packs that may be relied on.
 pub(crate) struct Search<'a> {
     database: &'a Database,
-    relied_on: &'a dyn Fn(u32) -> bool,
+    relied_on: ReliedOn<'a>,
     /// The place of least depth that counts, of each blob that has one.
     pub(crate) found: HashMap<BlobId, Location>,
     /// Blobs that have none below this depth.
@@ -60,8 +64,8 @@ pub(crate) struct Search<'a> {
 const LOOKUPS: usize = 4 * limits::SUPPORT;
 
 impl<'a> Search<'a> {
-    /// `relied_on` says of a pack's ordinal whether its blobs count.
-    pub(crate) fn new(database: &'a Database, relied_on: &'a dyn Fn(u32) -> bool) -> Self {
+    /// Searches tables that the caller has locked.
+    pub(crate) fn new(database: &'a Database, relied_on: ReliedOn<'a>) -> Self {
         Self { database, relied_on, found: HashMap::new(), without: HashMap::new(), lookups: 0 }
     }
 
@@ -81,7 +85,10 @@ impl<'a> Search<'a> {
         self.lookups += 1;
         for at in self.database.locations(id)? {
             let depth = at.encoding.depth();
-            if depth < below && (self.relied_on)(at.pack) && self.find_bases(&at, depth)? {
+            if depth < below
+                && (self.relied_on)(self.database, at.pack)
+                && self.find_bases(&at, depth)?
+            {
                 self.found.insert(*id, at);
                 return Ok(true);
             }

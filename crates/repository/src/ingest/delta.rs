@@ -13,6 +13,7 @@ use nightjar_codec::compress::{self, Payload};
 use nightjar_format::blob::{Bases, BlobKind, Encoding};
 use nightjar_format::limits;
 
+use crate::index::database::Database;
 use crate::index::support::Support;
 use crate::read::Reader;
 use crate::read::batch::FetchedBlobs;
@@ -35,6 +36,7 @@ impl Default for DeltaParameters {
 /// Blobs below a delta, at most, for each step of depth that is allowed: those with several bases
 /// rest on more than one chain.
 const BREADTH: usize = 4;
+
 /// Something that is worth trying until it fails too often in a row; then it is tried now and
 /// again, so that data which does not profit does not pay either.
 struct Trial {
@@ -119,7 +121,7 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
     }
 
     fn support(&self, bases: &Bases) -> Option<Support> {
-        let readable = |ordinal| self.reader.may_read(ordinal);
+        let readable = |database: &Database, ordinal| self.reader.may_read(database, ordinal);
         self.reader.index.support_of_bases(bases.ids(), readable)
     }
 

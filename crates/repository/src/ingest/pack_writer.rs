@@ -135,9 +135,12 @@ impl<'a> PackWriter<'a> {
         self.uploader.in_flight -= 1;
         let pack = uploaded?;
         self.counts.bytes_added += pack.size;
-        self.index.add_own_pack(&pack, self.session)?;
-        for id in &pack.table.ids {
-            self.pending.remove(id);
+        match self.index.add_own_pack(&pack, self.session) {
+            Ok(()) => pack.table.ids.iter().for_each(|id| {
+                self.pending.remove(id);
+            }),
+            // They stay pending, so that none is stored twice; and the backup goes on.
+            Err(error) => tracing::warn!("{error}; going on without noting a pack there"),
         }
         self.unlisted.push(pack);
         Ok(())

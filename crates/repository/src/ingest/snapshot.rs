@@ -1,5 +1,6 @@
 //! One run, from announcement to commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -144,8 +145,8 @@ fn run<E: From<RepositoryError>>(
     feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
 ) -> std::result::Result<(Fed, Assembled), E> {
     let read_back = Progress::default();
-    let copies = request.delta.and_then(|_| PackCopies::open(repository, request.cache_bytes));
-    let copies = copies.as_ref();
+    let copies = PackCopies::open(repository, request.cache_bytes);
+    let copies = copies.as_ref().filter(|_| request.delta.is_some());
     let reader = Reader::over(repository, Arc::clone(&index), copies, &read_back);
     let delta =
         request.delta.map(|parameters| DeltaEncoder::new(&reader, parameters, request.level));
@@ -176,7 +177,9 @@ fn run<E: From<RepositoryError>>(
         let assembler = Assembler::new(&encoder, planner, writer, session);
         let stopped = stop.clone();
         let assembling = scope.spawn(move || {
-            let outcome = assembler.run(&fed);
+            // Whoever waits for the source must hear of a panic too.
+            let outcome = catch_unwind(AssertUnwindSafe(|| assembler.run(&fed)))
+                .unwrap_or(Err(RepositoryError::Internal("the assembler panicked")));
             if outcome.is_err() {
                 stopped.set();
             }
@@ -196,8 +199,10 @@ fn run<E: From<RepositoryError>>(
         match (fed, assembled) {
             (Ok(fed), Ok(Some(mut assembled))) => {
                 assembled.counts.bytes_read_back = read_back.stored.load(Ordering::Relaxed);
-                if let Some(copies) = copies {
-                    let used = index.used_packs()?;
+                // Copies are a cache: what cannot be stamped goes sooner.
+                if let Some(copies) = copies
+                    && let Ok(used) = index.used_packs()
+                {
                     copies.stamp(|id| used.contains(id));
                 }
                 Ok((fed, assembled))

@@ -21,6 +21,10 @@ use crate::repository::Repository;
 /// Opening a data pack costs a fetch and a decapsulation; a cipher takes some hundred bytes.
 const CACHED_CIPHERS: usize = 1024;
 
+/// Bytes of a tree pack that are read together, and how many such parts are kept.
+const WINDOW_BYTES: u64 = 128 << 10;
+const WINDOWS: usize = 32;
+
 /// Reads from the packs of a repository.
 ///
 /// Only a writer, who wants to know no more than what a base is, reads from copies: whoever
@@ -31,6 +35,8 @@ pub(crate) struct PackReader<'a> {
     progress: &'a Progress,
     /// Of packs that were opened lately.
     ciphers: Mutex<IndexMap<PackId, Arc<PackCipher>>>,
+    /// Parts of tree packs that were read lately, by where they begin.
+    windows: Mutex<IndexMap<(PackId, u64), Bytes>>,
 }
 
 /// Bytes of a pack that are here or on their way.
@@ -58,7 +64,7 @@ impl<'a> PackReader<'a> {
         copies: Option<&'a PackCopies>,
         progress: &'a Progress,
     ) -> Self {
-        Self { repository, copies, progress, ciphers: Mutex::default() }
+        Self { repository, copies, progress, ciphers: Mutex::default(), windows: Mutex::default() }
     }
 
     /// The cipher of a pack.
@@ -71,7 +77,13 @@ impl<'a> PackReader<'a> {
         if let Some(cipher) = known() {
             return Ok(cipher);
         }
-        let kept = self.copies.and_then(|copies| copies.cipher(id));
+        let kept = self.copies.filter(|copies| copies.holds(id)).and_then(|copies| {
+            // One that cannot be opened is of no use to anybody.
+            copies.cipher(id).or_else(|| {
+                copies.remove(id);
+                None
+            })
+        });
         let cipher = Arc::new(match kept {
             Some(cipher) => cipher,
             None => cipher_of(self.repository, id, pack.size)?,
@@ -92,7 +104,8 @@ impl<'a> PackReader<'a> {
 
     /// Removes the copy of a pack, if there is one.
     pub(crate) fn drop_copy(&self, pack: &PackInfo) {
-        if let Some(copies) = self.copies {
+        // Where only the key is kept, the bytes were the store's.
+        if let Some(copies) = self.copies.filter(|copies| copies.keeps_packs()) {
             copies.remove(&pack.pack_id);
         }
     }
@@ -104,6 +117,42 @@ impl<'a> PackReader<'a> {
         }
         let name = ObjectName::Pack(pack.pack_id).to_string();
         Ok(Answer::Pending(self.repository.store.start_get_range(name, range), self.progress))
+    }
+
+    /// Reads a range of a tree pack, and what lies around it: nodes are read one after another,
+    /// and most of them in the order in which they lie.
+    pub(crate) fn read_ahead(&self, pack: &PackInfo, range: Range<u64>) -> Result<Bytes> {
+        let start = range.start - range.start % WINDOW_BYTES;
+        let end = pack.size.min(start + WINDOW_BYTES);
+        if range.end > end {
+            return self.start_range(pack, range)?.wait();
+        }
+        let key = (pack.pack_id, start);
+        let known = {
+            let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+            windows.get(&key).cloned()
+        };
+        let window = match known {
+            Some(window) => window,
+            None => {
+                let window = match self.start_range(pack, start..end)?.wait() {
+                    // What is damaged around it need not be needed.
+                    Err(error) if error.is_damage() => {
+                        return self.start_range(pack, range)?.wait();
+                    }
+                    window => window?,
+                };
+                let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+                if windows.len() >= WINDOWS {
+                    windows.shift_remove_index(0);
+                }
+                windows.insert(key, window.clone());
+                window
+            }
+        };
+        let place = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX);
+        let (from, to) = (place(range.start), place(range.end));
+        if from <= to && to <= window.len() { Ok(window.slice(from..to)) } else { Ok(Bytes::new()) }
     }
 
     /// Reads a range of a copy, which is fetched first if packs are kept and there is room.

@@ -17,7 +17,7 @@ use nightjar_format::{BlobId, FormatError, limits, record};
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
-use crate::index::database::{Location, PackInfo};
+use crate::index::database::{Database, Location, PackInfo};
 use crate::index::sync::open_private;
 use crate::packs::copies::PackCopies;
 use crate::packs::reader::{Answer, PackReader};
@@ -39,6 +39,8 @@ struct Effort {
     /// Bases on the way: a blob may rest on one in several ways.
     decoded: HashMap<BlobId, Bytes>,
     decoded_bytes: usize,
+    /// Bases that could not be had with so many steps left.
+    lost: HashMap<BlobId, u8>,
 }
 
 /// Bases that are remembered while one blob is found.
@@ -51,6 +53,7 @@ impl Effort {
             tries: 2 * limits::SUPPORT,
             decoded: HashMap::new(),
             decoded_bytes: 0,
+            lost: HashMap::new(),
         }
     }
 }
@@ -141,14 +144,18 @@ impl<'a> Reader<'a> {
         effort: &mut Effort,
     ) -> Result<Vec<u8>> {
         let (pack, cipher) = self.open_pack(kind, location)?;
-        let sealed = self.packs.start_range(&pack, location.range())?.wait()?;
+        let sealed = match kind {
+            BlobKind::Data => self.packs.start_range(&pack, location.range())?.wait()?,
+            BlobKind::Tree => self.packs.read_ahead(&pack, location.range())?,
+        };
         let name = ObjectName::Pack(pack.pack_id);
         let blob = SealedBlob { id: *id, at: *location, name: &name, cipher: &cipher };
+        let mut base_failed = false;
         let decoded = self.decode(kind, &blob, &mut sealed.to_vec(), &mut |base| {
-            self.base_within(kind, base, effort)
+            self.base_within(kind, base, effort).inspect_err(|_| base_failed = true)
         });
-        if decoded.as_ref().is_err_and(RepositoryError::is_damage) {
-            // Whatever was wrong, the next attempt reads the store.
+        if !base_failed && decoded.as_ref().is_err_and(RepositoryError::is_damage) {
+            // If it was a copy, the next attempt reads the store.
             self.packs.drop_copy(&pack);
         }
         decoded
@@ -180,9 +187,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether this slot, on this machine, can read a pack's blobs.
-    pub(crate) fn may_read(&self, ordinal: u32) -> bool {
+    pub(crate) fn may_read(&self, database: &Database, ordinal: u32) -> bool {
         self.repository.keychain.role() == Role::Full
-            || self.index.pack(ordinal).is_ok_and(|pack| self.packs.has_key(&pack))
+            || database.pack(ordinal).is_ok_and(|pack| self.packs.has_key(&pack))
     }
 
     /// Opens a sealed blob, decodes it and compares it with its id; `base` gives the plaintexts of
@@ -221,14 +228,19 @@ impl<'a> Reader<'a> {
         if let Some(plaintext) = effort.decoded.get(id) {
             return Ok(plaintext.clone());
         }
+        let lost = |why: &str| RepositoryError::LostBlob { id: *id, why: why.into() };
+        if effort.lost.get(id).is_some_and(|steps| *steps >= effort.steps) {
+            return Err(lost("it could not be read before"));
+        }
         let Some(steps) = effort.steps.checked_sub(1) else {
-            let why = "it stands at the end of a chain of deltas that is too long".into();
-            return Err(RepositoryError::LostBlob { id: *id, why });
+            return Err(lost("it stands at the end of a chain of deltas that is too long"));
         };
         effort.steps = steps;
         let plaintext = self.blob_within(kind, id, effort).map(Bytes::from);
         effort.steps += 1;
-        let plaintext = plaintext?;
+        let plaintext = plaintext.inspect_err(|_| {
+            effort.lost.insert(*id, effort.steps);
+        })?;
         if effort.decoded_bytes + plaintext.len() <= DECODED_BYTES {
             effort.decoded_bytes += plaintext.len();
             effort.decoded.insert(*id, plaintext.clone());

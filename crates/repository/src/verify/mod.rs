@@ -26,7 +26,7 @@ use nightjar_format::{BlobId, PackId, limits};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
-use crate::index::database::{Location, PackInfo};
+use crate::index::database::{Database, Location, PackInfo};
 use crate::index::sync;
 use crate::manifest::walk::{ContentWalk, TreeWalk};
 use crate::packs::stored_sizes;
@@ -229,7 +229,7 @@ impl Check<'_> {
     fn touch(&mut self, snapshot: SessionId, kind: BlobKind, id: &BlobId) -> Result<bool> {
         self.report.references += 1;
         let index = &self.reader.index;
-        let there = |ordinal| self.present.contains(&ordinal);
+        let there = |_: &Database, ordinal| self.present.contains(&ordinal);
         let places: Vec<Location> = match index.support(&[*id], &there)? {
             Some(support) => support.places.into_iter().map(|(_, at)| at).collect(),
             None => {

@@ -74,8 +74,8 @@ impl Check<'_> {
             return Ok(None);
         }
         match self.check_blobs(pack, &object) {
-            Ok(()) => {
-                self.report.blobs += pack.blobs;
+            Ok(blobs) => {
+                self.report.blobs += blobs;
                 Ok(None)
             }
             Err(error) if error.is_damage() => Ok(Some(error.to_string())),
@@ -83,8 +83,8 @@ impl Check<'_> {
         }
     }
 
-    /// Compares the footer with the index and decodes every blob.
-    fn check_blobs(&self, pack: &PackInfo, object: &[u8]) -> Result<()> {
+    /// Compares the footer with the index and decodes every blob that has its bases; how many.
+    fn check_blobs(&self, pack: &PackInfo, object: &[u8]) -> Result<u64> {
         let name = ObjectName::Pack(pack.pack_id);
         let damaged =
             |why: &str| RepositoryError::Damaged { object: name.to_string(), why: why.to_owned() };
@@ -99,17 +99,20 @@ impl Check<'_> {
         let entries: Vec<_> = table.entries(cipher.blobs_offset()).collect();
         entries
             .par_chunks(BATCH_BLOBS)
-            .try_for_each(|entries| self.check_entries(&name, &cipher, object, entries))
+            .map(|entries| self.check_entries(&name, &cipher, object, entries))
+            .sum()
     }
 
-    /// Decodes blobs of a pack. What they rest on is read together, and decoded once.
+    /// Decodes blobs of a pack and returns how many could be decoded. What they rest on is read
+    /// together, and decoded once.
     fn check_entries(
         &self,
         name: &ObjectName,
         cipher: &PackCipher,
         object: &[u8],
         entries: &[BlobEntry],
-    ) -> Result<()> {
+    ) -> Result<u64> {
+        let mut decoded = 0;
         let reader = self.reader;
         let kind = cipher.header().kind;
         let bases: Vec<BlobId> =
@@ -141,8 +144,9 @@ impl Check<'_> {
             let blob = SealedBlob { id: entry.id, at, name, cipher };
             let base = |base: &BlobId| bases.get(base).cloned().unwrap_or_default();
             reader.decode(kind, &blob, &mut scratch, &mut |id| Ok(base(id)))?;
+            decoded += 1;
         }
-        Ok(())
+        Ok(decoded)
     }
 }
 

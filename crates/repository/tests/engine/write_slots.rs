@@ -1,14 +1,17 @@
 //! What a write slot, which can read no data pack, makes deltas of: what it wrote itself, on the
 //! machine that wrote it.
 
+use nightjar_format::repository::ChunkerParameters;
 use nightjar_format::slot::Role;
+use nightjar_repository::NewRepository;
 use nightjar_repository::ingest::SnapshotRequest;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_testkit::edits::touched;
-use nightjar_testkit::fixture::{Fixture, back_up_as, request, restore};
-use nightjar_testkit::generate::dump;
+use nightjar_testkit::fixture::{Fixture, back_up_as, parameters, request, restore};
+use nightjar_testkit::generate::{dump, noise};
 
 use crate::copies::{bytes_of, directory};
+use crate::deltas::in_time;
 
 const WRITER: &str = "the writer's passphrase";
 
@@ -96,4 +99,25 @@ fn a_write_slot_that_cannot_read_does_not_keep_asking() {
     };
     let (without, with) = (gets(None), gets(request("dump").delta));
     assert!(with <= without + 10, "{with} requests, {without} without deltas");
+}
+
+#[test]
+fn a_write_slot_with_many_packs_on_their_way_is_not_held_up() {
+    // What it may read is asked for each base while others note packs that became durable.
+    let chunker = ChunkerParameters { min: 1 << 10, average: 4 << 10, max: 16 << 10 };
+    let fixture = Fixture::with(182, &NewRepository { chunker, ..parameters() });
+    fixture.add_slot(Role::Write, WRITER);
+    let mut bytes = dump(14, 24 << 20);
+    for night in 0..3u8 {
+        bytes.iter_mut().step_by(3000).for_each(|byte| *byte ^= night);
+        let noisy: Vec<u8> = bytes
+            .chunks(3000)
+            .flat_map(|row| [row, &noise(u64::from(night) ^ u64::from(row[0]), 600)].concat())
+            .collect();
+        let fixture = fixture.clone();
+        in_time(move || {
+            let writer = fixture.open_with(WRITER).unwrap();
+            back_up_as(&writer, &request("dump"), &mut &*noisy).unwrap()
+        });
+    }
 }
