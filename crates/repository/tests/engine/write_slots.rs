@@ -107,17 +107,19 @@ fn a_write_slot_with_many_packs_on_their_way_is_not_held_up() {
     let chunker = ChunkerParameters { min: 1 << 10, average: 4 << 10, max: 16 << 10 };
     let fixture = Fixture::with(182, &NewRepository { chunker, ..parameters() });
     fixture.add_slot(Role::Write, WRITER);
-    let mut bytes = dump(14, 24 << 20);
-    for night in 0..3u8 {
-        bytes.iter_mut().step_by(3000).for_each(|byte| *byte ^= night);
-        let noisy: Vec<u8> = bytes
-            .chunks(3000)
-            .flat_map(|row| [row, &noise(u64::from(night) ^ u64::from(row[0]), 600)].concat())
+    let text = noise(14, 32 << 20);
+    for night in 0..4u64 {
+        // A third of every chunk is new each night: deltas, and packs full of them.
+        let rows = text.chunks(3000).zip(0u64..);
+        let bytes: Vec<u8> = rows
+            .flat_map(|(row, number)| {
+                [&row[row.len().min(1000)..], &noise(number << 8 | night, 1000)].concat()
+            })
             .collect();
         let fixture = fixture.clone();
         in_time(move || {
             let writer = fixture.open_with(WRITER).unwrap();
-            back_up_as(&writer, &request("dump"), &mut &*noisy).unwrap()
+            back_up_as(&writer, &request("dump"), &mut &*bytes).unwrap()
         });
     }
 }
