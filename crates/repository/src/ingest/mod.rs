@@ -25,8 +25,8 @@
 //! **Duplicates** are looked for twice: by the workers in the index, and by the planner, which
 //! alone knows what is in packs that are still open or on their way.
 //!
-//! **Deltas.** [`previous`] walks the last snapshot beside the run and tells what stood where;
-//! [`delta`] decides what may rest on what, and stores it.
+//! **Deltas.** `previous` walks the last snapshot beside the run and tells what stood where;
+//! `delta` decides what may rest on what, and stores it.
 
 mod assembler;
 mod delta;

@@ -1,7 +1,7 @@
 //! From a snapshot back to bytes.
 //!
 //! [`Reader`] resolves blobs: index, range of a pack, decrypt, decode (through the bases of a
-//! delta), compare with the id. [`batch`] does that for many blobs together, `stream` for a whole
+//! delta), compare with the id. `batch` does that for many blobs together, `stream` for a whole
 //! content list, handing the plaintext out in order. No byte leaves that was not checked.
 
 pub(crate) mod batch;
