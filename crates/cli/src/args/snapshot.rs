@@ -68,8 +68,8 @@ pub(crate) struct SnapshotCreate {
     #[arg(long, value_name = "N", default_value_t = DeltaParameters::default().depth)]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=i64::from(limits::CHAIN_DEPTH)))]
     pub(crate) delta_depth: u8,
-    /// How large all deltas that a chunk rests on may be together, in per cent of the chunk stored
-    /// whole
+    /// How large all deltas that a chunk rests on may be together, in per cent of the whole chunks
+    /// below them
     #[arg(long, value_name = "PERCENT")]
     #[arg(default_value_t = DeltaParameters::default().chain_percent)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -1,8 +1,10 @@
 //! Choosing a base for a new blob, and storing it as a delta (format-spec, chapter 3).
 //!
-//! A base is tried that the sketch or locality proposes. It must rest on open packs alone, with
-//! room in its chain: at most so many deltas, and all of them together no larger than the blob
-//! stored whole, so that a restore reads at most twice the bytes (the rule of Mercurial's revlog).
+//! Bases are tried that the sketch or locality proposes. They must rest on open packs alone, with
+//! room in their chains: at most so many deltas below each other, and all of them together no
+//! larger than the whole blobs at their ends. So a restore reads at most twice what these take
+//! (after the rule of Mercurial's revlog); of one chunk with several bases that can be more than
+//! the chunk, of a stream, whose chunks share them, it is not.
 //! A base is read and checked against its id before anything is stored against it. Whatever goes
 //! wrong with a base, the blob is stored without it.
 

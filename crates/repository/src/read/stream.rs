@@ -21,6 +21,8 @@ use crate::read::batch::PendingBlobs;
 
 /// Plaintext in a batch, in bytes, unless one chunk has more.
 const BATCH_BYTES: u64 = 2 << 20;
+/// Chunks in a batch: a list may name any number that have no bytes.
+const MOST_CHUNKS: usize = 4096;
 /// Batches under way.
 const WINDOW: usize = 12;
 
@@ -73,7 +75,7 @@ impl<'a> Reader<'a> {
     fn next_batch(&self, walk: &mut ContentWalk) -> Result<Option<Batch<'a>>> {
         let mut chunks = Vec::new();
         let mut bytes = 0;
-        while bytes < BATCH_BYTES {
+        while bytes < BATCH_BYTES && chunks.len() < MOST_CHUNKS {
             let Some(chunk) = walk.next(self)? else { break };
             bytes += chunk.length;
             chunks.push(chunk);
