@@ -32,7 +32,7 @@ fn a_file_changed_behind_its_time_and_length_is_stored() {
     let ids = ["first content", "other content"].map(|content| {
         fs::write(&file, content).unwrap();
         tree::set_time(&file, 1_000_000_000, 0);
-        id_of(&sandbox.nightjar("backup").arg(&file).json())
+        id_of(&sandbox.nightjar("backup").source(&file).json())
     });
     assert_same(&sandbox.stream(&ids[0]), b"first content");
     assert_same(&sandbox.stream(&ids[1]), b"other content");
@@ -119,7 +119,7 @@ fn streams_at_the_edges_of_chunks_come_back_bit_for_bit() {
     for (number, stream) in streams.iter().enumerate() {
         sandbox.write(&format!("streams/{number}"), stream);
     }
-    sandbox.nightjar("backup").arg(sandbox.path("streams")).done();
+    sandbox.nightjar("backup").source(sandbox.path("streams")).done();
     sandbox.nightjar("restore latest --to").arg(sandbox.path("target")).done();
     for (number, stream) in streams.iter().enumerate() {
         assert_same(&sandbox.read(&format!("target/streams/{number}")), stream);
@@ -151,7 +151,7 @@ fn a_sparse_file_comes_back_with_its_content() {
     file.set_len(100_000_000).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"somewhere inside", 70_000_000).unwrap();
     drop(file);
-    let created = sandbox.nightjar("backup").arg(sandbox.path("disk")).json();
+    let created = sandbox.nightjar("backup").source(sandbox.path("disk")).json();
     assert!(number(&created, "bytes_added") < 100_000, "{created}");
     sandbox.nightjar("restore latest --to").arg(sandbox.path("target")).done();
     assert_same(&sandbox.read("target/disk"), &sandbox.read("disk"));

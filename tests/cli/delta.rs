@@ -95,7 +95,7 @@ fn what_was_stored_how_is_told_to_people() {
     let shown = sandbox.nightjar("snapshot show latest").done().text();
     for text in [&created, &shown] {
         assert!(text.contains("as deltas in"), "{text}");
-        assert!(text.contains("of what was read"), "{text}");
+        assert!(text.contains("of the whole"), "{text}");
     }
     let status = sandbox.nightjar("status").done().text();
     assert!(status.contains("deep on average"), "{status}");

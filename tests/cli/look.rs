@@ -187,7 +187,7 @@ fn ls_lists_what_a_snapshot_holds() {
     fs::create_dir_all(sandbox.path("etc/ssl")).unwrap();
     sandbox.write("etc/hosts", "localhost");
     sandbox.write("etc/ssl/cert", "certificate");
-    sandbox.nightjar("backup").arg(sandbox.path("etc")).done();
+    sandbox.nightjar("backup").source(sandbox.path("etc")).done();
     let paths = |words: &str| -> Vec<String> {
         let text = sandbox.nightjar("snapshot ls latest").args(words).done().text();
         text.lines().map(|line| line.trim_end_matches('/').to_owned()).collect()
@@ -208,7 +208,7 @@ fn diff_names_what_was_added_removed_and_changed() {
     for name in ["changed", "removed", "touched", "same/file"] {
         fs::write(tree.join(name), name).unwrap();
     }
-    let store = || id_of(&sandbox.nightjar("backup").arg(&tree).json());
+    let store = || id_of(&sandbox.nightjar("backup").source(&tree).json());
     let old = store();
     fs::write(tree.join("changed"), "CHANGED").unwrap();
     fs::remove_file(tree.join("removed")).unwrap();

@@ -17,7 +17,7 @@ fn with_two_files() -> Sandbox {
     }
     sandbox.write("etc/a/one", "first");
     sandbox.write("etc/b/two", "second");
-    sandbox.nightjar("backup").arg(sandbox.path("etc")).done();
+    sandbox.nightjar("backup").source(sandbox.path("etc")).done();
     sandbox
 }
 
@@ -189,7 +189,7 @@ fn a_restore_of_links_that_is_killed_can_be_run_again() {
     for number in 0..1000 {
         symlink("somewhere", source.join(number.to_string())).unwrap();
     }
-    sandbox.nightjar("backup").arg(&source).done();
+    sandbox.nightjar("backup").source(&source).done();
     let target = sandbox.path("target");
     let restore = || sandbox.nightjar("restore latest --overwrite --to").arg(&target);
     for _ in 0..5 {
@@ -224,7 +224,7 @@ fn a_file_named_like_a_leftover_of_a_restore_is_restored_too() {
     assert_ne!(leftover, target.join("big"));
     fs::write(&leftover, "half of it").unwrap();
     sandbox.write("target/big", "all of it");
-    let id = id_of(&sandbox.nightjar("backup --series again").arg(&target).json());
+    let id = id_of(&sandbox.nightjar("backup --series again").source(&target).json());
     let again = sandbox.path("again");
     sandbox.nightjar("restore").arg(&id).args("--to").arg(&again).done();
     assert_same_trees(&describe(&again.join("target")), &describe(&target));

@@ -12,7 +12,7 @@ fn a_tree_comes_back_as_it_was() {
     let source = sandbox.path("tree");
     make(&source);
     let original = describe(&source);
-    let created = sandbox.nightjar("backup").arg(&source).json();
+    let created = sandbox.nightjar("backup").source(&source).json();
     assert_eq!(created["files"], 9);
     assert_eq!(created["others"], 5);
     assert_eq!(created["unreadable"], 0);
@@ -32,7 +32,7 @@ fn a_tree_comes_back_to_an_unprivileged_user() {
     make(&source);
     sandbox.nightjar_unprivileged("snapshot list").done();
     let original = describe(&source);
-    sandbox.nightjar_unprivileged("backup").arg(&source).done();
+    sandbox.nightjar_unprivileged("backup").source(&source).done();
     let target = sandbox.path("target");
     sandbox.nightjar_unprivileged("restore latest --to").arg(&target).done();
     assert_same_trees(&describe(&target.join("tree")), &original);
@@ -44,7 +44,7 @@ fn a_part_of_a_tree_comes_back_with_the_directories_that_lead_to_it() {
     let source = sandbox.path("tree");
     make(&source);
     let original = describe(&source);
-    sandbox.nightjar("backup").arg(&source).done();
+    sandbox.nightjar("backup").source(&source).done();
     let target = sandbox.path("target");
     sandbox.nightjar("restore latest tree/etc/deep tree/link --to").arg(&target).done();
     let restored = describe(&target.join("tree"));
@@ -68,8 +68,8 @@ fn an_unchanged_tree_adds_next_to_nothing() {
     let sandbox = Sandbox::new();
     let source = sandbox.path("tree");
     make(&source);
-    let first = sandbox.nightjar("backup").arg(&source).json();
-    let second = sandbox.nightjar("backup").arg(&source).json();
+    let first = sandbox.nightjar("backup").source(&source).json();
+    let second = sandbox.nightjar("backup").source(&source).json();
     assert_eq!(first["root"], second["root"]);
     assert_eq!(second["chunks_new"], 0);
     assert!(second["bytes_added"].as_u64().unwrap() < 20_000, "{second}");
@@ -90,9 +90,9 @@ fn a_directory_of_many_files_comes_back() {
         fs::write(source.join(format!("file {number}")), format!("content {number}")).unwrap();
     }
     let original = describe(&source);
-    let first = id_of(&sandbox.nightjar("backup").arg(&source).json());
+    let first = id_of(&sandbox.nightjar("backup").source(&source).json());
     fs::write(source.join("file 3000"), "other content").unwrap();
-    let second = sandbox.nightjar("backup").arg(&source).json();
+    let second = sandbox.nightjar("backup").source(&source).json();
     assert!(second["bytes_added"].as_u64().unwrap() < 200_000, "{second}");
     let target = sandbox.path("target");
     sandbox.nightjar("restore").arg(&first).args("--to").arg(&target).done();
@@ -109,7 +109,7 @@ fn a_link_is_stored_and_not_what_it_leads_to() {
     sandbox.write("outside/secret", "secret");
     fs::create_dir(sandbox.path("tree")).unwrap();
     symlink(sandbox.path("outside"), sandbox.path("tree/link")).unwrap();
-    sandbox.nightjar("backup").arg(sandbox.path("tree")).done();
+    sandbox.nightjar("backup").source(sandbox.path("tree")).done();
     sandbox.nightjar("snapshot ls latest").done().never_says("secret");
     let target = sandbox.path("target");
     sandbox.nightjar("restore latest --to").arg(&target).done();
@@ -121,7 +121,7 @@ fn a_name_that_is_not_utf_8_is_shown_whole_in_json() {
     let sandbox = Sandbox::new();
     let source = sandbox.path("tree");
     make(&source);
-    sandbox.nightjar("backup").arg(&source).done();
+    sandbox.nightjar("backup").source(&source).done();
     let ls = sandbox.nightjar("snapshot ls latest").json();
     let hex: String = b"tree/not utf-8 \xff\xfe".iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(ls.as_array().unwrap().iter().any(|entry| entry["path_bytes"] == hex.as_str()), "{ls}");
@@ -140,7 +140,7 @@ fn a_directory_that_goes_away_while_it_is_read_does_not_end_the_run() {
     fs::write(source.join("a"), &big).unwrap();
     fs::create_dir(source.join("z")).unwrap();
     fs::write(source.join("z/file"), "x").unwrap();
-    let mut running = sandbox.nightjar("backup").arg(&source).with_json().start();
+    let mut running = sandbox.nightjar("backup").source(&source).with_json().start();
     crate::harness::wait_until("packs are written", || {
         let packs = sandbox.path("repository/packs");
         (running.has_ended() || packs.exists()).then_some(())

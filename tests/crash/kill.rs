@@ -122,7 +122,7 @@ fn a_restore_that_is_killed_leaves_no_half_written_file_under_its_name() {
     for (name, bytes) in &files {
         sandbox.write(&format!("tree/{name}"), bytes);
     }
-    sandbox.nightjar("snapshot create").arg(sandbox.path("tree")).done();
+    sandbox.nightjar("snapshot create").source(sandbox.path("tree")).done();
     let to = sandbox.path("to");
     let restore = || sandbox.nightjar("snapshot restore latest --overwrite --to").arg(&to);
     let start = Instant::now();

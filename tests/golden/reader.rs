@@ -112,7 +112,7 @@ fn a_reader_written_from_the_specification_reads_what_this_program_writes() {
     let noisy = sandbox.store("noise", &noise);
     let tree = sandbox.path("tree");
     make(&tree);
-    let tree = id_of(&sandbox.nightjar("backup").arg(&tree).json());
+    let tree = id_of(&sandbox.nightjar("backup").source(&tree).json());
     let forgotten = sandbox.store("dump.sql", b"a mistake");
     sandbox.nightjar("snapshot forget --reason mistaken").arg(&forgotten).done();
     let second = sandbox.store("dump.sql", &nights[1]);

@@ -59,6 +59,14 @@ impl Nightjar {
         self
     }
 
+    /// Adds a path that is to be stored, and runs in the directory it lies in: so it stands in the
+    /// snapshot under its own last name.
+    pub(crate) fn source(self, path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let (above, name) = (path.parent().unwrap(), path.file_name().unwrap());
+        self.in_directory(above).arg(name)
+    }
+
     /// Adds `-- sh -c SCRIPT`.
     pub(crate) fn shell(self, script: &str) -> Self {
         self.args("-- sh -c").arg(script)

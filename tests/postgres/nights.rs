@@ -128,7 +128,7 @@ fn directory_dumps_restore_the_database_of_their_night() {
         let _ = fs::remove_dir_all(&directory);
         let target = directory.to_str().unwrap();
         server.run("pg_dump", &["-Fd", "-Z0", "--jobs=2", "--file", target, "--dbname=shop"]);
-        sandbox.nightjar("backup").arg(&directory)
+        sandbox.nightjar("backup").source(&directory)
     });
     for warnings in &nights.warnings {
         assert!(!warnings.contains("-Z0"), "the dump is uncompressed already: {warnings}");
@@ -153,7 +153,7 @@ fn compressed_directory_dumps_are_stored_with_advice() {
         let _ = fs::remove_dir_all(&directory);
         let target = directory.to_str().unwrap();
         server.run("pg_dump", &["-Fd", "--file", target, "--dbname=shop"]);
-        sandbox.nightjar("backup").arg(&directory)
+        sandbox.nightjar("backup").source(&directory)
     });
     for warnings in &nights.warnings {
         assert_eq!(warnings.matches("-Z0").count(), 1, "once, and no more: {warnings}");

@@ -279,7 +279,7 @@ class Writer:
 
 def meta(kind, mode=0o644):
     return (vi(mode) + vi(1) + vi(2) + vb(b"u") + vb(b"") + zz(-5) + vi(7)
-            + opt(zz(9) + vi(1) + vi(2) + vi(3)) + opt(None) + vec([vb(b"user.a") + vb(b"\0")]) + kind)
+            + opt(zz(9) + vi(1) + vi(2)) + opt(None) + vec([vb(b"user.a") + vb(b"\0")]) + kind)
 
 
 def file_kind(size, content, holes=()):
@@ -288,7 +288,7 @@ def file_kind(size, content, holes=()):
 
 def snapshot(root, started, source, previous=None):
     return (b"\1" + vi(1) + vs("series") + zz(started) + zz(started + 1) + vs("host") + vs("user") + vs("program")
-            + vec([vs("k") + vs("v")]) + source + b"".join(vi(n) for n in range(14)) + root + opt(previous))
+            + vec([vs("k") + vs("v")]) + source + b"".join(vi(n) for n in range(16)) + root + opt(previous))
 
 
 STDIN = vi(0) + vs("dump.sql")
@@ -452,8 +452,8 @@ class EndToEnd(ReaderCase):
         r = self.good("list")
         found = json.loads(r.out)
         self.assertEqual([s["id"] for s in found], [self.w.a.hex(), self.w.b.hex()])
-        self.assertEqual(found[0]["counts"]["bytes_added"], 13)
-        self.assertEqual(found[0]["counts"]["chunks_delta"], 9)
+        self.assertEqual(found[0]["counts"]["bytes_added"], 15)
+        self.assertEqual(found[0]["counts"]["chunks_delta"], 11)
         self.assertEqual([s["source"] for s in found], ["standard input", "paths"])
         self.assertIn("may not write a record of this kind", r.err)
         self.assertEqual(r.err.count("which had ended"), 2)

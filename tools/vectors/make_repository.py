@@ -82,8 +82,10 @@ def make_tree(root, night):
         f.write(b"behind a hole")
     for number in range(300):  # more than one node's worth
         write(root / "many" / f"file {number:03}", b"%d\n" % number)
+    os.setxattr(root / "config", "user.golden", b"an attribute")
     if night == 1:
         (root / "link").symlink_to("sub/noise")
+        os.link(root / "sub" / "noise", root / "sub" / "same noise")
 
 
 def described(path):
@@ -100,16 +102,16 @@ def content(data):
 
 class Maker:
     def __init__(self, program, repository, scratch):
-        self.program, self.repository, self.scratch = program, repository, scratch
+        self.program, self.repository, self.scratch = program, repository.resolve(), scratch
         self.snapshots = []
         for name, secret in (("passphrase", PASSPHRASE), ("removed", REMOVED), ("write.key", WRITE_KEY)):
             write(scratch / name, secret, 0o600)
 
-    def run(self, *args, secret="passphrase", stdin=None):
+    def run(self, *args, secret="passphrase", stdin=None, directory=None):
         option = "--key-file" if secret.endswith(".key") else "--password-file"
         line = [self.program, "--json", "-r", self.repository, option, self.scratch / secret,
                 "--cache-dir", self.scratch / f"cache of {secret}", *args]
-        done = subprocess.run(line, input=stdin, check=True, capture_output=True)
+        done = subprocess.run(line, input=stdin, check=True, capture_output=True, cwd=directory)
         return json.loads(done.stdout) if done.stdout else None
 
     def store_dump(self, name, data):
@@ -119,8 +121,8 @@ class Maker:
     def store_tree(self, night):
         root = self.scratch / "tree"
         make_tree(root, night)
-        made = self.run("snapshot", "create", root, "--series", "tree", "--label", f"night={night}",
-                        secret="write.key")
+        made = self.run("snapshot", "create", root.name, "--series", "tree", "--label", f"night={night}",
+                        secret="write.key", directory=self.scratch)
         paths = [root, *sorted(root.rglob("*"))]
         self.note(made, "tree", {str(p.relative_to(self.scratch)): described(p) for p in paths})
 

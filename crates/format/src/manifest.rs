@@ -16,6 +16,8 @@ pub const NODE_MIN_ENTRIES: usize = 32;
 pub const NODE_CUT_MODULUS: u32 = 256;
 /// A node is cut at this many entries in any case.
 pub const NODE_MAX_ENTRIES: usize = 2048;
+/// A directory node is cut where its entries weigh this much, in bytes.
+pub const NODE_MAX_WEIGHT: usize = 1 << 20;
 
 const LIST: u8 = 1;
 const DIRECTORY: u8 = 2;
@@ -212,8 +214,6 @@ pub struct Origin {
     pub changed: Timestamp,
     /// Inode number.
     pub inode: u64,
-    /// Device number.
-    pub device: u64,
 }
 
 /// An extended attribute.
@@ -322,6 +322,19 @@ pub enum Content {
 }
 
 impl Entry {
+    /// What of it has no bound of its own, in bytes: the names, the target and the attributes, and
+    /// 16 for each hole.
+    pub fn weight(&self) -> usize {
+        let attributes = self.attributes.iter().map(|it| it.name.len() + it.value.len());
+        let of_kind = match &self.kind {
+            EntryKind::File(file) => 16 * file.holes.len(),
+            EntryKind::Symlink { target } => target.len(),
+            _ => 0,
+        };
+        let names = self.name.len() + self.user.len() + self.group.len();
+        names + attributes.sum::<usize>() + of_kind
+    }
+
     fn validate(&self) -> Result<(), FormatError> {
         check_name(&self.name)?;
         let nanoseconds_fit = |time: &Timestamp| time.nanoseconds < 1_000_000_000;

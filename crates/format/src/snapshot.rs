@@ -106,9 +106,13 @@ pub struct Counts {
     pub others: u64,
     /// Files that could not be read and are not part of the snapshot.
     pub unreadable: u64,
-    /// Bytes of the source.
+    /// Regular files that were found unchanged and not read.
+    pub files_unchanged: u64,
+    /// Their bytes.
+    pub bytes_unchanged: u64,
+    /// Bytes that were read of the source.
     pub bytes_read: u64,
-    /// Chunks of the source.
+    /// Chunks of what was read.
     pub chunks: u64,
     /// Those that no earlier run had stored.
     pub chunks_new: u64,
@@ -126,6 +130,13 @@ pub struct Counts {
     pub bytes_read_back: u64,
     /// Everything the run left in the store.
     pub bytes_added: u64,
+}
+
+impl Counts {
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_read.saturating_add(self.bytes_unchanged)
+    }
 }
 
 /// The snapshot before this one.

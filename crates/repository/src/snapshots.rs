@@ -101,7 +101,10 @@ fn find_missing(
     let now = ledger::read(repository)?.state.forgotten;
     for id in missing.difference(&now) {
         let name = ObjectName::Snapshot(*id);
-        found.findings.push(format!("{name} is gone, and no ledger record forgets it"));
+        // It may have come while the others were listed, and another process cached it.
+        if repository.store.head(&name.to_string())?.is_none() {
+            found.findings.push(format!("{name} is gone, and no ledger record forgets it"));
+        }
     }
     Ok(())
 }

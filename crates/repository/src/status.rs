@@ -118,7 +118,7 @@ pub fn status(repository: &Repository) -> Result<Status> {
             snapshots: before + 1,
             newest: info.snapshot.started,
             newest_id: info.id,
-            newest_bytes: info.snapshot.counts.bytes_read,
+            newest_bytes: info.snapshot.counts.bytes(),
         };
         series.insert(name, status);
     }
@@ -127,7 +127,7 @@ pub fn status(repository: &Repository) -> Result<Status> {
     Ok(Status {
         series: series.into_values().collect(),
         snapshots: list.snapshots.len() as u64,
-        bytes_logical: list.snapshots.iter().map(|info| info.snapshot.counts.bytes_read).sum(),
+        bytes_logical: list.snapshots.iter().map(|info| info.snapshot.counts.bytes()).sum(),
         bytes_unique,
         blobs: report.blobs,
         depths,

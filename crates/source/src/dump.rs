@@ -217,9 +217,7 @@ fn feed(
     })?;
     check(name, length, &end, checks)?;
     if length == 0 && checks.min_size.is_none() {
-        notes
-            .warnings
-            .push(format!("{name} is empty; --min-size refuses dumps that are too small"));
+        notes.warn(format!("{name} is empty; --min-size refuses dumps that are too small"));
     }
     notes.warnings.extend(recognise::advice(&beginning));
     feeder.file(entry(name, now))?;

@@ -20,13 +20,30 @@ pub use restore::{
     Overwrite, RestoreReport, RestoreRequest, restore_into_command, restore_to_directory,
     restore_to_writer,
 };
-pub use tree::feed_paths;
+pub use tree::{Excludes, TreeRequest, feed_paths};
 
 /// What the user should know, though it stops nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// One line each.
+    /// One line each, the first ones.
     pub warnings: Vec<String>,
+    /// Further warnings.
+    pub more_warnings: u64,
     /// Files that could not be read.
     pub unreadable: u64,
+    /// Entries that were left out as asked for; what lies in directories among them is not counted.
+    pub left_out: u64,
+}
+
+/// Warnings that are kept: a tree of unreadable files must not fill the memory.
+const MOST_WARNINGS: usize = 1000;
+
+impl Notes {
+    fn warn(&mut self, warning: String) {
+        if self.warnings.len() < MOST_WARNINGS {
+            self.warnings.push(warning);
+        } else {
+            self.more_warnings += 1;
+        }
+    }
 }

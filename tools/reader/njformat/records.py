@@ -50,7 +50,7 @@ TIME = dict(seconds=I64, nanoseconds=U32)
 CONTENT = Enum(("chunks", dict(chunks=Vec(REFERENCE))), ("list", dict(id=ID32)))
 ENTRY = Record(
     name=BYTES, mode=U32, uid=U32, gid=U32, user=BYTES, group=BYTES, modified=Record(**TIME),
-    origin=Option(Record(changed=Record(**TIME), inode=U64, device=U64)), hard_link=Option(U64),
+    origin=Option(Record(changed=Record(**TIME), inode=U64)), hard_link=Option(U64),
     attributes=Vec(Record(name=BYTES, value=BYTES)),
     kind=Enum(
         ("file", dict(size=U64, content=CONTENT, holes=Vec(Record(offset=U64, length=U64)),
@@ -66,8 +66,8 @@ DIRECTORY_NODE = Record(version=VERSION, type=U8, level=U8, entries=Vec(Record(f
 
 # Chapter 7
 
-COUNTS = ("files", "directories", "others", "unreadable", "bytes_read", "chunks", "chunks_new", "bytes_new",
-          "bytes_stored", "chunks_delta", "bytes_delta", "bytes_stored_delta", "bytes_read_back", "bytes_added")
+COUNTS = ("files", "directories", "others", "unreadable", "files_unchanged", "bytes_unchanged", "bytes_read",
+          "chunks", "chunks_new", "bytes_new", "bytes_stored", "chunks_delta", "bytes_delta", "bytes_stored_delta", "bytes_read_back", "bytes_added")
 SNAPSHOT = dict(
     series=STRING, started=I64, finished=I64, host=STRING, user=STRING, program=STRING,
     labels=Vec(Record(key=STRING, value=STRING)),

@@ -136,6 +136,8 @@ fn counts() -> Counts {
         directories: 2,
         others: 3,
         unreadable: 4,
+        files_unchanged: 15,
+        bytes_unchanged: 16 << 30,
         bytes_read: 1 << 40,
         chunks: 1 << 24,
         chunks_new: 7_000,

@@ -111,7 +111,7 @@ pub(crate) enum Command {
     /// only its exit status tells a complete dump from a truncated one. If it fails, there is no
     /// snapshot.
     #[command(after_help = examples::CREATE, override_usage = examples::BACKUP_USAGE)]
-    Backup(SnapshotCreate),
+    Backup(Box<SnapshotCreate>),
     /// Give back what a snapshot holds: short for `nightjar snapshot restore`
     ///
     /// Every byte is checked before it is given out. With `--stdout` or a command, exactly one

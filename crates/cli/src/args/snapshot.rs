@@ -12,7 +12,7 @@ use super::{examples, values};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SnapshotCommand {
-    Create(SnapshotCreate),
+    Create(Box<SnapshotCreate>),
     List(SnapshotList),
     Show(SnapshotShow),
     Ls(SnapshotLs),
@@ -26,15 +26,22 @@ pub(crate) enum SnapshotCommand {
 ///
 /// Prefer a command behind `--` to a pipe: only its exit status tells a complete dump from a
 /// truncated one. If it fails, there is no snapshot.
+///
+/// A PATH stands in the snapshot as it is given: `/srv/data` as srv/data, `data` as data, `.` as
+/// what lies in it. Give the same paths each night, for only then are unchanged files recognised:
+/// those whose size, mtime, ctime and inode are those of the series' last snapshot are not read.
 #[derive(Debug, Args)]
 #[command(after_help = examples::CREATE, override_usage = examples::CREATE_USAGE)]
-#[command(group(ArgGroup::new("source").required(true).args(["paths", "stdin", "command"])))]
+#[command(group(ArgGroup::new("source").required(true).args(["paths", "stdin", "command", "files_from", "files_from0"]).multiple(true)))]
 pub(crate) struct SnapshotCreate {
     /// Files and directories to store
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", conflicts_with_all = ["stdin", "command"])]
     pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tree: TreeArguments,
     /// Store standard input, as a file of this name
     #[arg(long, value_name = "NAME", value_parser = values::file_name)]
+    #[arg(conflicts_with = "command")]
     pub(crate) stdin: Option<String>,
     /// Store what the command behind `--` prints, as a file of this name
     #[arg(long, value_name = "NAME", value_parser = values::file_name, requires = "command")]
@@ -79,6 +86,45 @@ pub(crate) struct SnapshotCreate {
     #[arg(long, value_name = "SIZE", default_value = "4GiB", env = "NIGHTJAR_CACHE_SIZE")]
     #[arg(value_parser = values::size)]
     pub(crate) cache_size: u64,
+}
+
+/// What to store of a file system.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for files and directories")]
+pub(crate) struct TreeArguments {
+    /// Store the paths that this file lists as well, one per line; `-` reads standard input. Those
+    /// that have gone are only reported
+    #[arg(long, value_name = "FILE", requires = "series", conflicts_with_all = ["stdin", "command"])]
+    pub(crate) files_from: Vec<PathBuf>,
+    /// Like --files-from, with a NUL after each path, as `find -print0` writes them
+    #[arg(long, value_name = "FILE", requires = "series", conflicts_with_all = ["stdin", "command"])]
+    pub(crate) files_from0: Vec<PathBuf>,
+    /// Leave out what matches this pattern of gitignore(5), compared with paths in the snapshot:
+    /// `*.tmp` anywhere, `/srv/cache` there only, `!keep.tmp` after all
+    #[arg(long, short, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    /// Leave out what matches a pattern in this file, one per line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) exclude_from: Vec<PathBuf>,
+    /// Leave out what files of this name say, each for the directory it lies in, as .gitignore
+    /// does
+    #[arg(long, value_name = "NAME", value_parser = values::file_name)]
+    pub(crate) ignore_file: Vec<String>,
+    /// Leave out what lies in directories that a CACHEDIR.TAG marks as caches
+    #[arg(long)]
+    pub(crate) exclude_caches: bool,
+    /// Leave out files that are larger than this
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(crate) exclude_larger_than: Option<u64>,
+    /// Leave out files that were last modified longer ago than this, such as 30d or 12h
+    #[arg(long, value_name = "AGE", value_parser = values::age)]
+    pub(crate) exclude_older_than: Option<i64>,
+    /// Stay on the file system of each PATH; directories on which others are mounted stay empty
+    #[arg(long, short = 'x')]
+    pub(crate) one_file_system: bool,
+    /// Read all files, also those that seem unchanged since the series' last snapshot
+    #[arg(long)]
+    pub(crate) read_all: bool,
 }
 
 /// When to store deltas.

@@ -14,6 +14,16 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .map_err(|_| "expected a number of bytes such as 500, 64KiB, 10MB or 1.5GiB".to_owned())
 }
 
+/// A stretch of time, in nanoseconds: `30d`, `12h`, `2weeks`. A day has 24 hours.
+pub(super) fn age(text: &str) -> Result<i64, String> {
+    let nanos = || {
+        let span: jiff::Span = text.parse().ok()?;
+        let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+        i64::try_from(duration.as_nanos()).ok().filter(|nanos| *nanos >= 0)
+    };
+    nanos().ok_or_else(|| "expected a stretch of time such as 30d, 2w or 12h".to_owned())
+}
+
 /// Memory for Argon2, in KiB.
 pub(super) fn argon2_memory(text: &str) -> Result<u32, String> {
     let kib = u32::try_from(size(text)? / 1024).unwrap_or(u32::MAX);

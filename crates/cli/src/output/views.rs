@@ -48,6 +48,9 @@ pub(crate) struct SnapshotView<'a> {
     directories: u64,
     others: u64,
     unreadable: u64,
+    /// Files that were not read, because they had not changed.
+    files_unchanged: u64,
+    bytes_unchanged: u64,
     bytes_read: u64,
     chunks: u64,
     chunks_new: u64,
@@ -60,7 +63,7 @@ pub(crate) struct SnapshotView<'a> {
     /// Read from the store to make deltas.
     bytes_read_back: u64,
     bytes_added: u64,
-    /// Bytes read for each byte added.
+    /// Bytes of files, read or unchanged, for each byte added.
     ratio: Option<f64>,
     duration_seconds: f64,
     root: String,
@@ -117,7 +120,7 @@ impl<'a> SourceView<'a> {
 
 #[expect(clippy::cast_precision_loss, reason = "a ratio is for people")]
 fn ratio(counts: &Counts) -> Option<f64> {
-    (counts.bytes_added > 0).then(|| counts.bytes_read as f64 / counts.bytes_added as f64)
+    (counts.bytes_added > 0).then(|| counts.bytes() as f64 / counts.bytes_added as f64)
 }
 
 /// What was new, and how it is stored.
@@ -143,16 +146,16 @@ pub(crate) fn new_chunks(counts: &Counts) -> String {
     text
 }
 
-/// What the store grew by, and what part that is of what was read.
+/// What the store grew by, and what part that is of the files.
 pub(crate) fn added(counts: &Counts) -> String {
     let added = size(counts.bytes_added);
-    match counts.bytes_read.checked_div(counts.bytes_added) {
+    match counts.bytes().checked_div(counts.bytes_added) {
         Some(ratio) if ratio >= 10 => {
-            format!("{added} to the repository, 1/{} of what was read", number(ratio))
+            format!("{added} to the repository, 1/{} of the whole", number(ratio))
         }
-        _ => percent(counts.bytes_added, counts.bytes_read).map_or_else(
+        _ => percent(counts.bytes_added, counts.bytes()).map_or_else(
             || format!("{added} to the repository"),
-            |share| format!("{added} to the repository, {share} of what was read"),
+            |share| format!("{added} to the repository, {share} of the whole"),
         ),
     }
 }
@@ -181,6 +184,8 @@ impl<'a> SnapshotView<'a> {
             directories: counts.directories,
             others: counts.others,
             unreadable: counts.unreadable,
+            files_unchanged: counts.files_unchanged,
+            bytes_unchanged: counts.bytes_unchanged,
             bytes_read: counts.bytes_read,
             chunks: counts.chunks,
             chunks_new: counts.chunks_new,

@@ -1,23 +1,21 @@
 //! Conducts the pipeline: hands batches to the workers, plans what they do, puts what they made
 //! in order, and builds manifests from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 use nightjar_format::BlobId;
-use nightjar_format::manifest::{ContentRef, Entry, EntryKind};
+use nightjar_format::manifest::{Content, ContentRef, Entry, EntryKind, FileContent};
 use nightjar_format::snapshot::Counts;
 use rayon::ScopeFifo;
 
 use crate::error::{RepositoryError, Result};
-use crate::ingest::encoder::{
-    Encoded, EncodedBatch, EncodedItem, Encoder, IdentifiedBatch, PlannedBatch,
-};
+use crate::ingest::encoder::{EncodedBatch, EncodedItem, Encoder, IdentifiedBatch, PlannedBatch};
 use crate::ingest::pack_writer::PackWriter;
 use crate::ingest::planner::Planner;
-use crate::ingest::segment::{Batch, Mark};
+use crate::ingest::segment::{Batch, EntryMark, Mark};
 use crate::manifest::directory::DirectoryBuilder;
 use crate::manifest::list::ListBuilder;
 use crate::manifest::walk::NodePath;
@@ -56,6 +54,8 @@ pub(crate) struct Assembler<'a, 'session> {
     session: &'a mut Session<'session>,
     list: ListBuilder,
     directories: Vec<DirectoryBuilder>,
+    /// Contents of files of which further names may follow, by link number.
+    linked: HashMap<u64, FileContent>,
     to_plan: InOrder<IdentifiedBatch>,
     to_assemble: InOrder<EncodedBatch>,
 }
@@ -97,6 +97,7 @@ impl<'a, 'session> Assembler<'a, 'session> {
             session,
             list: ListBuilder::default(),
             directories,
+            linked: HashMap::new(),
             to_plan: InOrder::new(),
             to_assemble: InOrder::new(),
         }
@@ -194,48 +195,80 @@ impl<'a, 'session> Assembler<'a, 'session> {
     }
 
     fn assemble(&mut self, item: EncodedItem) -> Result<()> {
-        let EncodedItem { what, near } = item;
-        match what {
-            Encoded::Chunk { id, raw_len, payload } => {
+        match item {
+            EncodedItem::Chunk { id, raw_len, near, payload } => {
                 self.writer.put_chunk(id, raw_len, payload)?;
                 let chunk = ContentRef { id, length: raw_len as u64 };
                 self.list.push(chunk, near, &mut self.writer)
             }
-            Encoded::Mark(Mark::Stream(_)) => Ok(()),
-            Encoded::Mark(Mark::EnterDirectory(_)) => {
-                self.directories.push(DirectoryBuilder::default());
-                Ok(())
-            }
-            Encoded::Mark(Mark::LeaveDirectory(mut entry)) => {
-                let directory = self.pop_directory()?;
-                let root = directory.finish(&self.writer.identifier.clone(), &mut self.writer)?;
-                entry.kind = EntryKind::Directory { root };
-                self.writer.counts.directories += 1;
-                self.add(*entry, near)
-            }
-            Encoded::Mark(Mark::File(mut entry)) => {
-                let list = std::mem::take(&mut self.list);
-                let length = list.length();
-                let content = list.finish(&mut self.writer)?;
-                let EntryKind::File(file) = &mut entry.kind else {
-                    return Err(RepositoryError::Internal("a stream belongs to no file"));
-                };
-                let holes: u64 = file.holes.iter().map(|hole| hole.length).sum();
-                file.size = length + holes;
-                file.content = content;
-                self.writer.counts.files += 1;
-                self.writer.counts.bytes_read += length;
-                self.add(*entry, near)
-            }
-            Encoded::Mark(Mark::Discard) => {
+            EncodedItem::Mark(Mark::Stream(_)) => Ok(()),
+            EncodedItem::Mark(Mark::Discard) => {
                 self.list = ListBuilder::default();
                 Ok(())
             }
-            Encoded::Mark(Mark::Other(entry)) => {
-                self.writer.counts.others += 1;
-                self.add(*entry, near)
+            EncodedItem::Mark(Mark::EnterDirectory) => {
+                self.directories.push(DirectoryBuilder::default());
+                Ok(())
+            }
+            EncodedItem::Mark(Mark::Entry(entry, mark, near)) => {
+                let entry = self.complete(*entry, mark)?;
+                self.add(entry, near)
             }
         }
+    }
+
+    /// Gives an entry what it lacks, and counts it.
+    fn complete(&mut self, mut entry: Entry, mark: EntryMark) -> Result<Entry> {
+        if mark == EntryMark::Directory {
+            let directory = self.pop_directory()?;
+            let root = directory.finish(&self.writer.identifier.clone(), &mut self.writer)?;
+            entry.kind = EntryKind::Directory { root };
+            self.writer.counts.directories += 1;
+            return Ok(entry);
+        }
+        if mark == EntryMark::Other {
+            self.writer.counts.others += 1;
+            return Ok(entry);
+        }
+        let EntryKind::File(file) = &mut entry.kind else {
+            return Err(RepositoryError::Internal("a stream belongs to no file"));
+        };
+        self.writer.counts.files += 1;
+        match mark {
+            EntryMark::File { linked } => {
+                let (content, length) = self.end_stream()?;
+                let holes: u64 = file.holes.iter().map(|hole| hole.length).sum();
+                (file.content, file.size) = (content, length + holes);
+                if let (true, Some(number)) = (linked, entry.hard_link) {
+                    self.linked.insert(number, file.clone());
+                }
+            }
+            EntryMark::Link { last } => {
+                let number = entry.hard_link.unwrap_or_default();
+                let first = match last {
+                    true => self.linked.remove(&number),
+                    false => self.linked.get(&number).cloned(),
+                };
+                *file = first.ok_or(RepositoryError::Internal("a link belongs to no file"))?;
+            }
+            EntryMark::Unchanged { is_first_name } => {
+                self.writer.counts.files_unchanged += 1;
+                if is_first_name {
+                    let holes: u64 = file.holes.iter().map(|hole| hole.length).sum();
+                    self.writer.counts.bytes_unchanged += file.size.saturating_sub(holes);
+                }
+            }
+            EntryMark::Directory | EntryMark::Other => {}
+        }
+        Ok(entry)
+    }
+
+    /// The content of the stream that has just ended, and its length in bytes.
+    fn end_stream(&mut self) -> Result<(Content, u64)> {
+        let list = std::mem::take(&mut self.list);
+        let length = list.length();
+        self.writer.counts.bytes_read += length;
+        Ok((list.finish(&mut self.writer)?, length))
     }
 
     fn pop_directory(&mut self) -> Result<DirectoryBuilder> {

@@ -11,6 +11,7 @@ use crate::index::LocalIndex;
 use crate::ingest::delta::{DeltaEncoder, Proposals, Usable};
 use crate::ingest::segment::{Batch, Item, Mark, Segment};
 use crate::manifest::walk::NodePath;
+use crate::read::batch::FetchedBlobs;
 
 /// What every worker needs.
 pub(crate) struct Encoder<'r, 'a> {
@@ -48,16 +49,24 @@ pub(crate) struct PlannedBatch {
     pub(crate) items: Vec<PlannedItem>,
 }
 
-pub(crate) struct PlannedItem {
-    pub(crate) what: Planned,
-    /// The previous manifest's nodes at this place.
-    pub(crate) near: Option<NodePath>,
+pub(crate) enum PlannedItem {
+    Chunk(PlannedChunk),
+    Mark(Mark),
 }
 
-pub(crate) enum Planned {
-    Known { id: BlobId, len: usize },
-    New { start: usize, len: usize, id: BlobId, sketch: Sketch, proposals: Box<Proposals> },
-    Mark(Mark),
+pub(crate) struct PlannedChunk {
+    pub(crate) id: BlobId,
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+    /// The nodes of the previous list at this place.
+    pub(crate) near: Option<NodePath>,
+    /// What to store of it.
+    pub(crate) new: Option<PlannedNew>,
+}
+
+pub(crate) struct PlannedNew {
+    pub(crate) sketch: Sketch,
+    pub(crate) proposals: Box<Proposals>,
 }
 
 /// A batch, ready to be assembled.
@@ -68,16 +77,12 @@ pub(crate) struct EncodedBatch {
     pub(crate) _segment: Segment,
 }
 
-pub(crate) struct EncodedItem {
-    pub(crate) what: Encoded,
-    pub(crate) near: Option<NodePath>,
-}
-
-pub(crate) enum Encoded {
+pub(crate) enum EncodedItem {
     /// A chunk; its payload if it is to be stored.
     Chunk {
         id: BlobId,
         raw_len: usize,
+        near: Option<NodePath>,
         payload: Option<(Payload, Sketch)>,
     },
     Mark(Mark),
@@ -111,33 +116,16 @@ impl Encoder<'_, '_> {
 
     pub(crate) fn encode(&self, batch: PlannedBatch) -> EncodedBatch {
         let PlannedBatch { number, segment, items } = batch;
-        let first = |item: &PlannedItem| match &item.what {
-            Planned::New { proposals, .. } => self.delta?.usable(proposals.first?),
-            _ => None,
-        };
-        let firsts: Vec<Option<Usable>> = items.iter().map(first).collect();
-        let usable = || firsts.iter().flatten();
-        let bases: Vec<BlobId> = usable().flat_map(|usable| usable.bases.ids()).copied().collect();
-        let places = usable().flat_map(|usable| usable.support.places.iter().copied()).collect();
-        let mut fetched = self.delta.and_then(|delta| {
-            delta
-                .reader
-                .begin_at(BlobKind::Data, &bases, places)
-                .and_then(|pending| pending.wait(delta.reader))
-                .inspect_err(|error| tracing::debug!("cannot read bases: {error}"))
-                .ok()
-        });
+        let firsts: Vec<Option<Usable>> = items.iter().map(|item| self.first(item)).collect();
+        let mut fetched = self.fetch(&firsts);
         let items = items
             .into_iter()
             .zip(&firsts)
-            .map(|(PlannedItem { what, near }, first)| {
-                let what = match what {
-                    Planned::Mark(mark) => Encoded::Mark(mark),
-                    Planned::Known { id, len } => {
-                        Encoded::Chunk { id, raw_len: len, payload: None }
-                    }
-                    Planned::New { start, len, id, sketch, proposals } => {
-                        let plaintext = segment.bytes.get(start..start + len).unwrap_or_default();
+            .map(|(item, first)| match item {
+                PlannedItem::Mark(mark) => EncodedItem::Mark(mark),
+                PlannedItem::Chunk(PlannedChunk { id, start, len, near, new }) => {
+                    let plaintext = segment.bytes.get(start..start + len).unwrap_or_default();
+                    let payload = new.map(|PlannedNew { sketch, proposals }| {
                         let payload = match (self.delta, &mut fetched) {
                             (Some(delta), Some(fetched)) => delta.encode_smallest(
                                 plaintext,
@@ -147,12 +135,36 @@ impl Encoder<'_, '_> {
                             ),
                             _ => compress::encode_verified(plaintext, self.level),
                         };
-                        Encoded::Chunk { id, raw_len: len, payload: Some((payload, sketch)) }
-                    }
-                };
-                EncodedItem { what, near }
+                        (payload, sketch)
+                    });
+                    EncodedItem::Chunk { id, raw_len: len, near, payload }
+                }
             })
             .collect();
         EncodedBatch { number, items, _segment: segment }
+    }
+
+    /// What is tried first for a chunk.
+    fn first(&self, item: &PlannedItem) -> Option<Usable> {
+        match item {
+            PlannedItem::Chunk(PlannedChunk { new: Some(new), .. }) => {
+                self.delta?.usable(new.proposals.first?)
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads the bases of a whole batch together.
+    fn fetch(&self, firsts: &[Option<Usable>]) -> Option<FetchedBlobs<'_, '_>> {
+        let delta = self.delta?;
+        let usable = || firsts.iter().flatten();
+        let bases: Vec<BlobId> = usable().flat_map(|usable| usable.bases.ids()).copied().collect();
+        let places = usable().flat_map(|usable| usable.support.places.iter().copied()).collect();
+        delta
+            .reader
+            .begin_at(BlobKind::Data, &bases, places)
+            .and_then(|pending| pending.wait(delta.reader))
+            .inspect_err(|error| tracing::debug!("cannot read bases: {error}"))
+            .ok()
     }
 }

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 use nightjar_codec::chunker::Chunker;
-use nightjar_format::manifest::Entry;
+use nightjar_format::manifest::{Entry, EntryKind, Origin, Timestamp};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::ingest::assembler::FromFeeder;
-use crate::ingest::segment::{Batch, Item, Mark, Segment, SegmentPool};
+use crate::ingest::previous::PreviousTree;
+use crate::ingest::segment::{Batch, EntryMark, Item, Mark, Segment, SegmentPool};
 
 /// Tells whoever waits for a slow source that the rest of the pipeline has stopped.
 #[derive(Clone)]
@@ -32,6 +33,17 @@ impl StopSignal {
     }
 }
 
+/// What tells a file that has not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileState {
+    /// In bytes.
+    pub size: u64,
+    /// mtime.
+    pub modified: Timestamp,
+    /// ctime and inode.
+    pub origin: Origin,
+}
+
 /// Takes streams and directory entries in the order in which they stand in the snapshot: depth
 /// first, each directory sorted by name.
 pub struct Feeder<'a> {
@@ -40,6 +52,7 @@ pub struct Feeder<'a> {
     stop: StopSignal,
     assembler: Sender<FromFeeder>,
     progress: &'a Progress,
+    previous: PreviousTree<'a>,
     batch: Batch,
     /// Bytes of the segment that hold plaintext.
     filled: usize,
@@ -53,10 +66,11 @@ impl<'a> Feeder<'a> {
         stop: StopSignal,
         assembler: Sender<FromFeeder>,
         progress: &'a Progress,
+        previous: PreviousTree<'a>,
     ) -> Self {
         let pool = SegmentPool::new(chunker.max_len());
         let batch = Batch { number: 0, segment: pool.take(), items: Vec::new() };
-        Self { chunker, pool, stop, assembler, progress, batch, filled: 0, start: 0 }
+        Self { chunker, pool, stop, assembler, progress, previous, batch, filled: 0, start: 0 }
     }
 
     /// Reads the stream of a file to its end and returns its length in bytes. Its entry, of the
@@ -75,7 +89,8 @@ impl<'a> Feeder<'a> {
         what: &str,
         inspect: &mut dyn FnMut(&[u8]),
     ) -> Result<u64> {
-        self.mark(Mark::Stream(name.to_vec()))?;
+        let content = self.previous.content(name);
+        self.mark(Mark::Stream(content))?;
         let mut length = 0;
         loop {
             let room = self.batch.segment.bytes.get_mut(self.filled..).unwrap_or_default();
@@ -109,7 +124,18 @@ impl<'a> Feeder<'a> {
 
     /// The file whose stream has just ended.
     pub fn file(&mut self, entry: Entry) -> Result<()> {
-        self.mark(Mark::File(Box::new(entry)))
+        self.entry(entry, EntryMark::File { linked: false })
+    }
+
+    /// The file whose stream has just ended, which has further names: [`Self::link`] follows.
+    pub fn linked_file(&mut self, entry: Entry) -> Result<()> {
+        self.entry(entry, EntryMark::File { linked: true })
+    }
+
+    /// Another name of a linked file, with the same link number. After the `last` one, the file is
+    /// forgotten.
+    pub fn link(&mut self, entry: Entry, last: bool) -> Result<()> {
+        self.entry(entry, EntryMark::Link { last })
     }
 
     /// The stream that has just ended broke off: no entry follows for it.
@@ -119,17 +145,49 @@ impl<'a> Feeder<'a> {
 
     /// An entry without content.
     pub fn other(&mut self, entry: Entry) -> Result<()> {
-        self.mark(Mark::Other(Box::new(entry)))
+        self.entry(entry, EntryMark::Other)
     }
 
     /// Begins a directory of this name; its entries follow.
     pub fn enter_directory(&mut self, name: &[u8]) -> Result<()> {
-        self.mark(Mark::EnterDirectory(name.to_vec()))
+        self.previous.enter(name);
+        self.mark(Mark::EnterDirectory)
     }
 
     /// Ends the directory, of which this is the entry.
     pub fn leave_directory(&mut self, entry: Entry) -> Result<()> {
-        self.mark(Mark::LeaveDirectory(Box::new(entry)))
+        self.previous.leave();
+        self.entry(entry, EntryMark::Directory)
+    }
+
+    /// The entry of this name in the previous snapshot, in the directory that is open, if nothing
+    /// of it has changed since. Names must be asked for in order.
+    pub fn find_untouched(&mut self, name: &[u8], now: &Origin) -> Option<&Entry> {
+        let changed_safely = self.previous.was_read_after(&now.changed);
+        self.previous.entry(name).filter(|entry| changed_safely && entry.origin == Some(*now))
+    }
+
+    /// The entry of a file in the previous snapshot, if the file has not changed since and all of
+    /// it is still stored: then it need not be read (format-spec, chapter 6).
+    pub fn find_unchanged(&mut self, name: &[u8], now: &FileState) -> Option<Entry> {
+        let entry = self.find_untouched(name, &now.origin)?.clone();
+        let EntryKind::File(file) = &entry.kind else { return None };
+        let same = entry.modified == now.modified && file.size == now.size;
+        if !same || file.changed_while_read {
+            return None;
+        }
+        self.previous.is_stored(&file.content).then_some(entry)
+    }
+
+    /// The entry of a file that was found unchanged, with its content; whether this is the first
+    /// of its names.
+    pub fn unchanged(&mut self, entry: Entry, is_first_name: bool) -> Result<()> {
+        self.entry(entry, EntryMark::Unchanged { is_first_name })
+    }
+
+    fn entry(&mut self, entry: Entry, mark: EntryMark) -> Result<()> {
+        let near = self.previous.near(&entry.name);
+        self.mark(Mark::Entry(Box::new(entry), mark, near))
     }
 
     fn mark(&mut self, mark: Mark) -> Result<()> {

@@ -39,5 +39,5 @@ mod segment;
 mod snapshot;
 
 pub use delta::DeltaParameters;
-pub use feeder::{Feeder, StopSignal};
+pub use feeder::{Feeder, FileState, StopSignal};
 pub use snapshot::{Fed, SnapshotRequest, create_snapshot};

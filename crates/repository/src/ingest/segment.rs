@@ -1,7 +1,9 @@
 //! Segments: the buffers that carry plaintext, and the batches in them.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use nightjar_format::manifest::Entry;
+use nightjar_format::manifest::{Content, Entry};
+
+use crate::manifest::walk::NodePath;
 
 /// All segments together, in bytes, unless chunks are so large that four would not fit.
 const BUDGET_BYTES: usize = 24 << 20;
@@ -59,18 +61,29 @@ pub(crate) enum Item {
 
 /// What is not a chunk.
 pub(crate) enum Mark {
-    /// A directory of this name begins; what follows lies in it.
-    EnterDirectory(Vec<u8>),
-    /// The directory ends; this is its entry, the root yet unknown.
-    LeaveDirectory(Box<Entry>),
-    /// The stream of the file of this name begins.
-    Stream(Vec<u8>),
-    /// A regular file whose stream has just ended; its content is yet unknown.
-    File(Box<Entry>),
+    /// A directory begins; what follows lies in it.
+    EnterDirectory,
+    /// The stream of a file begins; this was its content in the previous snapshot.
+    Stream(Option<Content>),
     /// The stream that has just ended broke off and belongs to nothing.
     Discard,
-    /// Something without content.
-    Other(Box<Entry>),
+    /// An entry of the directory that is open.
+    Entry(Box<Entry>, EntryMark, Option<NodePath>),
+}
+
+/// What an entry still lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EntryMark {
+    /// The root: it is the directory that has just ended.
+    Directory,
+    /// The content: the stream that has just ended. Whether links to it may follow.
+    File { linked: bool },
+    /// The content: that of the linked file with the same number. Whether it is the last link.
+    Link { last: bool },
+    /// Nothing: it is a file that was not read, because it has not changed.
+    Unchanged { is_first_name: bool },
+    /// Nothing: it is no file.
+    Other,
 }
 
 /// A numbered share of the work.

@@ -7,7 +7,6 @@ use std::thread;
 
 use crossbeam_channel::unbounded;
 use nightjar_codec::digest;
-use nightjar_format::BlobId;
 use nightjar_format::object::ObjectName;
 use nightjar_format::snapshot::{Counts, Label, Previous, Snapshot, Source};
 
@@ -104,8 +103,8 @@ fn store<E: From<RepositoryError>>(
     let previous = list.previous_of(&request.series);
     let index = Arc::new(index);
     let last = previous.and_then(|last| list.snapshots.iter().find(|info| info.id == last.id));
-    let root = last.map(|info| info.snapshot.root);
-    let ran = run(repository, session, Arc::clone(&index), root, request, progress, feed);
+    let last = last.map(|info| &info.snapshot);
+    let ran = run(repository, session, Arc::clone(&index), last, request, progress, feed);
     if index.is_damaged() {
         sync::discard(repository)?;
     }
@@ -139,7 +138,7 @@ fn run<E: From<RepositoryError>>(
     repository: &Repository,
     session: &mut Session<'_>,
     index: Arc<LocalIndex>,
-    previous: Option<BlobId>,
+    previous: Option<&Snapshot>,
     request: &SnapshotRequest,
     progress: &Progress,
     feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
@@ -170,10 +169,7 @@ fn run<E: From<RepositoryError>>(
             delta.as_ref(),
             uploader,
         );
-        let planner = Planner {
-            previous: delta.as_ref().map(|_| PreviousTree::new(&reader, previous)),
-            delta: delta.as_ref(),
-        };
+        let planner = Planner::new(delta.as_ref());
         let assembler = Assembler::new(&encoder, planner, writer, session);
         let stopped = stop.clone();
         let assembling = scope.spawn(move || {
@@ -185,7 +181,8 @@ fn run<E: From<RepositoryError>>(
             }
             outcome
         });
-        let mut feeder = Feeder::new(chunker, stop, to_assembler, progress);
+        let previous = PreviousTree::new(&reader, previous);
+        let mut feeder = Feeder::new(chunker, stop, to_assembler, progress, previous);
         let fed = feed(&mut feeder);
         let fed = match fed {
             Ok(fed) => feeder.finish().map(|()| fed).map_err(E::from),

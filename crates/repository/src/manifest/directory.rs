@@ -2,7 +2,7 @@
 
 use nightjar_codec::digest::Identifier;
 use nightjar_format::BlobId;
-use nightjar_format::manifest::{DirectoryNode, DirectoryRef, Entry, ends_node};
+use nightjar_format::manifest::{DirectoryNode, DirectoryRef, Entry, NODE_MAX_WEIGHT, ends_node};
 
 use crate::error::{RepositoryError, Result};
 use crate::manifest::NodeSink;
@@ -12,6 +12,8 @@ use crate::manifest::walk::NodePath;
 #[derive(Default)]
 pub(crate) struct DirectoryBuilder {
     leaf: Vec<Entry>,
+    /// What the entries of the unfinished leaf weigh.
+    weight: usize,
     /// Of levels 1 and up.
     inner: Vec<Vec<DirectoryRef>>,
     last_name: Option<Vec<u8>>,
@@ -37,8 +39,9 @@ impl DirectoryBuilder {
             self.near = near;
         }
         let hash = identifier.directory_cut(&entry.name);
+        self.weight += entry.weight();
         self.leaf.push(entry);
-        if ends_node(self.leaf.len(), &hash) {
+        if ends_node(self.leaf.len(), &hash) || self.weight >= NODE_MAX_WEIGHT {
             self.end_leaf(identifier, sink)?;
         }
         Ok(())
@@ -46,6 +49,7 @@ impl DirectoryBuilder {
 
     fn end_leaf(&mut self, identifier: &Identifier, sink: &mut dyn NodeSink) -> Result<()> {
         let entries = std::mem::take(&mut self.leaf);
+        self.weight = 0;
         let Some(first) = entries.first() else {
             return Ok(());
         };

@@ -1,6 +1,8 @@
 //! `nightjar snapshot create` and `nightjar backup`
 
-use std::io;
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,13 +11,15 @@ use nightjar_format::snapshot::{Label, Snapshot};
 use nightjar_repository::ingest::{DeltaParameters, Fed, Feeder, SnapshotRequest, create_snapshot};
 use nightjar_repository::snapshots::{self, SnapshotInfo};
 use nightjar_repository::{Progress, Repository};
-use nightjar_source::{DumpChecks, Notes, SourceError, feed_command, feed_paths, feed_stdin};
+use nightjar_source::{
+    DumpChecks, Excludes, Notes, SourceError, TreeRequest, feed_command, feed_paths, feed_stdin,
+};
 
 use super::super::Program;
 use crate::args::{Delta, SnapshotCreate};
 use crate::environment;
 use crate::exit::{CommandError, Exit};
-use crate::output::format::{self, count, printable, size};
+use crate::output::format::{self, count, number, printable, size};
 use crate::output::views::{self, CreatedView, SnapshotView};
 use crate::progress::{self, Display};
 use crate::stderr;
@@ -31,6 +35,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
         }),
         cache_bytes: arguments.cache_size,
     };
+    let tree = tree_request(arguments)?;
     let repository = program.open()?;
     let expected = progress::is_wanted(program.globals)
         .then(|| expected_bytes(&repository, &request.series))
@@ -39,10 +44,13 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
     let display = Display::start(program.globals, "read", &progress, expected);
     let mut notes = Notes::default();
     let created = create_snapshot(&repository, &request, &progress, |feeder| {
-        feed(feeder, arguments, &mut notes)
+        feed(feeder, arguments, &tree, &mut notes)
     });
     drop(display);
     notes.warnings.iter().for_each(|warning| stderr::warn(warning));
+    if notes.more_warnings > 0 {
+        stderr::warn(&format!("{} more warnings", number(notes.more_warnings)));
+    }
     let info = created?;
     let view = CreatedView { snapshot: SnapshotView::new(&info), warnings: &notes.warnings };
     program.output.summary(&view, || describe(&info))?;
@@ -53,6 +61,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
 fn feed(
     feeder: &mut Feeder<'_>,
     arguments: &SnapshotCreate,
+    tree: &TreeRequest,
     notes: &mut Notes,
 ) -> Result<Fed, SourceError> {
     let checks =
@@ -61,8 +70,43 @@ fn feed(
     match (&arguments.stdin, &arguments.name) {
         (Some(name), _) => feed_stdin(feeder, name, now, &mut io::stdin().lock(), &checks, notes),
         (None, Some(name)) => feed_command(feeder, name, now, &arguments.command, &checks, notes),
-        (None, None) => feed_paths(feeder, &arguments.paths, notes),
+        (None, None) => feed_paths(feeder, tree, notes),
     }
+}
+
+/// What to store of the file system.
+fn tree_request(arguments: &SnapshotCreate) -> Result<TreeRequest> {
+    let tree = &arguments.tree;
+    let mut listed = Vec::new();
+    let lists = tree.files_from.iter().map(|path| (path, b'\n'));
+    for (path, end) in lists.chain(tree.files_from0.iter().map(|path| (path, 0))) {
+        let text = read_list(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let names = text.split(|byte| *byte == end).filter(|name| !name.is_empty());
+        listed.extend(names.map(|name| PathBuf::from(OsStr::from_bytes(name))));
+    }
+    Ok(TreeRequest {
+        paths: arguments.paths.clone(),
+        listed,
+        excludes: Excludes {
+            patterns: tree.exclude.clone(),
+            pattern_files: tree.exclude_from.clone(),
+            ignore_files: tree.ignore_file.clone(),
+            caches: tree.exclude_caches,
+            other_file_systems: tree.one_file_system,
+            larger_than: tree.exclude_larger_than,
+            older_than: tree.exclude_older_than.map(|age| environment::now().saturating_sub(age)),
+        },
+        read_all: tree.read_all,
+    })
+}
+
+fn read_list(path: &Path) -> io::Result<Vec<u8>> {
+    if path.as_os_str() != "-" {
+        return std::fs::read(path);
+    }
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// As given, else the dump's name, else host and paths.
@@ -125,6 +169,11 @@ fn describe(info: &SnapshotInfo) -> String {
         format::duration(duration),
         what_was_read(info),
     );
+    if counts.files_unchanged > 0 {
+        let unchanged = count(counts.files_unchanged, "file", "files");
+        let bytes = size(counts.bytes_unchanged);
+        text += &format!("  kept    {bytes} in {unchanged} that did not change\n");
+    }
     text += &format!("  new     {}\n", views::new_chunks(counts));
     text += &format!("  added   {}\n", views::added(counts));
     if counts.bytes_read_back > 0 {

@@ -56,7 +56,7 @@ fn table(snapshots: &[&SnapshotInfo]) -> String {
             local_time(snapshot.started),
             printable(&snapshot.series),
             printable(&snapshot.host),
-            size(snapshot.counts.bytes_read),
+            size(snapshot.counts.bytes()),
             size(snapshot.counts.bytes_added),
             super::labels(snapshot),
         ]);

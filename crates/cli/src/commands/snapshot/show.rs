@@ -1,7 +1,7 @@
 //! `nightjar snapshot show`
 
 use anyhow::Result;
-use nightjar_format::snapshot::{Snapshot, Source};
+use nightjar_format::snapshot::{Counts, Snapshot, Source};
 use nightjar_repository::snapshots::SnapshotInfo;
 
 use super::super::{Program, find_snapshot};
@@ -45,6 +45,7 @@ fn describe(info: &SnapshotInfo) -> String {
             "read",
             format!("{} in {}", size(counts.bytes_read), count(counts.chunks, "chunk", "chunks")),
         ),
+        ("unchanged", unchanged(counts)),
         ("new", views::new_chunks(counts)),
         ("added", views::added(counts)),
         ("read back", read_back(counts.bytes_read_back)),
@@ -53,6 +54,16 @@ fn describe(info: &SnapshotInfo) -> String {
         ("slot", info.signer.to_string()),
         ("program", printable(&snapshot.program)),
     ])
+}
+
+fn unchanged(counts: &Counts) -> String {
+    match counts.files_unchanged {
+        0 => String::new(),
+        files => {
+            let files = count(files, "file", "files");
+            format!("{} in {files}, not read", size(counts.bytes_unchanged))
+        }
+    }
 }
 
 fn read_back(bytes: u64) -> String {
