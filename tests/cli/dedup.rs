@@ -2,16 +2,10 @@
 
 use std::fs;
 
-use serde_json::Value;
-
-use crate::harness::{Sandbox, assert_same, data, id_of, tree};
+use crate::harness::{Sandbox, assert_same, data, id_of, number, tree};
 
 /// A chunk's least, average and greatest length, and what the program reads in one piece.
 const LENGTHS: [usize; 5] = [16 << 10, 64 << 10, 256 << 10, 512 << 10, 2 << 20];
-
-fn number(document: &Value, field: &str) -> u64 {
-    document[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {document}"))
-}
 
 #[test]
 fn other_content_of_the_same_name_and_length_is_stored() {

@@ -2,11 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Sandbox, assert_same, data, id_of};
-
-fn number(document: &Value, field: &str) -> u64 {
-    document[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {document}"))
-}
+use crate::harness::{Sandbox, assert_same, data, id_of, number};
 
 /// A dump of some 9 MB, and the same with a row in every two hundred changed, night after night.
 fn night(number: u64) -> Vec<u8> {

@@ -9,5 +9,7 @@ mod help;
 mod index;
 mod look;
 mod restore;
+mod selection;
 mod together;
 mod trees;
+mod unchanged;

@@ -1,11 +1,11 @@
 //! The disk fills up: the repository's, or the one that is restored to.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
 use crate::harness::data::{dump, noise};
-use crate::harness::{Sandbox, assert_same, id_of, is_root};
+use crate::harness::{Sandbox, assert_same, id_of, namespace};
 
 /// A file system with little room.
 struct SmallDisk(PathBuf);
@@ -45,29 +45,8 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Only root may mount. Anybody else runs the test again as root of a namespace of its own; then
-/// this returns true and there is nothing left to do.
 fn done_in_namespace(test: &str) -> bool {
-    if is_root() {
-        return false;
-    }
-    let executable = env::current_exe().expect("a process knows its executable");
-    let mut again = Command::new("unshare");
-    again.args(["--user", "--map-root-user", "--mount"]).arg(executable);
-    again.args(["--exact", "--nocapture"]).arg(format!("{}::{test}", module()));
-    let output = again.output().expect("unshare runs");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "this test mounts a small file system: run it as root, or allow user namespaces\n{}",
-        String::from_utf8_lossy(&said)
-    );
-    true
-}
-
-/// The path of this module, without the name of the crate.
-fn module() -> &'static str {
-    module_path!().split_once("::").expect("a module lies in a crate").1
+    namespace::done_in_namespace(module_path!(), test)
 }
 
 fn run(command: &mut Command) {

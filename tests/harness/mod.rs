@@ -2,6 +2,7 @@
 //! the same at every run, and trees of files to store and to compare.
 
 pub(crate) mod data;
+pub(crate) mod namespace;
 mod program;
 mod run;
 mod sandbox;
@@ -11,5 +12,5 @@ mod wait;
 pub(crate) use program::program;
 pub(crate) use run::assert_same;
 pub(crate) use run::{Nightjar, Outcome, Running};
-pub(crate) use sandbox::{PASSPHRASE, Sandbox, WEAK, files_below, id_of, is_root};
+pub(crate) use sandbox::{PASSPHRASE, Sandbox, WEAK, files_below, id_of, is_root, number};
 pub(crate) use wait::wait_until;

@@ -140,6 +140,12 @@ pub(crate) fn id_of(document: &Value) -> String {
     document["id"].as_str().unwrap_or_else(|| panic!("no id in {document}")).to_owned()
 }
 
+/// A number in a document.
+#[track_caller]
+pub(crate) fn number(document: &Value, field: &str) -> u64 {
+    document[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {document}"))
+}
+
 /// All regular files below a directory, sorted.
 pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

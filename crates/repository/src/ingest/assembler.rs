@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 use nightjar_format::BlobId;
-use nightjar_format::manifest::{Content, ContentRef, Entry, EntryKind, FileContent};
+use nightjar_format::manifest::{ContentRef, Entry, EntryKind, FileContent, Hole};
 use nightjar_format::snapshot::Counts;
 use rayon::ScopeFifo;
 
@@ -54,8 +54,8 @@ pub(crate) struct Assembler<'a, 'session> {
     session: &'a mut Session<'session>,
     list: ListBuilder,
     directories: Vec<DirectoryBuilder>,
-    /// Contents of files of which further names may follow, by link number.
-    linked: HashMap<u64, FileContent>,
+    /// Streams that were kept for entries to come, by number.
+    kept: HashMap<u64, FileContent>,
     to_plan: InOrder<IdentifiedBatch>,
     to_assemble: InOrder<EncodedBatch>,
 }
@@ -97,7 +97,7 @@ impl<'a, 'session> Assembler<'a, 'session> {
             session,
             list: ListBuilder::default(),
             directories,
-            linked: HashMap::new(),
+            kept: HashMap::new(),
             to_plan: InOrder::new(),
             to_assemble: InOrder::new(),
         }
@@ -206,6 +206,15 @@ impl<'a, 'session> Assembler<'a, 'session> {
                 self.list = ListBuilder::default();
                 Ok(())
             }
+            EncodedItem::Mark(Mark::Keep(number, holes)) => {
+                let file = self.end_stream(holes)?;
+                self.kept.insert(number, file);
+                Ok(())
+            }
+            EncodedItem::Mark(Mark::Drop(number)) => {
+                self.kept.remove(&number);
+                Ok(())
+            }
             EncodedItem::Mark(Mark::EnterDirectory) => {
                 self.directories.push(DirectoryBuilder::default());
                 Ok(())
@@ -235,21 +244,17 @@ impl<'a, 'session> Assembler<'a, 'session> {
         };
         self.writer.counts.files += 1;
         match mark {
-            EntryMark::File { linked } => {
-                let (content, length) = self.end_stream()?;
-                let holes: u64 = file.holes.iter().map(|hole| hole.length).sum();
-                (file.content, file.size) = (content, length + holes);
-                if let (true, Some(number)) = (linked, entry.hard_link) {
-                    self.linked.insert(number, file.clone());
-                }
+            EntryMark::File => {
+                let changed_while_read = file.changed_while_read;
+                let read = self.end_stream(std::mem::take(&mut file.holes))?;
+                *file = FileContent { changed_while_read, ..read };
             }
-            EntryMark::Link { last } => {
-                let number = entry.hard_link.unwrap_or_default();
-                let first = match last {
-                    true => self.linked.remove(&number),
-                    false => self.linked.get(&number).cloned(),
+            EntryMark::Kept { number, last } => {
+                let kept = match last {
+                    true => self.kept.remove(&number),
+                    false => self.kept.get(&number).cloned(),
                 };
-                *file = first.ok_or(RepositoryError::Internal("a link belongs to no file"))?;
+                *file = kept.ok_or(RepositoryError::Internal("a file was not kept"))?;
             }
             EntryMark::Unchanged { is_first_name } => {
                 self.writer.counts.files_unchanged += 1;
@@ -263,12 +268,13 @@ impl<'a, 'session> Assembler<'a, 'session> {
         Ok(entry)
     }
 
-    /// The content of the stream that has just ended, and its length in bytes.
-    fn end_stream(&mut self) -> Result<(Content, u64)> {
+    /// The stream that has just ended, with its holes.
+    fn end_stream(&mut self, holes: Vec<Hole>) -> Result<FileContent> {
         let list = std::mem::take(&mut self.list);
-        let length = list.length();
-        self.writer.counts.bytes_read += length;
-        Ok((list.finish(&mut self.writer)?, length))
+        self.writer.counts.bytes_read += list.length();
+        let size = list.length() + holes.iter().map(|hole| hole.length).sum::<u64>();
+        let content = list.finish(&mut self.writer)?;
+        Ok(FileContent { size, content, holes, changed_while_read: false })
     }
 
     fn pop_directory(&mut self) -> Result<DirectoryBuilder> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 use nightjar_codec::chunker::Chunker;
-use nightjar_format::manifest::{Entry, EntryKind, Origin, Timestamp};
+use nightjar_format::manifest::{Content, Entry, EntryKind, Hole, Origin, Timestamp};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
@@ -90,7 +90,29 @@ impl<'a> Feeder<'a> {
         inspect: &mut dyn FnMut(&[u8]),
     ) -> Result<u64> {
         let content = self.previous.content(name);
-        self.mark(Mark::Stream(content))?;
+        self.read_stream(content, reader, what, inspect)
+    }
+
+    /// Reads the stream of a file that may stand anywhere in the tree: `path` are the names that
+    /// lead to it. It is to be kept: its entry follows when its turn has come.
+    pub fn stream_anywhere(
+        &mut self,
+        path: &[&[u8]],
+        reader: &mut dyn Read,
+        what: &str,
+    ) -> Result<u64> {
+        let content = self.previous.content_at(path);
+        self.read_stream(content, reader, what, &mut |_| {})
+    }
+
+    fn read_stream(
+        &mut self,
+        previous: Option<Content>,
+        reader: &mut dyn Read,
+        what: &str,
+        inspect: &mut dyn FnMut(&[u8]),
+    ) -> Result<u64> {
+        self.mark(Mark::Stream(previous))?;
         let mut length = 0;
         loop {
             let room = self.batch.segment.bytes.get_mut(self.filled..).unwrap_or_default();
@@ -124,18 +146,23 @@ impl<'a> Feeder<'a> {
 
     /// The file whose stream has just ended.
     pub fn file(&mut self, entry: Entry) -> Result<()> {
-        self.entry(entry, EntryMark::File { linked: false })
+        self.entry(entry, EntryMark::File)
     }
 
-    /// The file whose stream has just ended, which has further names: [`Self::link`] follows.
-    pub fn linked_file(&mut self, entry: Entry) -> Result<()> {
-        self.entry(entry, EntryMark::File { linked: true })
+    /// Keeps the stream that has just ended, and the holes in it, for entries that follow. It takes
+    /// memory until it is dropped or its last entry has come.
+    pub fn keep(&mut self, number: u64, holes: Vec<Hole>) -> Result<()> {
+        self.mark(Mark::Keep(number, holes))
     }
 
-    /// Another name of a linked file, with the same link number. After the `last` one, the file is
-    /// forgotten.
-    pub fn link(&mut self, entry: Entry, last: bool) -> Result<()> {
-        self.entry(entry, EntryMark::Link { last })
+    /// A file whose stream was kept; whether it is the `last` one.
+    pub fn kept_file(&mut self, entry: Entry, number: u64, last: bool) -> Result<()> {
+        self.entry(entry, EntryMark::Kept { number, last })
+    }
+
+    /// Drops a stream that was kept.
+    pub fn drop_kept(&mut self, number: u64) -> Result<()> {
+        self.mark(Mark::Drop(number))
     }
 
     /// The stream that has just ended broke off: no entry follows for it.

@@ -1,7 +1,7 @@
 //! Segments: the buffers that carry plaintext, and the batches in them.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use nightjar_format::manifest::{Content, Entry};
+use nightjar_format::manifest::{Content, Entry, Hole};
 
 use crate::manifest::walk::NodePath;
 
@@ -67,6 +67,10 @@ pub(crate) enum Mark {
     Stream(Option<Content>),
     /// The stream that has just ended broke off and belongs to nothing.
     Discard,
+    /// The stream that has just ended is kept under this number, with its holes.
+    Keep(u64, Vec<Hole>),
+    /// What is kept under this number is not needed any more.
+    Drop(u64),
     /// An entry of the directory that is open.
     Entry(Box<Entry>, EntryMark, Option<NodePath>),
 }
@@ -76,10 +80,10 @@ pub(crate) enum Mark {
 pub(crate) enum EntryMark {
     /// The root: it is the directory that has just ended.
     Directory,
-    /// The content: the stream that has just ended. Whether links to it may follow.
-    File { linked: bool },
-    /// The content: that of the linked file with the same number. Whether it is the last link.
-    Link { last: bool },
+    /// The content: the stream that has just ended.
+    File,
+    /// The content: the one that is kept under this number. Whether it is kept on.
+    Kept { number: u64, last: bool },
     /// Nothing: it is a file that was not read, because it has not changed.
     Unchanged { is_first_name: bool },
     /// Nothing: it is no file.

@@ -45,7 +45,8 @@ impl<'a, 'b> EntryFeeder<'a, 'b> {
         if let Name::Read { last } = name {
             let attributes = self.attributes_at(place, status);
             let entry = self.new_entry(place, status, attributes, empty_file());
-            return Ok(self.feeder.link(entry, last)?);
+            let number = entry.hard_link.unwrap_or_default();
+            return Ok(self.feeder.kept_file(entry, number, last)?);
         }
         let unchanged = match self.read_all {
             true => None,
@@ -94,16 +95,19 @@ impl<'a, 'b> EntryFeeder<'a, 'b> {
         let attributes = self.attributes_of(place, &status, &file);
         let mut entry = self.new_entry(place, &status, attributes, empty_file());
         let changed = Status::of(&file).map_or(true, |after| after.state() != status.state());
-        if let EntryKind::File(content) = &mut entry.kind {
-            content.holes = reader.passed;
-            content.changed_while_read = changed;
-        }
         if changed {
             self.notes.warn(format!("{} changed while it was read", place.path.display()));
         }
-        if !changed && is_first_name && self.links.expects_more(&status) {
+        if let (Some(number), true) = (entry.hard_link, is_first_name && !changed)
+            && self.links.expects_more(&status)
+        {
             self.links.was_read(&status);
-            return Ok(self.feeder.linked_file(entry)?);
+            self.feeder.keep(number, reader.passed)?;
+            return Ok(self.feeder.kept_file(entry, number, false)?);
+        }
+        if let EntryKind::File(content) = &mut entry.kind {
+            content.holes = reader.passed;
+            content.changed_while_read = changed;
         }
         Ok(self.feeder.file(entry)?)
     }

@@ -5,7 +5,7 @@ use nightjar_format::BlobId;
 use nightjar_format::manifest::{Content, Entry, EntryKind, Timestamp};
 use nightjar_format::snapshot::Snapshot;
 
-use crate::manifest::walk::{DirectoryWalk, NodePath};
+use crate::manifest::walk::{DirectoryWalk, NodePath, find_entry};
 use crate::read::Reader;
 
 /// The previous snapshot's tree, as far as the run has come in it.
@@ -13,6 +13,7 @@ pub(crate) struct PreviousTree<'a> {
     reader: &'a Reader<'a>,
     /// When the run began that made it, in Unix nanoseconds.
     started: i64,
+    root: Option<BlobId>,
     open: Vec<Option<PreviousDirectory>>,
 }
 
@@ -29,8 +30,9 @@ impl<'a> PreviousTree<'a> {
     /// Begins at a snapshot's root, if there is one.
     pub(crate) fn new(reader: &'a Reader<'a>, snapshot: Option<&Snapshot>) -> Self {
         let started = snapshot.map_or(i64::MIN, |snapshot| snapshot.started);
-        let mut tree = Self { reader, started, open: Vec::new() };
-        tree.open_directory(snapshot.map(|snapshot| snapshot.root));
+        let root = snapshot.map(|snapshot| snapshot.root);
+        let mut tree = Self { reader, started, root, open: Vec::new() };
+        tree.open_directory(root);
         tree
     }
 
@@ -102,6 +104,22 @@ impl<'a> PreviousTree<'a> {
     pub(crate) fn content(&mut self, name: &[u8]) -> Option<Content> {
         match &self.entry(name)?.kind {
             EntryKind::File(file) => Some(file.content.clone()),
+            _ => None,
+        }
+    }
+
+    /// The content of the file that these names lead to, wherever the run has come.
+    pub(crate) fn content_at(&self, path: &[&[u8]]) -> Option<Content> {
+        let mut root = self.root?;
+        let (name, above) = path.split_last()?;
+        for name in above {
+            root = match find_entry(self.reader, root, name)?.kind {
+                EntryKind::Directory { root } => root,
+                _ => return None,
+            };
+        }
+        match find_entry(self.reader, root, name)?.kind {
+            EntryKind::File(file) => Some(file.content),
             _ => None,
         }
     }
