@@ -1,6 +1,7 @@
 //! Reading single values.
 
 use bytesize::ByteSize;
+use globset::Glob;
 use nightjar_format::limits;
 use nightjar_format::snapshot::Label;
 
@@ -79,6 +80,19 @@ pub(super) fn explicit_snapshot(text: &str) -> Result<String, String> {
     id(text)
 }
 
+/// A number of levels: at least one.
+pub(super) fn depth(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|depth| *depth > 0).ok_or_else(|| "expected 1 or more".to_owned())
+}
+
+/// A name or path with wildcards.
+pub(super) fn pattern(text: &str) -> Result<String, String> {
+    if text.trim_matches('/').is_empty() {
+        return Err("expected a name or path, such as 'postgresql.conf' or 'etc/**/*.conf'".into());
+    }
+    Glob::new(text).map(|_| text.to_owned()).map_err(|error| error.kind().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +152,24 @@ mod tests {
         assert!(file_name("orders.sql").is_ok());
         for text in ["", ".", "..", "a/b", "/etc/passwd"] {
             assert!(file_name(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_names_something() {
+        for text in ["a", "*.conf", "/etc/*", "etc/**", "a{b,c}", "[a-z]", "\\*"] {
+            assert_eq!(pattern(text), Ok(text.to_owned()));
+        }
+        for text in ["", "/", "//", "[a", "{a", "a\\"] {
+            assert!(pattern(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_depth_is_at_least_one() {
+        assert_eq!(depth("3"), Ok(3));
+        for text in ["0", "-1", "x", ""] {
+            assert!(depth(text).is_err(), "{text}");
         }
     }
 }
