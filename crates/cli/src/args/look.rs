@@ -60,9 +60,9 @@ pub(crate) enum KindChoice {
 ///
 /// A pattern without `/` is compared with the last name of each path, one with `/` with the whole
 /// path as `nightjar snapshot ls` shows it. In a pattern, `*` stands for any bytes but `/`, `?` for
-/// one of these, `[a-z]` for one of several, `{a,b}` for either, and `**` for any number of
-/// directories; a backslash takes the meaning from the character behind it. Quote patterns, or the
-/// shell replaces them.
+/// one of these (a letter beyond ASCII has several), `[a-z]` for one of several, `{a,b}` for
+/// either, and `**` for any number of directories; a backslash takes the meaning from the character
+/// behind it. Quote patterns, or the shell replaces them.
 ///
 /// Snapshots are searched from the oldest to the newest. To find nothing is no error.
 #[derive(Debug, Args)]

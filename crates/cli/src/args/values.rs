@@ -90,7 +90,28 @@ pub(super) fn pattern(text: &str) -> Result<String, String> {
     if text.trim_matches('/').is_empty() {
         return Err("expected a name or path, such as 'postgresql.conf' or 'etc/**/*.conf'".into());
     }
-    Glob::new(text).map(|_| text.to_owned()).map_err(|error| error.kind().to_string())
+    Glob::new(text).map_err(|error| error.kind().to_string())?;
+    if class_beyond_ascii(text) {
+        return Err("only ASCII may stand in square brackets; write {ä,ö} instead of [äö]".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether a character of several bytes stands in square brackets: these mean single bytes, and
+/// the pattern would silently fit nothing.
+fn class_beyond_ascii(text: &str) -> bool {
+    let (mut inside, mut escaped) = (false, false);
+    for c in text.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if !inside => escaped = true,
+            '[' => inside = true,
+            ']' => inside = false,
+            _ if inside && !c.is_ascii() => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -157,10 +178,12 @@ mod tests {
 
     #[test]
     fn a_pattern_names_something() {
-        for text in ["a", "*.conf", "/etc/*", "etc/**", "a{b,c}", "[a-z]", "\\*"] {
+        for text in
+            ["a", "*.conf", "/etc/*", "etc/**", "a{b,c}", "[a-z]", "\\*", "\\[ä]", "{ä,ö}", "[a]ä"]
+        {
             assert_eq!(pattern(text), Ok(text.to_owned()));
         }
-        for text in ["", "/", "//", "[a", "{a", "a\\"] {
+        for text in ["", "/", "//", "[a", "{a", "a\\", "[äö]", "x[^ä]"] {
             assert!(pattern(text).is_err(), "{text}");
         }
     }
