@@ -261,7 +261,7 @@ fn the_series_of_a_path_does_not_depend_on_where_one_stands() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("etc")).unwrap();
     sandbox.write("etc/file", "x");
-    let absolute = sandbox.nightjar("backup").arg(sandbox.path("etc")).json();
+    let absolute = sandbox.nightjar("backup").source(sandbox.path("etc")).json();
     let relative = sandbox.nightjar("backup etc/").in_directory(&sandbox.path("")).json();
     assert_eq!(absolute["series"], relative["series"]);
     assert_eq!(relative["previous"], absolute["id"]);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::harness::{Nightjar, Sandbox};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 21] = [
     "init",
     "backup",
     "restore",
@@ -13,6 +13,8 @@ const COMMANDS: [&str; 19] = [
     "snapshot list",
     "snapshot show",
     "snapshot ls",
+    "snapshot cat",
+    "snapshot find",
     "snapshot restore",
     "snapshot verify",
     "snapshot diff",
@@ -60,6 +62,14 @@ fn a_wrong_command_line_is_a_usage_error() {
         "restore latest",
         "restore latest --stdout --to /tmp/x",
         "restore nonsense --stdout",
+        "snapshot ls latest --depth 0",
+        "snapshot cat latest",
+        "snapshot cat latest a b",
+        "snapshot find",
+        "snapshot find [a",
+        "snapshot find /",
+        "snapshot find a --kind fifo",
+        "snapshot diff latest",
         "snapshot verify",
         "snapshot verify --all --level thorough",
         "key remove",
@@ -109,8 +119,14 @@ fn an_output_that_takes_nothing_fails_the_command() {
     assert!(fs::exists("/dev/full").unwrap(), "there is no /dev/full, which takes nothing");
     let (sandbox, ..) = Sandbox::with_dump();
     let program = crate::harness::program().display().to_string();
-    for words in ["snapshot list", "restore latest --stdout", "--json status", "snapshot ls latest"]
-    {
+    for words in [
+        "snapshot list",
+        "restore latest --stdout",
+        "--json status",
+        "snapshot ls latest",
+        "snapshot cat latest dump.sql",
+        "snapshot find dump.sql",
+    ] {
         let output = Command::new("sh")
             .arg("-c")
             .arg(format!("'{program}' {words} > /dev/full"))

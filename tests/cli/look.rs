@@ -1,18 +1,11 @@
-//! Looking at what is there: list, show, ls, diff, verify, status, and which snapshot an id means.
+//! Looking at what is there: list, show, verify, status, the JSON of every command, and which
+//! snapshot an id means. What looks into snapshots is in `inside` and `diff`.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{Sandbox, data, id_of};
-
-#[track_caller]
-fn assert_has_fields(document: &Value, fields: &str) {
-    for field in fields.split_whitespace() {
-        assert!(document.get(field).is_some(), "no field {field} in {document}");
-    }
-}
+use crate::harness::{Sandbox, assert_has_fields, data, id_of};
 
 /// Digits where RFC 3339 has digits, in UTC.
 #[track_caller]
@@ -73,10 +66,15 @@ fn every_command_prints_one_json_document_with_stable_fields() {
     let show = sandbox.nightjar("snapshot show latest").json();
     assert_eq!(id_of(&show), second);
     let ls = sandbox.nightjar("snapshot ls latest").json();
-    assert_has_fields(&ls[0], "path kind mode uid gid size modified");
+    let entry = "path kind mode uid gid user group size changed_while_read modified";
+    assert_has_fields(&ls[0], entry);
     assert_eq!((ls[0]["path"].as_str(), ls[0]["size"].as_u64()), (Some("d.sql"), Some(3)));
+    let found = sandbox.nightjar("snapshot find d.sql").json();
+    assert_has_fields(&found[1], &format!("snapshot series time {entry}"));
+    assert_eq!(found[1]["snapshot"], second.as_str());
     let diff = sandbox.nightjar("snapshot diff").arg(&first).arg(&second).json();
-    assert_has_fields(&diff[0], "path change old_kind new_kind old_size new_size");
+    let fields = "path change kind old_kind new_kind old_size new_size metadata";
+    assert_has_fields(&diff[0], fields);
     assert_eq!(diff[0]["change"], "modified");
     let verify = sandbox.nightjar("snapshot verify --all").json();
     assert_has_fields(&verify, "level snapshots packs blobs bytes findings");
@@ -179,56 +177,6 @@ fn show_tells_where_a_snapshot_comes_from() {
     assert_eq!(show["source"]["name"], "shop.sql");
     assert_eq!(show["source"]["arguments"], serde_json::json!(["echo", "hello"]));
     assert_eq!(show["labels"]["why"], "test");
-}
-
-#[test]
-fn ls_lists_what_a_snapshot_holds() {
-    let sandbox = Sandbox::new();
-    fs::create_dir_all(sandbox.path("etc/ssl")).unwrap();
-    sandbox.write("etc/hosts", "localhost");
-    sandbox.write("etc/ssl/cert", "certificate");
-    sandbox.nightjar("backup").source(sandbox.path("etc")).done();
-    let paths = |words: &str| -> Vec<String> {
-        let text = sandbox.nightjar("snapshot ls latest").args(words).done().text();
-        text.lines().map(|line| line.trim_end_matches('/').to_owned()).collect()
-    };
-    assert_eq!(paths(""), ["etc", "etc/hosts", "etc/ssl", "etc/ssl/cert"]);
-    assert_eq!(paths("etc/ssl"), ["etc/ssl", "etc/ssl/cert"]);
-    assert_eq!(paths("/etc/hosts"), ["etc/hosts"]);
-    sandbox.nightjar("snapshot ls latest etc/nothing").exits(1).says("etc/nothing");
-    let long = sandbox.nightjar("snapshot ls latest etc/hosts --long").done();
-    long.prints("etc/hosts").prints("9");
-}
-
-#[test]
-fn diff_names_what_was_added_removed_and_changed() {
-    let sandbox = Sandbox::new();
-    let tree = sandbox.path("tree");
-    fs::create_dir_all(tree.join("same")).unwrap();
-    for name in ["changed", "removed", "touched", "same/file"] {
-        fs::write(tree.join(name), name).unwrap();
-    }
-    let store = || id_of(&sandbox.nightjar("backup").source(&tree).json());
-    let old = store();
-    fs::write(tree.join("changed"), "CHANGED").unwrap();
-    fs::remove_file(tree.join("removed")).unwrap();
-    fs::write(tree.join("added"), "added").unwrap();
-    crate::harness::tree::set_time(&tree.join("touched"), 1_000_000_000, 0);
-    let new = store();
-    let diff = sandbox.nightjar("snapshot diff").arg(&old).arg(&new).done().text();
-    let lines: Vec<&str> = diff.lines().filter(|line| !line.ends_with("tree/")).collect();
-    let expected = ["+ tree/added", "M tree/changed", "- tree/removed", "U tree/touched"];
-    assert_eq!(lines.len(), expected.len(), "{diff}");
-    for (line, expected) in lines.iter().zip(expected) {
-        assert!(line.starts_with(expected), "{diff}");
-    }
-    let backwards = sandbox.nightjar("snapshot diff").arg(&new).arg(&old).done().text();
-    assert!(
-        backwards.contains("- tree/added") && backwards.contains("+ tree/removed"),
-        "{backwards}"
-    );
-    sandbox.nightjar("snapshot diff").arg(&new).arg(&new).done().prints_nothing();
-    assert_eq!(sandbox.nightjar("snapshot diff latest").arg(&new).json(), serde_json::json!([]));
 }
 
 #[test]

@@ -10,7 +10,6 @@ pub(crate) mod tree;
 mod wait;
 
 pub(crate) use program::program;
-pub(crate) use run::assert_same;
-pub(crate) use run::{Nightjar, Outcome, Running};
+pub(crate) use run::{Nightjar, Outcome, Running, assert_has_fields, assert_same};
 pub(crate) use sandbox::{PASSPHRASE, Sandbox, WEAK, files_below, id_of, is_root, number};
 pub(crate) use wait::wait_until;

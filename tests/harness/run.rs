@@ -293,3 +293,10 @@ pub(crate) fn assert_same(found: &[u8], expected: &[u8]) {
     assert!(at.is_none(), "the first of the bytes that differ is number {}", at.unwrap_or(0));
     assert_eq!(found.len(), expected.len(), "the lengths differ");
 }
+
+#[track_caller]
+pub(crate) fn assert_has_fields(document: &Value, fields: &str) {
+    for field in fields.split_whitespace() {
+        assert!(document.get(field).is_some(), "no field {field} in {document}");
+    }
+}

@@ -63,7 +63,29 @@ Examples:
 pub(super) const LS: &str = "\
 Examples:
   nightjar snapshot ls latest
-  nightjar snapshot ls 3f2a etc/postgresql --long";
+  nightjar snapshot ls latest --depth 2
+  nightjar snapshot ls 3f2a etc/postgresql --long
+  nightjar snapshot ls latest --json | jq -r '.[] | select(.size > 1000000) | .path'
+
+With --json, an array of objects with path, kind, mode, uid, gid, user, group, modified, and where
+they apply size, changed_while_read, hole_bytes, target, major, minor, hard_link, attributes, inode,
+changed. What is not UTF-8 stands beside its text in hexadecimal: path_bytes, name_bytes and so on.";
+
+pub(super) const CAT: &str = "\
+Examples:
+  nightjar snapshot cat latest etc/hosts
+  nightjar snapshot cat latest --series etc etc/hosts | diff - /etc/hosts
+  nightjar snapshot cat 3f2a orders.sql | psql orders_copy
+      better: `nightjar restore 3f2a -- psql orders_copy`, which stops psql at damage";
+
+pub(super) const FIND: &str = "\
+Examples:
+  nightjar snapshot find postgresql.conf
+  nightjar snapshot find '*.conf' --snapshot latest --series etc
+  nightjar snapshot find 'etc/**/*.conf' 'srv/*/secret' --long
+  nightjar snapshot find 'invoice*2024*' --ignore-case --kind file --json | jq -r '.[-1].snapshot'
+
+With --json, an array of objects with snapshot, series, time and the fields of `snapshot ls`.";
 
 pub(super) const RESTORE: &str = "\
 Examples:
@@ -85,7 +107,12 @@ the data; data decrypts and decodes as a restore does.";
 pub(super) const DIFF: &str = "\
 Examples:
   nightjar snapshot diff 3f2a 77c0
-  nightjar snapshot diff 3f2a latest --series web --json";
+  nightjar snapshot diff 3f2a latest --series web srv/www --no-metadata
+  nightjar snapshot diff 3f2a 77c0 --json | jq -r '.[] | select(.change == \"added\") | .path'
+
+With --json, an array of objects with path, change (added, removed, renamed, modified, metadata),
+kind, metadata (mode, owner, group, modified, attributes, hard_link), and where they apply old_path,
+old_kind, new_kind, old_size, new_size; the summary is an event on standard error.";
 
 pub(super) const FORGET: &str = "\
 Examples:

@@ -2,6 +2,7 @@
 
 mod examples;
 mod key;
+mod look;
 mod snapshot;
 mod values;
 
@@ -12,9 +13,10 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use key::{KeyAdd, KeyCommand, KeyRemove, RoleChoice};
+pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 pub(crate) use snapshot::{
-    Delta, SnapshotCommand, SnapshotCreate, SnapshotDiff, SnapshotForget, SnapshotList, SnapshotLs,
-    SnapshotRestore, SnapshotShow, SnapshotVerify, VerifyLevel,
+    Delta, SnapshotCommand, SnapshotCreate, SnapshotForget, SnapshotList, SnapshotRestore,
+    SnapshotShow, SnapshotVerify, VerifyLevel,
 };
 
 use crate::exit::Exit;
@@ -102,7 +104,7 @@ pub(crate) struct Globals {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Init(Init),
-    /// Make, list, restore, check and forget snapshots
+    /// Make, list, look into, restore, check and forget snapshots
     #[command(subcommand, after_help = examples::SNAPSHOT)]
     Snapshot(SnapshotCommand),
     /// Make a snapshot: short for `nightjar snapshot create`

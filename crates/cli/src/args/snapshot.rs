@@ -8,6 +8,7 @@ use nightjar_format::limits;
 use nightjar_format::snapshot::Label;
 use nightjar_repository::ingest::DeltaParameters;
 
+use super::look::{SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 use super::{examples, values};
 
 #[derive(Debug, Subcommand)]
@@ -16,6 +17,8 @@ pub(crate) enum SnapshotCommand {
     List(SnapshotList),
     Show(SnapshotShow),
     Ls(SnapshotLs),
+    Cat(SnapshotCat),
+    Find(SnapshotFind),
     Restore(SnapshotRestore),
     Verify(SnapshotVerify),
     Diff(SnapshotDiff),
@@ -164,20 +167,6 @@ pub(crate) struct OneSnapshot {
     pub(crate) series: Option<String>,
 }
 
-/// List the files in a snapshot.
-#[derive(Debug, Args)]
-#[command(after_help = examples::LS)]
-pub(crate) struct SnapshotLs {
-    #[command(flatten)]
-    pub(crate) snapshot: OneSnapshot,
-    /// Only these, and what lies below them
-    #[arg(value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Show kind, mode, owner, size and time as well
-    #[arg(long, short)]
-    pub(crate) long: bool,
-}
-
 /// Give back what a snapshot holds.
 ///
 /// Every byte is checked before it is given out. With `--stdout` or a command, exactly one file
@@ -238,24 +227,6 @@ pub(crate) struct SnapshotVerify {
     /// How thoroughly [default: data; packs if the slot has the role write]
     #[arg(long, value_enum)]
     pub(crate) level: Option<VerifyLevel>,
-}
-
-/// Compare two snapshots.
-///
-/// Each line begins with what happened: `+` added, `-` removed, `M` content changed, `U` only
-/// mode, owner, times or attributes changed.
-#[derive(Debug, Args)]
-#[command(after_help = examples::DIFF)]
-pub(crate) struct SnapshotDiff {
-    /// The old snapshot: `latest`, or an id or its beginning
-    #[arg(value_name = "OLD", value_parser = values::snapshot)]
-    pub(crate) old: String,
-    /// The new snapshot
-    #[arg(value_name = "NEW", value_parser = values::snapshot)]
-    pub(crate) new: String,
-    /// The series that `latest` means
-    #[arg(long, value_name = "NAME")]
-    pub(crate) series: Option<String>,
 }
 
 /// Forget snapshots.

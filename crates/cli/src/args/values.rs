@@ -1,6 +1,7 @@
 //! Reading single values.
 
 use bytesize::ByteSize;
+use globset::Glob;
 use nightjar_format::limits;
 use nightjar_format::snapshot::Label;
 
@@ -89,6 +90,40 @@ pub(super) fn explicit_snapshot(text: &str) -> Result<String, String> {
     id(text)
 }
 
+/// A number of levels: at least one.
+pub(super) fn depth(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|depth| *depth > 0).ok_or_else(|| "expected 1 or more".to_owned())
+}
+
+/// A name or path with wildcards.
+pub(super) fn pattern(text: &str) -> Result<String, String> {
+    if text.trim_matches('/').is_empty() {
+        return Err("expected a name or path, such as 'postgresql.conf' or 'etc/**/*.conf'".into());
+    }
+    Glob::new(text).map_err(|error| error.kind().to_string())?;
+    if class_beyond_ascii(text) {
+        return Err("only ASCII may stand in square brackets; write {ä,ö} instead of [äö]".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether a character of several bytes stands in square brackets: these mean single bytes, and
+/// the pattern would silently fit nothing.
+fn class_beyond_ascii(text: &str) -> bool {
+    let (mut inside, mut escaped) = (false, false);
+    for c in text.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if !inside => escaped = true,
+            '[' => inside = true,
+            ']' => inside = false,
+            _ if inside && !c.is_ascii() => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +183,26 @@ mod tests {
         assert!(file_name("orders.sql").is_ok());
         for text in ["", ".", "..", "a/b", "/etc/passwd"] {
             assert!(file_name(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_names_something() {
+        for text in
+            ["a", "*.conf", "/etc/*", "etc/**", "a{b,c}", "[a-z]", "\\*", "\\[ä]", "{ä,ö}", "[a]ä"]
+        {
+            assert_eq!(pattern(text), Ok(text.to_owned()));
+        }
+        for text in ["", "/", "//", "[a", "{a", "a\\", "[äö]", "x[^ä]"] {
+            assert!(pattern(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_depth_is_at_least_one() {
+        assert_eq!(depth("3"), Ok(3));
+        for text in ["0", "-1", "x", ""] {
+            assert!(depth(text).is_err(), "{text}");
         }
     }
 }

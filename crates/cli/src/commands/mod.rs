@@ -33,6 +33,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
             SnapshotCommand::List(list) => snapshot::list::run(&program, list),
             SnapshotCommand::Show(show) => snapshot::show::run(&program, show),
             SnapshotCommand::Ls(ls) => snapshot::ls::run(&program, ls),
+            SnapshotCommand::Cat(cat) => snapshot::cat::run(&program, cat),
+            SnapshotCommand::Find(find) => snapshot::find::run(&program, find),
             SnapshotCommand::Restore(restore) => snapshot::restore::run(&program, restore),
             SnapshotCommand::Verify(verify) => snapshot::verify::run(&program, verify),
             SnapshotCommand::Diff(diff) => snapshot::diff::run(&program, diff),

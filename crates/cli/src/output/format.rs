@@ -60,22 +60,23 @@ pub(crate) fn percent(part: u64, whole: u64) -> Option<String> {
 }
 
 /// Local time, for people.
-pub(crate) fn local_time(nanos: i64) -> String {
-    Timestamp::from_nanosecond(nanos.into()).map_or_else(
+pub(crate) fn local_time(nanos: impl Into<i128>) -> String {
+    let nanos = nanos.into();
+    Timestamp::from_nanosecond(nanos).map_or_else(
         |_| nanos.to_string(),
         |time| time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
     )
 }
 
 /// RFC 3339 in UTC, for programs.
-pub(crate) fn rfc3339(nanos: i64) -> String {
-    Timestamp::from_nanosecond(nanos.into())
-        .map_or_else(|_| nanos.to_string(), |time| time.to_string())
+pub(crate) fn rfc3339(nanos: impl Into<i128>) -> String {
+    let nanos = nanos.into();
+    Timestamp::from_nanosecond(nanos).map_or_else(|_| nanos.to_string(), |time| time.to_string())
 }
 
-/// Nanoseconds since 1970, as near as they fit.
-pub(crate) fn nanos(time: &nightjar_format::manifest::Timestamp) -> i64 {
-    time.seconds.saturating_mul(1_000_000_000).saturating_add(time.nanoseconds.into())
+/// Nanoseconds since 1970.
+pub(crate) fn nanos(time: &nightjar_format::manifest::Timestamp) -> i128 {
+    i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds)
 }
 
 /// Text from a repository on a terminal: control characters would do things there.
@@ -139,6 +140,9 @@ mod tests {
     fn times_for_programs_are_rfc_3339() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(1_500_000_000), "1970-01-01T00:00:01.5Z");
+        // Nanoseconds of this do not fit into 64 bits.
+        let far = nightjar_format::manifest::Timestamp { seconds: 16_725_225_600, nanoseconds: 7 };
+        assert_eq!(rfc3339(nanos(&far)), "2500-01-01T00:00:00.000000007Z");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Standard output: results, and nothing but results.
 
+pub(crate) mod entries;
 pub(crate) mod format;
 pub(crate) mod table;
 pub(crate) mod views;
@@ -41,7 +42,14 @@ impl Output {
         if self.quiet && !self.json { Ok(()) } else { self.result(view, text) }
     }
 
-    /// The same on standard error, where standard output carries a restored file.
+    /// A line beside the result, for people who did not ask for quiet.
+    pub(crate) fn remark(self, text: &str) {
+        if !self.quiet {
+            stderr::note(text);
+        }
+    }
+
+    /// [`Self::summary`] on standard error, where standard output carries something else.
     pub(crate) fn side_summary(self, view: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
             stderr::event(view);
@@ -112,6 +120,17 @@ impl Listing {
         }
         self.empty = false;
         Ok(())
+    }
+
+    /// A line above those that follow, set apart from those before it; none in JSON, whose objects
+    /// each tell where they belong.
+    pub(crate) fn heading(&mut self, line: &str) -> Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        let gap = if self.empty { "" } else { "\n" };
+        self.empty = false;
+        self.write(&format!("{gap}{line}\n"))
     }
 
     pub(crate) fn end(mut self) -> Result<()> {

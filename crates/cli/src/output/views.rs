@@ -2,16 +2,14 @@
 //! what is stored, so that the format can change without them, and they without it.
 
 use nightjar_format::ids::to_hex;
-use nightjar_format::manifest::{Entry, EntryKind};
 use nightjar_format::snapshot::{Counts, Snapshot, Source};
-use nightjar_repository::manifest::diff::{Change, Difference};
 use nightjar_repository::slots::SlotInfo;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_source::RestoreReport;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::format::{count, nanos, number, percent, rfc3339, size};
+use super::format::{count, number, percent, rfc3339, size};
 
 /// A path: text, and its bytes in hexadecimal where the text does not tell them.
 #[derive(Debug, Clone, Serialize)]
@@ -202,102 +200,6 @@ impl<'a> SnapshotView<'a> {
             previous: snapshot.previous.map(|previous| previous.id.to_string()),
             slot: info.signer.to_string(),
             source: SourceView::new(&snapshot.source),
-        }
-    }
-}
-
-/// An entry of a snapshot's tree.
-#[derive(Debug, Serialize)]
-pub(crate) struct EntryView {
-    #[serde(flatten)]
-    path: PathView,
-    kind: &'static str,
-    /// Four octal digits.
-    mode: String,
-    uid: u32,
-    gid: u32,
-    user: String,
-    group: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-    modified: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<PathView>,
-}
-
-/// A kind of entry in one word.
-pub(crate) fn kind(entry: &Entry) -> &'static str {
-    match entry.kind {
-        EntryKind::File(_) => "file",
-        EntryKind::Directory { .. } => "directory",
-        EntryKind::Symlink { .. } => "symlink",
-        EntryKind::Fifo => "fifo",
-        EntryKind::Socket => "socket",
-        EntryKind::CharacterDevice { .. } => "character_device",
-        EntryKind::BlockDevice { .. } => "block_device",
-    }
-}
-
-/// The size of a file.
-pub(crate) fn file_size(entry: &Entry) -> Option<u64> {
-    match &entry.kind {
-        EntryKind::File(file) => Some(file.size),
-        _ => None,
-    }
-}
-
-impl EntryView {
-    pub(crate) fn new(path: &[u8], entry: &Entry) -> Self {
-        let target = match &entry.kind {
-            EntryKind::Symlink { target } => Some(PathView::new(target)),
-            _ => None,
-        };
-        Self {
-            path: PathView::new(path),
-            kind: kind(entry),
-            mode: format!("{:04o}", entry.mode),
-            uid: entry.uid,
-            gid: entry.gid,
-            user: String::from_utf8_lossy(&entry.user).into_owned(),
-            group: String::from_utf8_lossy(&entry.group).into_owned(),
-            size: file_size(entry),
-            modified: rfc3339(nanos(&entry.modified)),
-            target,
-        }
-    }
-}
-
-/// An entry that differs between two snapshots.
-#[derive(Debug, Serialize)]
-pub(crate) struct DifferenceView {
-    #[serde(flatten)]
-    path: PathView,
-    change: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    old_kind: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new_kind: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    old_size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new_size: Option<u64>,
-}
-
-impl DifferenceView {
-    pub(crate) fn new(difference: &Difference) -> Self {
-        let Difference { path, change, old, new } = difference;
-        Self {
-            path: PathView::new(path),
-            change: match change {
-                Change::Added => "added",
-                Change::Removed => "removed",
-                Change::Modified => "modified",
-                Change::Metadata => "metadata",
-            },
-            old_kind: old.as_ref().map(kind),
-            new_kind: new.as_ref().map(kind),
-            old_size: old.as_ref().and_then(file_size),
-            new_size: new.as_ref().and_then(file_size),
         }
     }
 }

@@ -181,7 +181,7 @@ fn run<E: From<RepositoryError>>(
             }
             outcome
         });
-        let previous = PreviousTree::new(&reader, previous);
+        let previous = PreviousTree::new(&reader, previous, request.delta.is_some());
         let mut feeder = Feeder::new(chunker, stop, to_assembler, progress, previous);
         let fed = feed(&mut feeder);
         let fed = match fed {

@@ -9,7 +9,8 @@ use nightjar_format::BlobId;
 use nightjar_format::manifest::{Entry, EntryKind};
 
 use crate::error::Result;
-use crate::manifest::walk::{DirectoryWalk, join};
+use crate::manifest::lookup;
+use crate::manifest::walk::{DirectoryWalk, check_depth, join};
 use crate::read::Reader;
 
 /// How an entry changed.
@@ -19,10 +20,30 @@ pub enum Change {
     Added,
     /// It is gone.
     Removed,
+    /// It is the content of an entry that is gone from its old path; only
+    /// [`renames`](crate::manifest::renames) finds these.
+    Renamed,
     /// Its content, target or kind is another.
     Modified,
-    /// Only mode, owner, times or attributes differ.
+    /// Only what is in [`Metadata`] differs.
     Metadata,
+}
+
+/// What an entry has besides its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metadata {
+    /// Permission bits.
+    Mode,
+    /// The owner's number or name.
+    Owner,
+    /// The group's number or name.
+    Group,
+    /// When it was modified.
+    Modified,
+    /// Extended attributes.
+    Attributes,
+    /// Which other entries are the same file.
+    HardLink,
 }
 
 /// One entry that differs.
@@ -30,6 +51,8 @@ pub enum Change {
 pub struct Difference {
     /// The names from the root, joined with slashes.
     pub path: Vec<u8>,
+    /// Where it stood before, if it was renamed.
+    pub old_path: Option<Vec<u8>>,
     /// How it changed.
     pub change: Change,
     /// As it was.
@@ -38,101 +61,242 @@ pub struct Difference {
     pub new: Option<Entry>,
 }
 
-/// Tells `report` every difference between two trees, in the order of their paths.
-pub fn diff(
-    reader: &Reader<'_>,
-    old_root: BlobId,
-    new_root: BlobId,
-    report: &mut dyn FnMut(Difference) -> Result<()>,
-) -> Result<()> {
-    if old_root == new_root {
-        return Ok(());
-    }
-    directories(reader, b"", Some(old_root), Some(new_root), report)
+/// Two entries of one path, at least one of which is there.
+struct Pair {
+    path: Vec<u8>,
+    old: Option<Entry>,
+    new: Option<Entry>,
 }
 
-/// Compares two directories, one of which may be missing.
-fn directories(
-    reader: &Reader<'_>,
-    path: &[u8],
-    old_root: Option<BlobId>,
-    new_root: Option<BlobId>,
-    report: &mut dyn FnMut(Difference) -> Result<()>,
-) -> Result<()> {
-    let (mut old_walk, mut new_walk) =
-        (old_root.map(DirectoryWalk::new), new_root.map(DirectoryWalk::new));
-    let next = |walk: &mut Option<DirectoryWalk>| match walk {
-        Some(walk) => walk.next(reader),
-        None => Ok(None),
-    };
-    let (mut old, mut new) = (next(&mut old_walk)?, next(&mut new_walk)?);
-    loop {
-        let order = match (&old, &new) {
-            (None, None) => return Ok(()),
+/// Goes through the differences between two trees in the order of their paths.
+pub struct DiffWalk {
+    /// What is compared when nothing is open.
+    named: std::vec::IntoIter<Pair>,
+    open: Vec<SideBySide>,
+}
+
+impl DiffWalk {
+    /// Compares everything below two roots.
+    pub fn new(old_root: BlobId, new_root: BlobId) -> Self {
+        let mut walk = Self { named: Vec::new().into_iter(), open: Vec::new() };
+        walk.open_directories(Vec::new(), Some(old_root), Some(new_root));
+        walk
+    }
+
+    /// Compares only what stands at these paths and below them. Returns the paths that stand in
+    /// neither tree as well.
+    pub fn at(
+        reader: &Reader<'_>,
+        (old_root, new_root): (BlobId, BlobId),
+        paths: &[Vec<u8>],
+    ) -> Result<(Self, Vec<Vec<u8>>)> {
+        let (mut pairs, mut missing) = (Vec::new(), Vec::new());
+        for path in outermost(paths) {
+            let old = lookup::find(reader, old_root, &path)?;
+            let new = lookup::find(reader, new_root, &path)?;
+            if old.is_none() && new.is_none() {
+                missing.push(path);
+            } else {
+                pairs.push(Pair { path, old, new });
+            }
+        }
+        Ok((Self { named: pairs.into_iter(), open: Vec::new() }, missing))
+    }
+
+    /// The next difference.
+    pub fn next(&mut self, reader: &Reader<'_>) -> Result<Option<Difference>> {
+        while let Some(pair) = self.next_pair(reader)? {
+            let (old_root, new_root) = (root_of(pair.old.as_ref()), root_of(pair.new.as_ref()));
+            if old_root != new_root {
+                check_depth(self.open.len(), &pair.path)?;
+                self.open_directories(pair.path.clone(), old_root, new_root);
+            }
+            let change = match (&pair.old, &pair.new) {
+                (None, _) => Some(Change::Added),
+                (_, None) => Some(Change::Removed),
+                (Some(old), Some(new)) => compare(old, new),
+            };
+            if let Some(change) = change {
+                let Pair { path, old, new } = pair;
+                return Ok(Some(Difference { path, old_path: None, change, old, new }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_pair(&mut self, reader: &Reader<'_>) -> Result<Option<Pair>> {
+        while let Some(directories) = self.open.last_mut() {
+            match directories.next(reader)? {
+                Some(pair) => return Ok(Some(pair)),
+                None => drop(self.open.pop()),
+            }
+        }
+        Ok(self.named.next())
+    }
+
+    fn open_directories(&mut self, path: Vec<u8>, old: Option<BlobId>, new: Option<BlobId>) {
+        if old != new {
+            self.open.push(SideBySide { path, old: Side::new(old), new: Side::new(new) });
+        }
+    }
+}
+
+/// The paths without those that lie at or below others, sorted as a walk meets them.
+fn outermost(paths: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut sorted: Vec<Vec<&[u8]>> =
+        paths.iter().map(|path| path.split(|byte| *byte == b'/').collect()).collect();
+    sorted.sort();
+    let mut kept: Vec<Vec<&[u8]>> = Vec::new();
+    for path in sorted {
+        if kept.last().is_none_or(|last| !path.starts_with(last)) {
+            kept.push(path);
+        }
+    }
+    kept.into_iter().map(|names| names.join(&b'/')).collect()
+}
+
+/// Two directories of one path, one of which may be missing.
+struct SideBySide {
+    path: Vec<u8>,
+    old: Side,
+    new: Side,
+}
+
+/// One of the two, and the entry that was read of it and not yet compared.
+struct Side {
+    walk: Option<DirectoryWalk>,
+    ahead: Option<Entry>,
+}
+
+impl Side {
+    fn new(root: Option<BlobId>) -> Self {
+        Self { walk: root.map(DirectoryWalk::new), ahead: None }
+    }
+
+    fn peek(&mut self, reader: &Reader<'_>) -> Result<Option<&Entry>> {
+        if let (None, Some(walk)) = (&self.ahead, &mut self.walk) {
+            self.ahead = walk.next(reader)?;
+            if self.ahead.is_none() {
+                self.walk = None;
+            }
+        }
+        Ok(self.ahead.as_ref())
+    }
+}
+
+impl SideBySide {
+    /// The next name, with the entries that have it.
+    fn next(&mut self, reader: &Reader<'_>) -> Result<Option<Pair>> {
+        let order = match (self.old.peek(reader)?, self.new.peek(reader)?) {
+            (None, None) => return Ok(None),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some(old), Some(new)) => old.name.cmp(&new.name),
         };
-        let (left, right) = match order {
-            Ordering::Less => (old.take(), None),
-            Ordering::Greater => (None, new.take()),
-            Ordering::Equal => (old.take(), new.take()),
-        };
-        entries(reader, path, left, right, report)?;
-        if order != Ordering::Greater {
-            old = next(&mut old_walk)?;
-        }
-        if order != Ordering::Less {
-            new = next(&mut new_walk)?;
-        }
+        let old = if order == Ordering::Greater { None } else { self.old.ahead.take() };
+        let new = if order == Ordering::Less { None } else { self.new.ahead.take() };
+        let entry = old.as_ref().or(new.as_ref());
+        let path = join(&self.path, entry.map(|entry| entry.name.as_slice()).unwrap_or_default());
+        Ok(Some(Pair { path, old, new }))
     }
 }
 
-/// Compares two entries of one name, one of which may be missing.
-fn entries(
-    reader: &Reader<'_>,
-    path: &[u8],
-    old: Option<Entry>,
-    new: Option<Entry>,
-    report: &mut dyn FnMut(Difference) -> Result<()>,
-) -> Result<()> {
-    let name = old.as_ref().or(new.as_ref()).map(|entry| entry.name.clone()).unwrap_or_default();
-    let path = join(path, &name);
-    let root_of = |entry: &Option<Entry>| match entry.as_ref().map(|entry| &entry.kind) {
+fn root_of(entry: Option<&Entry>) -> Option<BlobId> {
+    match entry.map(|entry| &entry.kind) {
         Some(EntryKind::Directory { root }) => Some(*root),
         _ => None,
-    };
-    let (old_root, new_root) = (root_of(&old), root_of(&new));
-    let change = match (&old, &new) {
-        (None, _) => Some(Change::Added),
-        (_, None) => Some(Change::Removed),
-        (Some(old), Some(new)) => compare(old, new),
-    };
-    if let Some(change) = change {
-        report(Difference { path: path.clone(), change, old, new })?;
     }
-    if old_root == new_root {
-        return Ok(());
-    }
-    directories(reader, &path, old_root, new_root, report)
 }
 
 fn compare(old: &Entry, new: &Entry) -> Option<Change> {
-    let same_content = match (&old.kind, &new.kind) {
+    if !same_content(&old.kind, &new.kind) {
+        return Some(Change::Modified);
+    }
+    (!metadata(old, new).is_empty()).then_some(Change::Metadata)
+}
+
+/// Whether two entries are of one kind and hold the same.
+pub(crate) fn same_content(old: &EntryKind, new: &EntryKind) -> bool {
+    match (old, new) {
         // What lies below is compared by itself.
         (EntryKind::Directory { .. }, EntryKind::Directory { .. }) => true,
         (EntryKind::File(old), EntryKind::File(new)) => {
             old.size == new.size && old.content == new.content && old.holes == new.holes
         }
         (old, new) => old == new,
-    };
-    if !same_content {
-        return Some(Change::Modified);
     }
-    let same_metadata = old.mode == new.mode
-        && (old.uid, old.gid) == (new.uid, new.gid)
-        && (&old.user, &old.group) == (&new.user, &new.group)
-        && old.modified == new.modified
-        && old.attributes == new.attributes;
-    (!same_metadata).then_some(Change::Metadata)
+}
+
+/// Which of their metadata differ. Where they were read (`origin`) is no property of theirs.
+pub fn metadata(old: &Entry, new: &Entry) -> Vec<Metadata> {
+    let differs = [
+        (Metadata::Mode, old.mode != new.mode),
+        (Metadata::Owner, old.uid != new.uid || old.user != new.user),
+        (Metadata::Group, old.gid != new.gid || old.group != new.group),
+        (Metadata::Modified, old.modified != new.modified),
+        (Metadata::Attributes, old.attributes != new.attributes),
+        (Metadata::HardLink, old.hard_link != new.hard_link),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(metadata, _)| metadata).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use nightjar_format::manifest::{Attribute, Timestamp};
+
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            name: b"a".to_vec(),
+            mode: 0o644,
+            uid: 1,
+            gid: 1,
+            user: vec![],
+            group: vec![],
+            modified: Timestamp::default(),
+            origin: None,
+            hard_link: None,
+            attributes: vec![],
+            kind: EntryKind::Fifo,
+        }
+    }
+
+    #[test]
+    fn each_piece_of_metadata_counts() {
+        let attribute = Attribute { name: b"user.a".to_vec(), value: vec![] };
+        let time = Timestamp { seconds: 1, nanoseconds: 0 };
+        let cases = [
+            (Entry { mode: 0o600, ..entry() }, Metadata::Mode),
+            (Entry { uid: 2, ..entry() }, Metadata::Owner),
+            (Entry { user: b"x".to_vec(), ..entry() }, Metadata::Owner),
+            (Entry { gid: 2, ..entry() }, Metadata::Group),
+            (Entry { group: b"x".to_vec(), ..entry() }, Metadata::Group),
+            (Entry { modified: time, ..entry() }, Metadata::Modified),
+            (Entry { attributes: vec![attribute], ..entry() }, Metadata::Attributes),
+            (Entry { hard_link: Some(1), ..entry() }, Metadata::HardLink),
+        ];
+        for (new, expected) in cases {
+            assert_eq!(metadata(&entry(), &new), [expected]);
+            assert_eq!(compare(&entry(), &new), Some(Change::Metadata));
+        }
+        assert_eq!(compare(&entry(), &entry()), None);
+    }
+
+    #[test]
+    fn another_kind_is_another_content() {
+        let link = Entry { kind: EntryKind::Symlink { target: b"b".to_vec() }, ..entry() };
+        let other = Entry { kind: EntryKind::Symlink { target: b"c".to_vec() }, ..entry() };
+        assert_eq!(compare(&entry(), &link), Some(Change::Modified));
+        assert_eq!(compare(&link, &other), Some(Change::Modified));
+        assert_eq!(compare(&link, &link), None);
+    }
+
+    #[test]
+    fn a_path_below_another_is_not_compared_twice() {
+        let paths = |texts: &[&str]| -> Vec<Vec<u8>> {
+            texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+        };
+        assert_eq!(outermost(&paths(&["b", "a/c", "a", "b", "a-b"])), paths(&["a", "a-b", "b"]));
+    }
 }

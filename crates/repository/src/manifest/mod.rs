@@ -1,11 +1,16 @@
 //! Manifests: everything reachable from a snapshot's root (format-spec, chapter 6).
 //!
 //! `list` and `directory` build them as chunks and entries arrive, level by level, holding
-//! one unfinished node per level; [`walk`] goes through what is stored.
+//! one unfinished node per level; [`walk`] goes through what is stored, [`lookup`] finds one path
+//! in it, [`search`] looks through many trees, [`mod@diff`] compares two and [`renames`] tells what
+//! only moved.
 
 pub mod diff;
 pub(crate) mod directory;
 pub(crate) mod list;
+pub mod lookup;
+pub mod renames;
+pub mod search;
 pub mod walk;
 
 use nightjar_format::BlobId;

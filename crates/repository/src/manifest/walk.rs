@@ -7,6 +7,7 @@ use nightjar_format::limits;
 use nightjar_format::manifest::{Content, ContentRef, DirectoryNode, DirectoryRef, Entry};
 
 use crate::error::{RepositoryError, Result};
+use crate::manifest::lookup::check_level;
 use crate::read::Reader;
 
 /// The nodes above an item, the nearest first.
@@ -161,10 +162,7 @@ impl DirectoryWalk {
 
     fn descend(&mut self, reader: &Reader<'_>, id: &BlobId, above: Option<u8>) -> Result<()> {
         let node = reader.directory_node(id)?;
-        if above.is_some_and(|above| node.level() + 1 != above) {
-            let why = "this directory node does not fit the one that names it".into();
-            return Err(RepositoryError::LostBlob { id: *id, why });
-        }
+        check_level(id, &node, above)?;
         match node {
             DirectoryNode::Leaf(entries) => {
                 self.entries = entries.into_iter();
@@ -224,12 +222,7 @@ impl TreeWalk {
             };
             let path = join(path, &entry.name);
             if let nightjar_format::manifest::EntryKind::Directory { root } = entry.kind {
-                if self.open.len() >= limits::DIRECTORY_DEPTH {
-                    return Err(RepositoryError::Damaged {
-                        object: String::from_utf8_lossy(&path).into_owned(),
-                        why: "directories nest too deeply".into(),
-                    });
-                }
+                check_depth(self.open.len(), &path)?;
                 self.open.push((path.clone(), DirectoryWalk::new(root)));
             }
             return Ok(Some(Visited { path, entry }));
@@ -241,6 +234,18 @@ impl TreeWalk {
     pub fn skip(&mut self) {
         self.open.pop();
     }
+}
+
+/// Refuses to go below a directory at `path`, where `open` directories lie above it already, if
+/// that is deeper than directories may nest.
+pub(crate) fn check_depth(open: usize, path: &[u8]) -> Result<()> {
+    if open < limits::DIRECTORY_DEPTH {
+        return Ok(());
+    }
+    Err(RepositoryError::Damaged {
+        object: String::from_utf8_lossy(path).into_owned(),
+        why: "directories nest too deeply".into(),
+    })
 }
 
 /// A path and a name below it.

@@ -19,6 +19,7 @@ mod deltas;
 mod full_store;
 mod keys;
 mod local_index;
+mod looking;
 mod mark;
 mod mark_places;
 mod round_trip;

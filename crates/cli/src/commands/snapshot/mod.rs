@@ -1,11 +1,16 @@
 //! `nightjar snapshot …`
 
+pub(super) mod cat;
 pub(super) mod create;
 pub(super) mod diff;
+mod entry_line;
+pub(super) mod find;
 pub(super) mod forget;
 pub(super) mod list;
 pub(super) mod ls;
+mod pattern;
 pub(super) mod restore;
+mod selection;
 pub(super) mod show;
 pub(super) mod verify;
 

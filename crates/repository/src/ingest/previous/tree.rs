@@ -14,6 +14,8 @@ pub(crate) struct PreviousTree<'a> {
     /// When the run began that made it, in Unix nanoseconds.
     started: i64,
     root: Option<BlobId>,
+    /// Whether anything is to be stored as a delta against what it holds.
+    for_deltas: bool,
     open: Vec<Option<PreviousDirectory>>,
 }
 
@@ -24,14 +26,20 @@ const TICK: i64 = 2_000_000_000;
 struct PreviousDirectory {
     walk: DirectoryWalk,
     next: Option<Entry>,
+    /// Whether its first entry was read.
+    begun: bool,
 }
 
 impl<'a> PreviousTree<'a> {
     /// Begins at a snapshot's root, if there is one.
-    pub(crate) fn new(reader: &'a Reader<'a>, snapshot: Option<&Snapshot>) -> Self {
+    pub(crate) fn new(
+        reader: &'a Reader<'a>,
+        snapshot: Option<&Snapshot>,
+        for_deltas: bool,
+    ) -> Self {
         let started = snapshot.map_or(i64::MIN, |snapshot| snapshot.started);
         let root = snapshot.map(|snapshot| snapshot.root);
-        let mut tree = Self { reader, started, root, open: Vec::new() };
+        let mut tree = Self { reader, started, root, for_deltas, open: Vec::new() };
         tree.open_directory(root);
         tree
     }
@@ -69,19 +77,18 @@ impl<'a> PreviousTree<'a> {
     }
 
     fn open_directory(&mut self, root: Option<BlobId>) {
-        let directory = root.and_then(|root| {
-            let mut directory = PreviousDirectory { walk: DirectoryWalk::new(root), next: None };
-            directory.advance(self.reader)?;
-            Some(directory)
-        });
-        self.open.push(directory);
+        self.open.push(root.map(|root| PreviousDirectory {
+            walk: DirectoryWalk::new(root),
+            next: None,
+            begun: false,
+        }));
     }
 
     /// The directory that is open, moved on to this name or beyond.
     fn seek(&mut self, name: &[u8]) -> Option<&PreviousDirectory> {
         let slot = self.open.last_mut()?;
         let directory = slot.as_mut()?;
-        while directory.next.as_ref().is_some_and(|entry| entry.name.as_slice() < name) {
+        while directory.is_before(name) {
             if directory.advance(self.reader).is_none() {
                 *slot = None;
                 return None;
@@ -97,11 +104,17 @@ impl<'a> PreviousTree<'a> {
 
     /// The nodes above the entry of this name, or where it would stand.
     pub(crate) fn near(&mut self, name: &[u8]) -> Option<NodePath> {
+        if !self.for_deltas {
+            return None;
+        }
         self.seek(name).map(|directory| directory.walk.path())
     }
 
     /// The content of the file of this name.
     pub(crate) fn content(&mut self, name: &[u8]) -> Option<Content> {
+        if !self.for_deltas {
+            return None;
+        }
         match &self.entry(name)?.kind {
             EntryKind::File(file) => Some(file.content.clone()),
             _ => None,
@@ -110,7 +123,7 @@ impl<'a> PreviousTree<'a> {
 
     /// The content of the file that these names lead to, wherever the run has come.
     pub(crate) fn content_at(&self, path: &[&[u8]]) -> Option<Content> {
-        let mut root = self.root?;
+        let mut root = self.root.filter(|_| self.for_deltas)?;
         let (name, above) = path.split_last()?;
         for name in above {
             root = match find_entry(self.reader, root, name)?.kind {
@@ -140,7 +153,12 @@ impl<'a> PreviousTree<'a> {
 }
 
 impl PreviousDirectory {
+    fn is_before(&self, name: &[u8]) -> bool {
+        !self.begun || self.next.as_ref().is_some_and(|entry| entry.name.as_slice() < name)
+    }
+
     fn advance(&mut self, reader: &Reader<'_>) -> Option<()> {
+        self.begun = true;
         self.next = self
             .walk
             .next(reader)
