@@ -65,17 +65,24 @@ pub(crate) struct PackCopies {
 #[derive(Default)]
 struct Kept {
     by_id: HashMap<PackId, (i64, u64)>,
-    /// Stamp, and id: of equal stamps the same ones go each night.
+    /// Stamp, and id: of equal stamps the same ones go each night. Those that are being written are
+    /// not among them: their room is not free before they are there.
     by_age: BTreeSet<(i64, PackId)>,
     bytes: u64,
 }
 
 impl Kept {
-    fn insert(&mut self, id: PackId, stamp: i64, bytes: u64) {
+    fn reserve(&mut self, id: PackId, stamp: i64, bytes: u64) {
         self.remove(&id);
         self.by_id.insert(id, (stamp, bytes));
-        self.by_age.insert((stamp, id));
         self.bytes += bytes;
+    }
+
+    /// A copy for which room was reserved is there; false if the room was given away.
+    fn settle(&mut self, id: PackId) -> bool {
+        let Some((stamp, _)) = self.by_id.get(&id) else { return false };
+        self.by_age.insert((*stamp, id));
+        true
     }
 
     fn remove(&mut self, id: &PackId) {
@@ -230,8 +237,7 @@ impl PackCopies {
         if let Err(error) = &written {
             tracing::debug!("cannot keep a copy of pack {id}: {error}");
         }
-        // Its place may have been given away before it was written.
-        if written.is_err() || !self.holds(id) {
+        if written.is_err() || !self.kept().settle(*id) {
             self.remove(id);
         }
     }
@@ -241,7 +247,7 @@ impl PackCopies {
         let mut kept = self.kept();
         let fits = self.make_room(&mut kept, bytes, older_than);
         if fits {
-            kept.insert(*id, self.now, bytes);
+            kept.reserve(*id, self.now, bytes);
         }
         fits
     }
@@ -328,7 +334,10 @@ fn scan(directory: &Path, now: i64) -> Result<Kept> {
         let stamp = metadata.modified().map_or(0, unix_nanos);
         let name = entry.file_name();
         match name.to_str().and_then(|name| name.parse::<PackId>().ok()) {
-            Some(id) => kept.insert(id, stamp, metadata.len()),
+            Some(id) => {
+                kept.reserve(id, stamp, metadata.len());
+                kept.settle(id);
+            }
             None => {
                 let left_over = name.to_string_lossy().ends_with(".tmp");
                 if left_over && stamp < now.saturating_sub(STALE) {
