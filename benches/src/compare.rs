@@ -68,7 +68,10 @@ impl Source {
     /// Nothing is deleted here, because for some minutes after many files were deleted ext4 is
     /// slow to make new ones, and restores would be slow by turns.
     fn place(&self, night: &Path) -> Result<Input> {
-        let Some(tree) = &self.tree else { return Ok(Input::Stream(night.to_owned())) };
+        let Some(tree) = &self.tree else {
+            let night = night.to_owned();
+            return Ok(if night.is_dir() { Input::Tree(night) } else { Input::Stream(night) });
+        };
         if tree.exists() {
             let aside = tempfile::tempdir_in(tree.parent().context("a tree has a parent")?)?;
             fs::rename(tree, aside.keep().join("earlier"))?;

@@ -23,7 +23,8 @@ const EXAMPLES: &str = "Examples:
   nightjar-benches --nights 3
   nightjar-benches --size 225MB --nights 30 --rounds 3 --json result.json
   nightjar-benches --size 225MB --format custom --make
-  nightjar-benches --data source-trees --nights 8 --variant fast:--compression-level=1";
+  nightjar-benches --data source-trees --nights 8 --variant fast:--compression-level=1
+  nightjar-benches --data directory --tree ~/.cargo/registry/src --rounds 3";
 
 /// Backs up the same nights with Nightjar, restic, borg and rustic, restores the last night and
 /// compares it byte for byte.

@@ -33,6 +33,9 @@ pub(crate) struct DataSet {
     /// How many nights.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     nights: u64,
+    /// The directory that `--data directory` means, such as a registry of unpacked sources.
+    #[arg(long, required_if_eq("data", "directory"), value_name = "DIR")]
+    pub(crate) tree: Option<PathBuf>,
     /// Another seed makes other data.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -47,6 +50,8 @@ pub(crate) enum Kind {
     SourceTrees,
     /// Bytes that have nothing in common from night to night
     Random,
+    /// The directory that --tree names, as it is, every night
+    Directory,
 }
 
 impl DataSet {
@@ -65,15 +70,19 @@ impl DataSet {
             }),
             Kind::SourceTrees => "source-trees".to_owned(),
             Kind::Random => of_size("random"),
+            Kind::Directory => "directory".to_owned(),
         }
     }
 
     /// The nights' files or directories, oldest first.
     pub(crate) fn nights(&self, base: &Path) -> Result<Vec<PathBuf>> {
+        if let (Kind::Directory, Some(tree)) = (self.data, &self.tree) {
+            return (0..self.nights).map(|_| Ok(tree.canonicalize()?)).collect();
+        }
         let directory = base.join(self.name());
         let extension = match self.data {
             Kind::Postgres => self.format.extension(),
-            Kind::SourceTrees => "tree",
+            Kind::SourceTrees | Kind::Directory => "tree",
             Kind::Random => "random",
         };
         let nights = (1..=self.nights).map(|night| format!("night-{night:02}.{extension}"));
@@ -92,6 +101,7 @@ impl DataSet {
         match self.data {
             Kind::Postgres => postgres::make(base, self, nights),
             Kind::SourceTrees => trees::make(nights),
+            Kind::Directory => Ok(()),
             Kind::Random => (1..).zip(nights).try_for_each(|(night, path)| {
                 whole_file(path, |part| {
                     let mut out = BufWriter::with_capacity(1 << 20, File::create(part)?);
