@@ -41,6 +41,9 @@ Examples:
   pg_dump -Z0 orders | nightjar backup --stdin orders.sql \\
       --expect-tail 'PostgreSQL database dump complete'
   nightjar backup /etc /srv/www --series web --label reason=nightly
+      stands in the snapshot as etc and srv/www
+  nightjar backup . --series home -x --exclude-caches --exclude '*.tmp' --exclude /tmp
+  find /srv -newer last -print0 | nightjar backup --series new --files-from0 -
   nightjar backup --series shop --name shop.dump --min-size 100MB -- \\
       pg_dump -Fc -Z0 shop
 

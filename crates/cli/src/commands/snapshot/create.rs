@@ -178,7 +178,7 @@ fn describe(info: &SnapshotInfo) -> String {
     text += &format!("  added   {}\n", views::added(counts));
     if counts.bytes_read_back > 0 {
         let back = size(counts.bytes_read_back);
-        text += &format!("  back    {back} read from the repository to make deltas\n");
+        text += &format!("  back    {back} read from the repository, to tell what is new\n");
     }
     if counts.unreadable > 0 {
         text += &format!(

@@ -69,7 +69,7 @@ fn unchanged(counts: &Counts) -> String {
 fn read_back(bytes: u64) -> String {
     match bytes {
         0 => String::new(),
-        bytes => format!("{} from the repository, to make deltas", size(bytes)),
+        bytes => format!("{} from the repository, to tell what was new", size(bytes)),
     }
 }
 
