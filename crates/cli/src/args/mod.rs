@@ -13,8 +13,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use key::{KeyAdd, KeyCommand, KeyRemove, RoleChoice};
 pub(crate) use snapshot::{
-    Delta, SnapshotCommand, SnapshotCreate, SnapshotDiff, SnapshotForget, SnapshotList, SnapshotLs,
-    SnapshotRestore, SnapshotShow, SnapshotVerify, VerifyLevel,
+    Delta, OverwriteWhen, SnapshotCommand, SnapshotCreate, SnapshotDiff, SnapshotForget,
+    SnapshotList, SnapshotLs, SnapshotRestore, SnapshotShow, SnapshotVerify, VerifyLevel,
 };
 
 use crate::exit::Exit;
