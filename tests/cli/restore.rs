@@ -130,7 +130,7 @@ fn what_stands_there_is_not_overwritten_unless_told() {
     restore("").exits(1).says("two").says("--overwrite");
     assert_eq!(files_below(&target), [target.join("etc/b/two")], "it must refuse at once");
     assert_eq!(sandbox.read("target/etc/b/two"), b"mine");
-    restore("--overwrite").done();
+    restore("--overwrite always").done();
     assert_eq!(sandbox.read("target/etc/b/two"), b"second");
     assert_eq!(sandbox.read("target/etc/a/one"), b"first");
 }
@@ -144,7 +144,7 @@ fn a_link_in_the_way_is_replaced_and_never_followed() {
     symlink(&precious, target.join("etc/b/two")).unwrap();
     let restore = |words: &str| sandbox.nightjar("restore latest --to").arg(&target).args(words);
     restore("").exits(1);
-    restore("--overwrite").done();
+    restore("--overwrite always").done();
     assert_eq!(sandbox.read("precious"), b"precious");
     assert_eq!(sandbox.read("target/etc/b/two"), b"second");
     assert!(!target.join("etc/b/two").is_symlink());
@@ -152,7 +152,7 @@ fn a_link_in_the_way_is_replaced_and_never_followed() {
     fs::remove_dir_all(target.join("etc/a")).unwrap();
     fs::create_dir(sandbox.path("elsewhere")).unwrap();
     symlink(sandbox.path("elsewhere"), target.join("etc/a")).unwrap();
-    restore("--overwrite").exits(1);
+    restore("--overwrite always").exits(1);
     assert!(files_below(&sandbox.path("elsewhere")).is_empty(), "it followed a link");
 }
 
@@ -191,7 +191,7 @@ fn a_restore_of_links_that_is_killed_can_be_run_again() {
     }
     sandbox.nightjar("backup").source(&source).done();
     let target = sandbox.path("target");
-    let restore = || sandbox.nightjar("restore latest --overwrite --to").arg(&target);
+    let restore = || sandbox.nightjar("restore latest --overwrite always --to").arg(&target);
     for _ in 0..5 {
         let running = restore().start();
         wait_until("some links are restored", || {
@@ -240,7 +240,7 @@ fn an_overwriting_restore_that_is_killed_leaves_the_old_file() {
     let target = sandbox.path("target");
     fs::create_dir(&target).unwrap();
     sandbox.write("target/big", "the old one");
-    let running = sandbox.nightjar("restore latest --overwrite --to").arg(&target).start();
+    let running = sandbox.nightjar("restore latest --overwrite always --to").arg(&target).start();
     wait_until("the restore is at work", || (files_below(&target).len() > 1).then_some(()));
     running.signal(Signal::KILL);
     running.finish().was_killed_by(Signal::KILL);

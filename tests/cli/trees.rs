@@ -20,7 +20,7 @@ fn a_tree_comes_back_as_it_was() {
     sandbox.nightjar("restore latest --to").arg(&target).done();
     assert_same_trees(&describe(&target.join("tree")), &original);
     // And over itself, as after a first attempt that broke off.
-    sandbox.nightjar("restore latest --overwrite --to").arg(&target).done();
+    sandbox.nightjar("restore latest --overwrite always --to").arg(&target).done();
     assert_same_trees(&describe(&target.join("tree")), &original);
     sandbox.assert_verifies();
 }

@@ -124,7 +124,7 @@ fn a_restore_that_is_killed_leaves_no_half_written_file_under_its_name() {
     }
     sandbox.nightjar("snapshot create").source(sandbox.path("tree")).done();
     let to = sandbox.path("to");
-    let restore = || sandbox.nightjar("snapshot restore latest --overwrite --to").arg(&to);
+    let restore = || sandbox.nightjar("snapshot restore latest --overwrite always --to").arg(&to);
     let start = Instant::now();
     restore().done();
     let usual = start.elapsed();

@@ -18,6 +18,8 @@ mod stderr;
 
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// RocksDB shares it: its own allocations and ours come from one heap.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let globals = &arguments.globals;
     stderr::set_json(globals.json);
     stderr::log_warnings(globals.verbose);
+    raise_file_limit();
     let exit = match commands::run(&arguments) {
         Ok(exit) => exit,
         Err(error) => {
@@ -38,4 +41,11 @@ fn main() -> ExitCode {
         }
     };
     exit.into()
+}
+
+/// A restore holds one file descriptor for each level of a tree: as many as the system grants.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it stays as it is, most trees need no more.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

@@ -50,7 +50,10 @@ pub enum SourceError {
         why: String,
     },
     /// Something stands where a restored file belongs.
-    #[error("{path} exists already; --overwrite replaces it")]
+    #[error(
+        "{path} exists already; --overwrite if-changed goes on with a restore that was \
+         interrupted, --overwrite always replaces what differs"
+    )]
     Exists {
         /// Where.
         path: PathBuf,

@@ -17,8 +17,8 @@ pub mod tree;
 pub use dump::{DumpChecks, feed_command, feed_stdin};
 pub use error::SourceError;
 pub use restore::{
-    Overwrite, RestoreReport, RestoreRequest, restore_into_command, restore_to_directory,
-    restore_to_writer,
+    Overwrite, RestorePlan, RestoreReport, RestoreRequest, plan_restore, restore_into_command,
+    restore_to_directory, restore_to_writer, verify_restored,
 };
 pub use tree::{Excludes, TreeRequest, feed_paths};
 

@@ -95,8 +95,16 @@ Examples:
   nightjar restore latest --series orders.sql -- psql orders_copy
       fails if psql fails
   nightjar restore 3f2a --to restored
-  nightjar restore 3f2a --to restored etc/postgresql --overwrite
-  nightjar restore latest --stdout | sha256sum";
+  nightjar restore 3f2a --to restored etc/postgresql
+  nightjar restore 3f2a --to restored --overwrite if-changed
+      goes on with a restore that was interrupted
+  nightjar restore latest --subtree srv/www --to /srv/www --overwrite always --delete --dry-run
+      says what it would take to make /srv/www what it was
+  nightjar restore latest --to restored --verify
+  nightjar restore latest --stdout | sha256sum
+
+The exit code is 4 if something could not be restored because it is damaged, and 1 if only for
+other reasons.";
 
 pub(super) const VERIFY: &str = "\
 Examples:

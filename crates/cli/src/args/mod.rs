@@ -15,8 +15,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 pub(crate) use key::{KeyAdd, KeyCommand, KeyRemove, RoleChoice};
 pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 pub(crate) use snapshot::{
-    Delta, SnapshotCommand, SnapshotCreate, SnapshotForget, SnapshotList, SnapshotRestore,
-    SnapshotShow, SnapshotVerify, VerifyLevel,
+    Delta, OverwriteWhen, SnapshotCommand, SnapshotCreate, SnapshotForget, SnapshotList,
+    SnapshotRestore, SnapshotShow, SnapshotVerify, VerifyLevel,
 };
 
 use crate::exit::Exit;

@@ -171,6 +171,11 @@ pub(crate) struct OneSnapshot {
 ///
 /// Every byte is checked before it is given out. With `--stdout` or a command, exactly one file
 /// must be meant, and the report goes to standard error.
+///
+/// Into a directory, everything comes back that the snapshot holds and that the user may set:
+/// owners and groups, modes, times, extended attributes, access control lists, hard links, holes.
+/// What could not be set is said once, with a count. Files that could not be restored are named, and
+/// the others are restored all the same.
 #[derive(Debug, Args)]
 #[command(after_help = examples::RESTORE, override_usage = examples::SNAPSHOT_RESTORE_USAGE)]
 #[command(group(ArgGroup::new("destination").required(true).args(["to", "stdout", "command"])))]
@@ -189,9 +194,39 @@ pub(crate) struct SnapshotRestore {
     /// The command that gets the one file on its standard input; its exit status counts
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
-    /// Replace files that exist; without it, they are left alone and the restore fails
+    /// Take this directory of the snapshot for its root: what lies in it is restored directly into
+    /// DIR, and PATHs are relative to it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) subtree: Option<PathBuf>,
+    /// What to do with files that exist
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
+    #[arg(conflicts_with_all = ["stdout", "command"])]
+    pub(crate) overwrite: OverwriteWhen,
+    /// Remove what the snapshot does not hold from directories that are restored wholly; what is
+    /// mounted below DIR is left alone
     #[arg(long, conflicts_with_all = ["stdout", "command"])]
-    pub(crate) overwrite: bool,
+    pub(crate) delete: bool,
+    /// Say what would be done, and write nothing
+    #[arg(long, conflicts_with_all = ["stdout", "command"])]
+    pub(crate) dry_run: bool,
+    /// Read all files back from the disk in the end and compare them with the snapshot
+    #[arg(long, conflicts_with_all = ["stdout", "command", "dry_run"])]
+    pub(crate) verify: bool,
+    /// Set owners and groups by number, even where this machine knows their names
+    #[arg(long, conflicts_with_all = ["stdout", "command"])]
+    pub(crate) numeric_ids: bool,
+}
+
+/// What to do with files that exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OverwriteWhen {
+    /// Refuse, before anything is written
+    Never,
+    /// Replace them, unless size and time are the same; goes on with a restore that was
+    /// interrupted
+    IfChanged,
+    /// Replace them, unless they hold the same bytes
+    Always,
 }
 
 /// How thoroughly to check.

@@ -45,7 +45,10 @@ fn a_snapshot_has_exactly_one_kind_of_source() {
 fn a_restore_has_exactly_one_destination() {
     for line in [
         "restore latest --to /tmp/x",
-        "restore a5 --to /tmp/x etc home --overwrite",
+        "restore a5 --to /tmp/x etc home --overwrite if-changed",
+        "restore a5 --to /tmp/x --overwrite always --delete --dry-run --numeric-ids",
+        "restore a5 --to /tmp/x --subtree etc --verify",
+        "restore a5 --subtree etc hosts --stdout",
         "restore a5 --stdout",
         "snapshot restore latest --series s d.sql -- psql -d copy",
     ] {
@@ -56,7 +59,11 @@ fn a_restore_has_exactly_one_destination() {
         "restore --to /tmp/x",
         "restore latest --to /tmp/x --stdout",
         "restore latest --stdout -- psql",
-        "restore latest --stdout --overwrite",
+        "restore latest --stdout --overwrite always",
+        "restore latest --to /tmp/x --overwrite",
+        "restore latest --stdout --delete",
+        "restore latest --stdout --dry-run",
+        "restore latest --to /tmp/x --dry-run --verify",
         "restore nonsense --stdout",
     ] {
         assert!(parse(line).is_err(), "{line}");

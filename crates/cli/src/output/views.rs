@@ -5,7 +5,7 @@ use nightjar_format::ids::to_hex;
 use nightjar_format::snapshot::{Counts, Snapshot, Source};
 use nightjar_repository::slots::SlotInfo;
 use nightjar_repository::snapshots::SnapshotInfo;
-use nightjar_source::RestoreReport;
+use nightjar_source::{RestorePlan, RestoreReport};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -208,22 +208,68 @@ impl<'a> SnapshotView<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct RestoredView<'a> {
     snapshot: String,
+    series: &'a str,
     files: u64,
     directories: u64,
     others: u64,
     bytes: u64,
+    unchanged: u64,
+    links: u64,
+    deleted: u64,
+    failed: u64,
     warnings: &'a [String],
 }
 
 impl<'a> RestoredView<'a> {
-    pub(crate) fn new(info: &SnapshotInfo, report: &'a RestoreReport) -> Self {
+    pub(crate) fn new(info: &'a SnapshotInfo, report: &'a RestoreReport) -> Self {
         Self {
             snapshot: info.id.to_string(),
+            series: &info.snapshot.series,
             files: report.files,
             directories: report.directories,
             others: report.others,
             bytes: report.bytes,
+            unchanged: report.unchanged,
+            links: report.links,
+            deleted: report.deleted,
+            failed: report.failed,
             warnings: &report.warnings,
+        }
+    }
+}
+
+/// What a restore would do.
+#[derive(Debug, Serialize)]
+pub(crate) struct RestorePlanView<'a> {
+    snapshot: String,
+    series: &'a str,
+    dry_run: bool,
+    files: u64,
+    directories: u64,
+    others: u64,
+    bytes: u64,
+    unchanged: u64,
+    replaced: u64,
+    links: u64,
+    deleted: u64,
+    requests: u64,
+}
+
+impl<'a> RestorePlanView<'a> {
+    pub(crate) fn new(info: &'a SnapshotInfo, plan: &RestorePlan) -> Self {
+        Self {
+            snapshot: info.id.to_string(),
+            series: &info.snapshot.series,
+            dry_run: true,
+            files: plan.files,
+            directories: plan.directories,
+            others: plan.others,
+            bytes: plan.bytes,
+            unchanged: plan.unchanged,
+            replaced: plan.replaced,
+            links: plan.links,
+            deleted: plan.deleted,
+            requests: plan.requests,
         }
     }
 }

@@ -106,19 +106,11 @@ impl<'a> Reader<'a> {
             .into_iter()
             .filter_map(|(id, at)| Some((id, Place { at, uses: *uses.get(&id)? })))
             .collect();
-        let mut locations: Vec<Location> = places.values().map(|place| place.at).collect();
-        locations.sort_by_key(|location| (location.pack, location.offset));
         let mut fetches = Vec::new();
-        for stretch in locations.chunk_by(|a, b| {
-            a.pack == b.pack && b.range().start <= a.range().end.saturating_add(GAP_BYTES)
-        }) {
-            let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else {
-                continue;
-            };
+        for (first, range) in stretches(places.values().map(|place| place.at).collect()) {
             // A pack that cannot be opened is reported blob by blob, if no other place helps.
-            let range = first.range().start..last.range().end;
             let opened = self
-                .open_pack(kind, first)
+                .open_pack(kind, &first)
                 .and_then(|(pack, cipher)| Ok((cipher, self.start_range(&pack, range.clone())?)));
             let (cipher, answer) = match opened {
                 Ok(opened) => opened,
@@ -131,6 +123,27 @@ impl<'a> Reader<'a> {
         }
         Ok(PendingBlobs { kind, places, fetches })
     }
+
+    /// How many requests it takes to fetch blobs and all they rest on.
+    pub(crate) fn count_requests(&self, ids: &[BlobId]) -> Result<u64> {
+        let places = self.index.places(ids)?;
+        Ok(stretches(places.into_values().collect()).len() as u64)
+    }
+}
+
+/// Joins what lies close together in one pack; each stretch with the place it begins with.
+fn stretches(mut locations: Vec<Location>) -> Vec<(Location, Range<u64>)> {
+    locations.sort_by_key(|location| (location.pack, location.offset));
+    let close = |a: &Location, b: &Location| {
+        a.pack == b.pack && b.range().start <= a.range().end.saturating_add(GAP_BYTES)
+    };
+    locations
+        .chunk_by(close)
+        .filter_map(|stretch| {
+            let (first, last) = (stretch.first()?, stretch.last()?);
+            Some((*first, first.range().start..last.range().end))
+        })
+        .collect()
 }
 
 impl<'a> PendingBlobs<'a> {

@@ -20,11 +20,11 @@ use crate::read::Reader;
 use crate::read::batch::PendingBlobs;
 
 /// Plaintext in a batch, in bytes, unless one chunk has more.
-const BATCH_BYTES: u64 = 2 << 20;
+pub(crate) const BATCH_BYTES: u64 = 2 << 20;
 /// Chunks in a batch: a list may name any number that have no bytes.
-const MOST_CHUNKS: usize = 4096;
+pub(crate) const MOST_CHUNKS: usize = 4096;
 /// Batches under way.
-const WINDOW: usize = 12;
+pub(crate) const WINDOW: usize = 12;
 
 /// Chunks that are fetched and decoded together.
 struct Batch<'a> {
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn check_length(id: &BlobId, expected: u64, plaintext: Bytes) -> Result<Bytes> {
+pub(crate) fn check_length(id: &BlobId, expected: u64, plaintext: Bytes) -> Result<Bytes> {
     if plaintext.len() as u64 == expected {
         Ok(plaintext)
     } else {

@@ -1,289 +1,192 @@
-//! Restoring into a directory.
+//! A directory of the destination, open: names are looked up in it, and in nothing else.
 //!
-//! A file is written under a temporary name beside its place and renamed when it is complete
-//! and has its mode and time: no half-written file ever stands under its final name. A temporary
-//! name is always a fresh one; what a killed run left is removed when its directory is entered,
-//! before anything is restored there. Modes and times of directories are set when everything in
-//! them is.
+//! A directory is opened from the one above it, never through a link, and stays open as long as
+//! anything in it is under way. Whoever drops the last hold sets its attributes: by then everything
+//! in it is done. One that the run made is closed to others until then.
 
-use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nightjar_format::manifest::{Entry, EntryKind, FileContent};
-use nightjar_repository::manifest::walk::Visited;
-use nightjar_repository::read::Reader;
+use nightjar_format::manifest::Entry;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, RenameFlags, Timespec, Timestamps, makedev, mknodat,
-    renameat_with, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, chmod, fchmod, fgetxattr, fstat, mkdirat, open,
+    openat, statat,
 };
+use rustix::io::Errno;
 
 use crate::error::{SourceError, at};
-use crate::restore::plan::{destination, plan, visit_selected};
-use crate::restore::sparse::Sparse;
-use crate::restore::{Overwrite, RestoreReport, RestoreRequest};
+use crate::restore::attributes::{self, Object, Standing};
+use crate::restore::run::Run;
+use crate::restore::temporary::remove_leftovers;
+use crate::restore::{Overwrite, below};
 
-/// Restores into a directory, which is made if it is missing.
-pub fn restore_to_directory(
-    reader: &Reader<'_>,
-    request: &RestoreRequest<'_>,
-    directory: &Path,
-) -> Result<RestoreReport, SourceError> {
-    let bytes = plan(reader, request, directory)?;
-    reader.progress().total.store(bytes, Ordering::Relaxed);
-    fs::create_dir_all(directory).map_err(at("make", directory))?;
-    remove_leftovers(directory);
-    let mut restore = Restore {
-        reader,
-        overwrite: request.overwrite,
-        as_root: rustix::process::geteuid().is_root(),
-        open_directories: Vec::new(),
-        temporaries: 0,
-        report: RestoreReport::default(),
-    };
-    visit_selected(reader, request, &mut |visited| restore.entry(directory, visited))?;
-    restore.close_directories(|_| false)?;
-    Ok(restore.report)
+const OPEN: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Opens a directory by its name in another; a link to one is none.
+pub(crate) fn open_below(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    openat(parent, name, OPEN, Mode::empty())
 }
 
-struct Restore<'a> {
-    reader: &'a Reader<'a>,
-    overwrite: Overwrite,
-    as_root: bool,
-    /// Directories whose modes and times are still to be set, outermost first.
-    open_directories: Vec<(PathBuf, Entry)>,
-    /// Temporary names used so far.
-    temporaries: u32,
-    report: RestoreReport,
-}
-
-impl Restore<'_> {
-    fn entry(&mut self, directory: &Path, visited: Visited) -> Result<(), SourceError> {
-        let path = destination(directory, &visited.path);
-        self.close_directories(|open| path.starts_with(open))?;
-        let entry = visited.entry;
-        match &entry.kind {
-            EntryKind::Directory { .. } => {
-                let made = make_directory(&path)?;
-                if !made && self.overwrite == Overwrite::Always {
-                    // So that its owner can write into it; its mode is set when all is in it.
-                    let _ = fs::set_permissions(&path, Permissions::from_mode(0o700));
-                }
-                self.report.directories += 1;
-                // One that was there keeps what it has, unless it is to be replaced.
-                if made || self.overwrite == Overwrite::Always {
-                    self.open_directories.push((path, entry));
-                }
-                Ok(())
-            }
-            EntryKind::File(file) => {
-                self.in_place(&path, &entry, |this, temporary| this.file(temporary, file))?;
-                self.report.files += 1;
-                self.report.bytes += file.size;
-                Ok(())
-            }
-            EntryKind::Socket => {
-                let warning = format!("{} is a socket, which cannot be restored", path.display());
-                self.report.warnings.push(warning);
-                Ok(())
-            }
-            kind => {
-                self.report.others += 1;
-                self.in_place(&path, &entry, |this, temporary| this.special(temporary, kind))
-            }
-        }
+/// What stands under a name, if anything does.
+pub(crate) fn look(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Option<Stat>> {
+    match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(None),
+        outcome => outcome.map(Some),
     }
+}
 
-    /// Makes something under a temporary name, then gives it its attributes and its name.
-    fn in_place(
-        &mut self,
+pub(crate) fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+/// Opens the destination that the user named, who may name a link.
+pub(crate) fn open_destination(path: &Path) -> rustix::io::Result<OwnedFd> {
+    open(path, OPEN.difference(OFlags::NOFOLLOW), Mode::empty())
+}
+
+/// A directory that is restored into.
+pub(crate) struct OpenDirectory {
+    fd: OwnedFd,
+    /// As it is shown.
+    path: PathBuf,
+    /// Whether the run made it: then nothing stands in it but what the run put there.
+    made: bool,
+    /// Whether what is made in it gets access control lists that nobody asked for.
+    passes_acl_on: bool,
+    /// What it is given when all in it is done.
+    entry: Option<Entry>,
+    run: Arc<Run>,
+}
+
+impl OpenDirectory {
+    /// The destination itself. `entry` is what it becomes if it is made.
+    pub(crate) fn destination(
+        run: &Arc<Run>,
         path: &Path,
-        entry: &Entry,
-        make: impl Fn(&mut Self, &Path) -> Result<bool, SourceError>,
-    ) -> Result<(), SourceError> {
-        let (temporary, made) = loop {
-            self.temporaries = self.temporaries.wrapping_add(1);
-            let number = (rustix::process::getpid().as_raw_pid(), self.temporaries);
-            let temporary = path.with_file_name(temporary_name(number));
-            match make(self, &temporary) {
-                // Somebody else's: left alone.
-                Err(SourceError::Local { source, .. })
-                    if source.kind() == io::ErrorKind::AlreadyExists => {}
-                made => break (temporary, made),
-            }
+        entry: Option<&Entry>,
+    ) -> Result<Self, SourceError> {
+        let made = make_destination(path).map_err(at("make", path))?;
+        let fd = open_destination(path).map_err(|error| at("open", path)(error.into()))?;
+        remove_leftovers(fd.as_fd());
+        let entry = entry.filter(|_| made).cloned();
+        Ok(Self::new(run, fd, path.to_path_buf(), made, entry))
+    }
+
+    fn new(run: &Arc<Run>, fd: OwnedFd, path: PathBuf, made: bool, entry: Option<Entry>) -> Self {
+        run.open_directories.fetch_add(1, Ordering::Relaxed);
+        let passes_acl_on = !matches!(
+            fgetxattr(&fd, attributes::DEFAULT_ACL, &mut [0u8; 0]),
+            Err(Errno::NODATA | Errno::OPNOTSUPP)
+        );
+        Self { fd, path, made, passes_acl_on, entry, run: Arc::clone(run) }
+    }
+
+    /// Makes a directory in this one, or uses the one that is there.
+    pub(crate) fn enter(&self, entry: &Entry) -> io::Result<Self> {
+        let name = entry.name.as_slice();
+        let made = match mkdirat(self, name, Mode::RWXU) {
+            Err(Errno::EXIST) => false,
+            outcome => outcome.map(|()| true)?,
         };
-        let outcome = made.and_then(|made| {
-            if made {
-                self.set_attributes(&temporary, entry)?;
-                self.rename(&temporary, path)?;
-            }
-            Ok(())
-        });
-        if outcome.is_err() {
-            // What failed already says why.
-            let _ = fs::remove_file(&temporary);
-        }
-        outcome.map_err(|error| match error {
-            // The temporary name means nothing to anybody.
-            SourceError::Local { action, path: at, source } if at == temporary => {
-                SourceError::Local { action, path: path.to_path_buf(), source }
-            }
-            other => other,
-        })
-    }
-
-    fn file(&mut self, path: &Path, content: &FileContent) -> Result<bool, SourceError> {
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(at("make", path))?;
-        write_content(self.reader, content, &mut file)
-            .map_err(|error| name_destination(error, path))?;
-        Ok(true)
-    }
-
-    fn special(&mut self, path: &Path, kind: &EntryKind) -> Result<bool, SourceError> {
-        let made = match kind {
-            EntryKind::Symlink { target } => {
-                std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), path)
-            }
-            EntryKind::Fifo => node(path, FileType::Fifo, 0),
-            EntryKind::CharacterDevice { major, minor } => {
-                node(path, FileType::CharacterDevice, makedev(*major, *minor))
-            }
-            EntryKind::BlockDevice { major, minor } => {
-                node(path, FileType::BlockDevice, makedev(*major, *minor))
-            }
-            _ => Ok(()),
+        let fd = match open_below(self.as_fd(), name) {
+            Err(Errno::ACCESS) if !made => self.open_locked(name)?,
+            outcome => outcome?,
         };
-        match made {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.as_root => {
-                let warning = format!("cannot make {}: {error}", path.display());
-                self.report.warnings.push(warning);
-                Ok(false)
+        let replaces = self.run.overwrite != Overwrite::Never;
+        if made {
+            // Somebody who may write here may have put another in its place.
+            if fstat(&fd)?.st_uid != self.run.user {
+                return Err(io::Error::other("it was replaced by somebody else's directory"));
             }
-            outcome => outcome.map(|()| true).map_err(at("make", path)),
-        }
-    }
-
-    /// Owner first: changing it clears setuid.
-    fn set_attributes(&mut self, path: &Path, entry: &Entry) -> Result<(), SourceError> {
-        if self.as_root {
-            std::os::unix::fs::lchown(path, Some(entry.uid), Some(entry.gid))
-                .map_err(at("set the owner of", path))?;
-        }
-        if !matches!(entry.kind, EntryKind::Symlink { .. }) {
-            // Setuid for whoever restores, instead of the owner, would give rights away.
-            let mode = if self.as_root { entry.mode } else { entry.mode & 0o1777 };
-            fs::set_permissions(path, Permissions::from_mode(mode))
-                .map_err(at("set the mode of", path))?;
-        }
-        let modified =
-            Timespec { tv_sec: entry.modified.seconds, tv_nsec: entry.modified.nanoseconds.into() };
-        let times = Timestamps { last_access: modified, last_modification: modified };
-        utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| at("set the time of", path)(error.into()))
-    }
-
-    fn rename(&self, temporary: &Path, path: &Path) -> Result<(), SourceError> {
-        let flags = match self.overwrite {
-            Overwrite::Never => RenameFlags::NOREPLACE,
-            Overwrite::Always => RenameFlags::empty(),
-        };
-        match renameat_with(CWD, temporary, CWD, path, flags) {
-            Err(rustix::io::Errno::EXIST) => Err(SourceError::Exists { path: path.to_path_buf() }),
-            // Some file systems know no flags; the plan has looked.
-            Err(rustix::io::Errno::INVAL) => {
-                fs::rename(temporary, path).map_err(at("rename to", path))
+            if self.passes_acl_on {
+                attributes::remove_acls(&Object::Open(fd.as_fd()))?;
             }
-            outcome => outcome.map_err(|error| at("rename to", path)(error.into())),
-        }
-    }
-
-    /// Sets modes and times of the directories that are done: all but those `still_open`.
-    fn close_directories(&mut self, still_open: impl Fn(&Path) -> bool) -> Result<(), SourceError> {
-        while let Some((path, entry)) = self.open_directories.pop_if(|(path, _)| !still_open(path))
-        {
-            self.set_attributes(&path, &entry)?;
-        }
-        Ok(())
-    }
-}
-
-/// Makes a directory, or uses the one that is there; a link to one would lead elsewhere. Whether
-/// it was made.
-fn make_directory(path: &Path) -> Result<bool, SourceError> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let there = fs::symlink_metadata(path).map_err(at("look at", path))?;
-            if !there.is_dir() {
-                return Err(at("make", path)(error));
+        } else {
+            if replaces {
+                unlock(fd.as_fd(), self.run.user)?;
             }
-            remove_leftovers(path);
-            Ok(false)
+            remove_leftovers(fd.as_fd());
         }
-        outcome => outcome.map(|()| true).map_err(at("make", path)),
+        // One that was there keeps what it has, unless it is to be replaced.
+        let entry = Some(entry).filter(|_| made || replaces).cloned();
+        let path = below(&self.path, name);
+        Ok(Self::new(&self.run, fd, path, made, entry))
+    }
+
+    /// Opens a directory that its owner, who runs this, has locked for everybody.
+    fn open_locked(&self, name: &[u8]) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH.union(OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC);
+        let handle = openat(self, name, flags, Mode::empty())?;
+        if self.run.overwrite == Overwrite::Never || fstat(&handle)?.st_uid != self.run.user {
+            return Err(Errno::ACCESS.into());
+        }
+        chmod(attributes::through_proc(handle.as_fd()), Mode::RWXU)?;
+        Ok(openat(&handle, ".", OPEN, Mode::empty())?)
+    }
+
+    pub(crate) fn run(&self) -> &Arc<Run> {
+        &self.run
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn made(&self) -> bool {
+        self.made
+    }
+
+    /// What is made in it, before it has attributes.
+    pub(crate) fn standing(&self) -> Standing {
+        if self.passes_acl_on { Standing::WithAcls } else { Standing::Fresh }
     }
 }
 
-const TEMPORARY: &str = ".nightjar-restoring-";
-
-/// A name that no other process of this machine uses.
-fn temporary_name((process, number): (i32, u32)) -> String {
-    format!("{TEMPORARY}{process:08x}{number:08x}")
+impl AsFd for OpenDirectory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
-/// Removes what a killed run left in a directory. Temporary names are ours; whether one is in
-/// use by a restore into the same place at the same time cannot be told, and that one fails.
-fn remove_leftovers(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let digits = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY));
-        let ours = digits.is_some_and(|digits| {
-            digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-        });
-        if ours {
-            // If it cannot go, it is in nobody's way.
-            let _ = fs::remove_file(entry.path());
+impl Drop for OpenDirectory {
+    fn drop(&mut self) {
+        self.run.open_directories.fetch_sub(1, Ordering::Relaxed);
+        // What a run that broke off made stays closed to others.
+        if self.run.tally.is_stopped() {
+            return;
+        }
+        let Some(entry) = &self.entry else { return };
+        let standing = if self.made { Standing::Fresh } else { Standing::There };
+        let object = Object::Open(self.fd.as_fd());
+        if let Err(error) = attributes::set(&self.run, &object, entry, standing) {
+            self.run.tally.fail("set the attributes of", &self.path, error);
         }
     }
 }
 
-fn node(path: &Path, kind: FileType, device: u64) -> io::Result<()> {
-    Ok(mknodat(CWD, path, kind, Mode::from_raw_mode(0o600), device)?)
+/// Whether it was made.
+fn make_destination(path: &Path) -> io::Result<bool> {
+    match std::fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => {
+            let parent = path.parent().filter(|_| error.kind() == io::ErrorKind::NotFound);
+            std::fs::create_dir_all(parent.ok_or(error)?)?;
+            rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o777))?;
+            Ok(true)
+        }
+    }
 }
 
-/// Writes a file's bytes, holes left out.
-fn write_content(
-    reader: &Reader<'_>,
-    content: &FileContent,
-    file: &mut File,
-) -> Result<(), SourceError> {
-    if content.holes.is_empty() {
-        reader.copy_content(&content.content, file)?;
-        return Ok(());
+/// Lets its owner write into a directory; its mode is set when all is in it.
+fn unlock(directory: BorrowedFd<'_>, user: u32) -> rustix::io::Result<()> {
+    let stat = fstat(directory)?;
+    if user != 0 && stat.st_uid == user && stat.st_mode & 0o700 != 0o700 {
+        fchmod(directory, Mode::RWXU)?;
     }
-    let mut sparse = Sparse::new(file, &content.holes);
-    reader.copy_content(&content.content, &mut sparse)?;
-    file.set_len(content.size).map_err(|source| nightjar_repository::RepositoryError::Stream {
-        what: "cannot set the length".into(),
-        source,
-    })?;
     Ok(())
-}
-
-/// Says which file a write error hit.
-fn name_destination(error: SourceError, path: &Path) -> SourceError {
-    match error {
-        SourceError::Repository(nightjar_repository::RepositoryError::Stream {
-            source, ..
-        }) => at("write", path)(source),
-        other => other,
-    }
 }

@@ -11,8 +11,8 @@ use nightjar_repository::read::Reader;
 
 use crate::dump::describe;
 use crate::error::SourceError;
-use crate::restore::plan::visit_selected;
-use crate::restore::sparse::write_in_order;
+use crate::restore::layout::write_in_order;
+use crate::restore::select::Selection;
 use crate::restore::{RestoreReport, RestoreRequest};
 
 /// The one file that a request means.
@@ -21,19 +21,20 @@ fn only_file(
     request: &RestoreRequest<'_>,
 ) -> Result<FileContent, SourceError> {
     let mut files = Vec::new();
-    visit_selected(reader, request, &mut |visited| {
-        if let EntryKind::File(file) = visited.entry.kind {
-            files.push((visited.path, file));
+    let mut selection = Selection::open(reader, request)?;
+    while let Some(step) = selection.next(reader)? {
+        if let EntryKind::File(file) = step.visited.entry.kind {
+            files.push((step.visited.path, file));
         }
-        match files.as_slice() {
-            [(first, _), (second, _)] => Err(SourceError::Selection(format!(
+        if let [(first, _), (second, _)] = files.as_slice() {
+            return Err(SourceError::Selection(format!(
                 "a stream takes one file, but several are meant ({}, {}, …): name one",
                 String::from_utf8_lossy(first),
                 String::from_utf8_lossy(second)
-            ))),
-            _ => Ok(()),
+            )));
         }
-    })?;
+    }
+    selection.check_found()?;
     match files.pop() {
         Some((_, file)) => Ok(file),
         None => Err(SourceError::Selection("no regular file is meant".into())),

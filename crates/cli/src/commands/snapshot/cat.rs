@@ -9,7 +9,7 @@ use nightjar_repository::manifest::lookup;
 use nightjar_repository::read::Reader;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_repository::{Progress, RepositoryError};
-use nightjar_source::{Overwrite, RestoreRequest, restore_to_writer};
+use nightjar_source::{RestoreRequest, restore_to_writer};
 
 use super::super::{Program, find_snapshot, path_in_snapshot};
 use crate::args::{Globals, SnapshotCat};
@@ -32,8 +32,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCat) -
     if let Some(why) = refusal(&info, &path, entry.as_ref()) {
         return Err(RepositoryError::Refused(why).into());
     }
-    let request =
-        RestoreRequest { snapshot: &info.snapshot, paths: vec![path], overwrite: Overwrite::Never };
+    let request = RestoreRequest { paths: vec![path], ..RestoreRequest::new(&info.snapshot) };
     // No bar across a file that runs over the same terminal.
     let no_progress = program.globals.no_progress || io::stdout().is_terminal();
     let globals = Globals { no_progress, ..program.globals.clone() };

@@ -1,0 +1,100 @@
+//! Names that nothing keeps: what is under way stands under one, and is renamed when it is whole.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{AtFlags, Dir, RenameFlags, renameat, renameat_with, unlinkat};
+use rustix::io::Errno;
+
+use crate::restore::Overwrite;
+use crate::restore::directory::OpenDirectory;
+
+const PREFIX: &str = ".nightjar-restoring-";
+
+/// Names that no other process of this machine uses.
+#[derive(Default)]
+pub(crate) struct TemporaryNames(AtomicU32);
+
+impl TemporaryNames {
+    fn next(&self) -> String {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        format!("{PREFIX}{:08x}{number:08x}", rustix::process::getpid().as_raw_pid())
+    }
+}
+
+/// Something under a temporary name; removed when it is dropped.
+pub(crate) struct Temporary {
+    directory: Arc<OpenDirectory>,
+    name: String,
+    stands: bool,
+}
+
+impl Temporary {
+    /// Makes something in a directory under a name that is free.
+    pub(crate) fn make<T>(
+        directory: &Arc<OpenDirectory>,
+        make: impl Fn(BorrowedFd<'_>, &str) -> rustix::io::Result<T>,
+    ) -> rustix::io::Result<(Self, T)> {
+        loop {
+            let name = directory.run().names.next();
+            match make(directory.as_fd(), &name) {
+                // Somebody else's: left alone.
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error),
+                Ok(made) => {
+                    let directory = Arc::clone(directory);
+                    return Ok((Self { directory, name, stands: true }, made));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives it its final name. What stands there is replaced, if the run may do that.
+    pub(crate) fn rename(mut self, name: &[u8]) -> io::Result<()> {
+        let fd = self.directory.as_fd();
+        match self.directory.run().overwrite {
+            Overwrite::Never => {
+                match renameat_with(fd, &*self.name, fd, name, RenameFlags::NOREPLACE) {
+                    // Some file systems know no flags; the plan has looked.
+                    Err(Errno::INVAL) => renameat(fd, &*self.name, fd, name)?,
+                    outcome => outcome?,
+                }
+            }
+            Overwrite::IfChanged | Overwrite::Always => renameat(fd, &*self.name, fd, name)?,
+        }
+        self.stands = false;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.stands {
+            // If it cannot go, it is in nobody's way.
+            let _ = unlinkat(self.directory.as_fd(), &*self.name, AtFlags::empty());
+        }
+    }
+}
+
+/// Whether it is one of ours.
+pub(crate) fn is_leftover(name: &[u8]) -> bool {
+    name.strip_prefix(PREFIX.as_bytes())
+        .is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Removes what a killed run left in a directory. Whether one is in use by a restore into the same
+/// place at the same time cannot be told, and that one fails.
+pub(crate) fn remove_leftovers(directory: BorrowedFd<'_>) {
+    let Ok(entries) = Dir::read_from(directory) else { return };
+    for entry in entries.flatten() {
+        if is_leftover(entry.file_name().to_bytes()) {
+            let _ = unlinkat(directory, entry.file_name(), AtFlags::empty());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Reading back what was restored: from the disk, not from memory.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nightjar_format::manifest::{Entry, EntryKind, FileContent};
+use nightjar_repository::RepositoryError;
+use nightjar_repository::read::Reader;
+use rustix::fs::{Advice, fadvise, fsync, syncfs};
+use rustix::io::Errno;
+
+use crate::error::{SourceError, at};
+use crate::restore::directory::{open_below, open_destination};
+use crate::restore::existing::{has_content, open_file};
+use crate::restore::select::Selection;
+use crate::restore::tally::Tally;
+use crate::restore::{RestoreReport, RestoreRequest, below};
+
+/// Compares the files of a directory with those of the snapshot, byte for byte.
+///
+/// The report counts the files that differ or cannot be read as failed; an error is what ended the
+/// run.
+pub fn verify_restored(
+    reader: &Reader<'_>,
+    request: &RestoreRequest<'_>,
+    directory: &Path,
+) -> Result<RestoreReport, SourceError> {
+    let tally = Tally::default();
+    read_back(reader, request, directory, &tally)?;
+    Ok(tally.report())
+}
+
+pub(crate) fn read_back(
+    reader: &Reader<'_>,
+    request: &RestoreRequest<'_>,
+    directory: &Path,
+    tally: &Tally,
+) -> Result<(), SourceError> {
+    // Of what failed before, nothing need be there; that has been told.
+    let complete = !tally.has_failures();
+    let root = open_destination(directory).map_err(|error| at("open", directory)(error.into()))?;
+    // All at once is faster than one by one.
+    syncfs(&root).map_err(|error| at("write to disk", directory)(error.into()))?;
+    let mut open: Vec<Option<OwnedFd>> = vec![Some(root)];
+    let mut selection = Selection::open(reader, request)?;
+    while let Some(step) = selection.next(reader)? {
+        open.truncate(step.depth());
+        let Some(Some(parent)) = open.last() else {
+            // Below a directory that could not be opened, nothing can.
+            if is_directory(&step.visited.entry) {
+                open.push(None);
+            }
+            continue;
+        };
+        let (path, entry) = (below(directory, &step.visited.path), &step.visited.entry);
+        match &entry.kind {
+            EntryKind::Directory { .. } => {
+                let below = open_below(parent.as_fd(), &entry.name).ok();
+                open.push(below);
+            }
+            EntryKind::File(content) => match open_file(parent.as_fd(), &entry.name) {
+                Ok(Some((file, _))) => compare(reader, tally, &path, &file, content)?,
+                Ok(None) | Err(Errno::NOENT) if !complete => {}
+                Ok(None) => tally.note_damage(format!("{} is not there", path.display())),
+                Err(error) => tally.fail("read back", &path, error),
+            },
+            _ => {}
+        }
+    }
+    tally.check()
+}
+
+fn is_directory(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::Directory { .. })
+}
+
+fn compare(
+    reader: &Reader<'_>,
+    tally: &Tally,
+    path: &Path,
+    file: &File,
+    content: &FileContent,
+) -> Result<(), SourceError> {
+    let dropped = fsync(file).and_then(|()| fadvise(file, 0, None, Advice::DontNeed));
+    if let Err(error) = dropped {
+        tally.fail("read back", path, error);
+        return Ok(());
+    }
+    match has_content(reader, file, content) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            tally.note_damage(format!(
+                "{} does not hold what the snapshot does: what was read back from the disk \
+                 differs; check the disk and restore it again",
+                path.display()
+            ));
+            Ok(())
+        }
+        Err(SourceError::Repository(RepositoryError::Stream { source, .. })) => {
+            tally.fail("read back", path, source);
+            Ok(())
+        }
+        Err(SourceError::Repository(error)) if error.is_damage() => {
+            tally.damage(path, &error);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
