@@ -11,6 +11,7 @@
 mod cli;
 mod crash;
 mod damage;
+mod fidelity;
 mod golden;
 mod harness;
 mod postgres;

@@ -16,7 +16,7 @@ use nightjar_format::manifest::{Attribute, Entry, EntryKind};
 use rustix::fs::{
     AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, chmod, chownat, fchmod,
     fchown, fgetxattr, flistxattr, flistxattr_query, fremovexattr, fsetxattr, fstat, futimens,
-    setxattr, utimensat,
+    removexattr, setxattr, utimensat,
 };
 use rustix::io::Errno;
 
@@ -100,10 +100,17 @@ impl Object<'_> {
         }
     }
 
-    /// The names of its extended attributes; of what was there before, these are always files and
-    /// directories.
+    fn remove_attribute(&self, name: &[u8]) -> rustix::io::Result<()> {
+        match self {
+            Self::Open(fd) => fremovexattr(fd, name),
+            Self::Handle(fd) => removexattr(through_proc(*fd), name),
+        }
+    }
+
+    /// The names of its extended attributes. What cannot be opened is new, and can have nothing but
+    /// what its directory passes on.
     fn attribute_names(&self) -> rustix::io::Result<Vec<Vec<u8>>> {
-        let Self::Open(fd) = self else { return Ok(Vec::new()) };
+        let Self::Open(fd) = self else { return Ok(vec![ACL.into()]) };
         let mut list = match flistxattr_query(fd) {
             Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
             outcome => vec![0u8; outcome?],
@@ -238,12 +245,11 @@ fn lacks(entry: &Entry, name: &[u8]) -> bool {
 }
 
 fn remove_attributes(run: &Run, object: &Object<'_>, entry: &Entry) -> io::Result<()> {
-    let Object::Open(fd) = object else { return Ok(()) };
     for name in object.attribute_names()? {
         if !is_removable(&name) || !lacks(entry, &name) {
             continue;
         }
-        match fremovexattr(fd, name.as_slice()) {
+        match object.remove_attribute(&name) {
             Ok(()) | Err(Errno::NODATA) => {}
             Err(error) if is_shortfall(error) => {
                 run.tally.miss(Shortfall::Attributes(namespace(&name)));

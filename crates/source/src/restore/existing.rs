@@ -2,8 +2,8 @@
 //!
 //! A file that is kept gets the attributes of its entry, and with them perhaps rights that whoever
 //! made it does not have. So only a file is kept that belongs to whom it will belong to or to who
-//! restores; with setuid, only if it had that; and with names elsewhere, only if nothing about it
-//! changes.
+//! restores; with setuid, only if it had that; and with names elsewhere, only if its entry has such
+//! too and nothing about it changes.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -57,7 +57,8 @@ fn is_trusted(run: &Run, file: BorrowedFd<'_>, stat: &Stat, entry: &Entry) -> bo
     let (user, _) = run.owners.of(entry);
     let owned = stat.st_uid == user || stat.st_uid == run.user;
     let same_rights = entry.mode & 0o6000 == 0 || stat.st_mode & 0o7777 == entry.mode;
-    let only_here = stat.st_nlink == 1 || attributes::are_set(run, file, stat, entry);
+    let only_here = stat.st_nlink == 1
+        || entry.hard_link.is_some() && attributes::are_set(run, file, stat, entry);
     owned && same_rights && only_here
 }
 

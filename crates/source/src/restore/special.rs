@@ -52,7 +52,11 @@ pub(crate) fn restore(directory: &Arc<OpenDirectory>, entry: &Entry) -> io::Resu
     if !ours {
         return Err(io::Error::other("somebody put something else in its place"));
     }
-    attributes::set(run, &Object::Handle(handle.as_fd()), entry, Standing::Fresh)?;
+    let standing = match kind {
+        FileType::Symlink => Standing::Fresh,
+        _ => directory.standing(),
+    };
+    attributes::set(run, &Object::Handle(handle.as_fd()), entry, standing)?;
     temporary.rename(&entry.name)?;
     count(&run.tally.others);
     Ok(())
