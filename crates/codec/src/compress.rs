@@ -77,13 +77,12 @@ pub fn compress(plaintext: &[u8], level: i32) -> Option<Vec<u8>> {
 /// the frame would not be smaller than the plaintext.
 pub fn encode_delta_verified(plaintext: &[u8], base: &[u8]) -> Option<Vec<u8>> {
     let [quick, thorough] = DELTA_LEVELS;
-    let mut frame = compress_delta(plaintext, base, quick)?;
-    if frame.len() > plaintext.len() / SMALL
-        && let Some(other) = compress_delta(plaintext, base, thorough)
-        && other.len() < frame.len()
-    {
-        frame = other;
+    let mut best = compress_delta(plaintext, base, quick);
+    if best.as_ref().is_none_or(|frame| frame.len() > plaintext.len() / SMALL) {
+        let other = compress_delta(plaintext, base, thorough);
+        best = [best, other].into_iter().flatten().min_by_key(Vec::len);
     }
+    let frame = best?;
     let decoded = decompress(&frame, plaintext.len(), Some(base)).ok()?;
     (decoded == plaintext).then_some(frame)
 }

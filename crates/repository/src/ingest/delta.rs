@@ -89,9 +89,11 @@ impl<'r, 'a> DeltaEncoder<'r, 'a> {
         Self { reader, parameters, level, locality, sketches }
     }
 
-    /// Whether to try what locality alone proposes.
-    pub(crate) fn trusts_locality(&self) -> bool {
-        self.locality.is_worth_trying()
+    /// Drops what locality alone proposes, where that is of no use.
+    pub(crate) fn doubt(&self, proposals: &mut Proposals) {
+        if proposals.by_place == ByPlace::Alone && !self.locality.is_worth_trying() {
+            *proposals = Proposals { first: proposals.second, ..Proposals::default() };
+        }
     }
 
     /// Whether to look for a similar blob.

@@ -115,7 +115,8 @@ impl Encoder<'_, '_> {
     }
 
     pub(crate) fn encode(&self, batch: PlannedBatch) -> EncodedBatch {
-        let PlannedBatch { number, segment, items } = batch;
+        let PlannedBatch { number, segment, mut items } = batch;
+        items.iter_mut().for_each(|item| self.doubt(item));
         let firsts: Vec<Option<Usable>> = items.iter().map(|item| self.first(item)).collect();
         let mut fetched = self.fetch(&firsts);
         let items = items
@@ -142,6 +143,15 @@ impl Encoder<'_, '_> {
             })
             .collect();
         EncodedBatch { number, items, _segment: segment }
+    }
+
+    /// As late as possible: what other batches came to counts.
+    fn doubt(&self, item: &mut PlannedItem) {
+        if let (PlannedItem::Chunk(PlannedChunk { new: Some(new), .. }), Some(delta)) =
+            (item, self.delta)
+        {
+            delta.doubt(&mut new.proposals);
+        }
     }
 
     /// What is tried first for a chunk.

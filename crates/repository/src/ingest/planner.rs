@@ -67,26 +67,9 @@ impl<'r, 'a> Planner<'r, 'a> {
         let predecessor =
             self.with_previous(|stream, reader| stream.predecessor(reader, length, &similar));
         let by_place = predecessor.as_ref().map(|predecessor| predecessor.bases);
-        let proposals = Box::new(self.proposals(by_place, similar.first()));
+        let proposals = Box::new(proposals(by_place, similar.first()));
         let near = predecessor.map(|predecessor| predecessor.near);
         PlannedChunk { id, start, len, near, new: Some(PlannedNew { sketch, proposals }) }
-    }
-
-    fn proposals(&self, by_place: Option<Bases>, by_sketch: Option<&BlobId>) -> Proposals {
-        let agree = by_place
-            .zip(by_sketch)
-            .is_some_and(|(by_place, by_sketch)| by_place.ids().contains(by_sketch));
-        let by_sketch = by_sketch.and_then(|id| Bases::new(&[*id]));
-        let trusted = || self.delta.is_some_and(DeltaEncoder::trusts_locality);
-        match by_place {
-            Some(_) if agree => {
-                Proposals { first: by_place, second: None, by_place: ByPlace::Confirmed }
-            }
-            Some(_) if trusted() => {
-                Proposals { first: by_place, second: by_sketch, by_place: ByPlace::Alone }
-            }
-            _ => Proposals { first: by_sketch, ..Proposals::default() },
-        }
     }
 
     fn with_previous<T>(
@@ -101,5 +84,19 @@ impl<'r, 'a> Planner<'r, 'a> {
                 None
             }
         }
+    }
+}
+
+fn proposals(by_place: Option<Bases>, by_sketch: Option<&BlobId>) -> Proposals {
+    let agree = by_place
+        .zip(by_sketch)
+        .is_some_and(|(by_place, by_sketch)| by_place.ids().contains(by_sketch));
+    let by_sketch = by_sketch.and_then(|id| Bases::new(&[*id]));
+    match by_place {
+        Some(_) if agree => {
+            Proposals { first: by_place, second: None, by_place: ByPlace::Confirmed }
+        }
+        Some(_) => Proposals { first: by_place, second: by_sketch, by_place: ByPlace::Alone },
+        None => Proposals { first: by_sketch, ..Proposals::default() },
     }
 }
