@@ -9,5 +9,6 @@ mod help;
 mod index;
 mod look;
 mod restore;
+mod restore_directory;
 mod together;
 mod trees;
