@@ -11,6 +11,7 @@ mod index;
 mod inside;
 mod look;
 mod restore;
+mod restore_directory;
 mod selection;
 mod together;
 mod trees;

@@ -146,6 +146,32 @@ fn a_full_restore_disk_is_named_and_keeps_no_half_written_file() {
 }
 
 #[test]
+fn a_disk_that_small_files_fill_ends_the_restore() {
+    if done_in_namespace("a_disk_that_small_files_fill_ends_the_restore") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("tree")).unwrap();
+    for seed in 0..400 {
+        sandbox.write(&format!("tree/{seed}"), noise(seed, 50_000));
+    }
+    sandbox.nightjar("snapshot create").source(sandbox.path("tree")).done();
+    let disk = SmallDisk::mount(&sandbox.path("disk"), 4);
+    let to = sandbox.path("disk/to");
+    let restore = || sandbox.nightjar("snapshot restore latest --to").arg(&to);
+    let outcome = restore().exits(1).says("No space left on device").prints_nothing();
+    assert_eq!(outcome.stderr.matches("No space").count(), 1, "{outcome}");
+    for entry in fs::read_dir(to.join("tree")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert_same(&fs::read(&path).unwrap(), &sandbox.read(&format!("tree/{name}")));
+    }
+    disk.free_some();
+    let report = restore().args("--overwrite if-changed").json();
+    assert_eq!((&report["files"], &report["failed"]), (&400.into(), &0.into()), "{report}");
+}
+
+#[test]
 fn a_full_cache_disk_is_named_and_loses_nothing() {
     if done_in_namespace("a_full_cache_disk_is_named_and_loses_nothing") {
         return;

@@ -48,7 +48,9 @@ pub(crate) fn execute(
             execution.mirror(&root, selection.root())?;
         }
         while let Some(step) = selection.next(reader)? {
-            run.tally.check()?;
+            if run.tally.is_stopped() {
+                return Ok(());
+            }
             if !execution.step(step)? {
                 selection.skip();
             }

@@ -28,7 +28,7 @@ impl Run {
             delete: request.delete,
             user: rustix::process::geteuid().as_raw(),
             owners: Owners::new(request.numeric_ids),
-            names: TemporaryNames::default(),
+            names: TemporaryNames::new(),
             tally: Tally::default(),
             open_directories: AtomicUsize::new(0),
         })

@@ -109,9 +109,10 @@ impl Tally {
     pub(crate) fn fail(&self, action: &'static str, path: &Path, source: impl Into<io::Error>) {
         let source = source.into();
         if ends_the_run(&source) {
-            self.stopped.store(true, Ordering::Relaxed);
             let path = path.to_path_buf();
             self.kept().fatal.get_or_insert(SourceError::Local { action, path, source });
+            // After the error, which whoever sees this looks for.
+            self.stopped.store(true, Ordering::Release);
         } else {
             self.note_failure(format!("cannot {action} {}: {source}", path.display()));
         }
@@ -149,7 +150,7 @@ impl Tally {
 
     /// Whether the run is to end.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// What ended the run, if anything did.

@@ -14,13 +14,19 @@ use crate::restore::directory::OpenDirectory;
 const PREFIX: &str = ".nightjar-restoring-";
 
 /// Names that no other process of this machine uses.
-#[derive(Default)]
-pub(crate) struct TemporaryNames(AtomicU32);
+pub(crate) struct TemporaryNames {
+    process: i32,
+    used: AtomicU32,
+}
 
 impl TemporaryNames {
+    pub(crate) fn new() -> Self {
+        Self { process: rustix::process::getpid().as_raw_pid(), used: AtomicU32::new(0) }
+    }
+
     fn next(&self) -> String {
-        let number = self.0.fetch_add(1, Ordering::Relaxed);
-        format!("{PREFIX}{:08x}{number:08x}", rustix::process::getpid().as_raw_pid())
+        let number = self.used.fetch_add(1, Ordering::Relaxed);
+        format!("{PREFIX}{:08x}{number:08x}", self.process)
     }
 }
 

@@ -1,0 +1,89 @@
+//! Damage in the store and on the disk: what it does not hit comes back, what it hits is named.
+
+use std::fs;
+
+use nightjar_format::BlobId;
+use nightjar_format::manifest::{Content, DirectoryNode, Entry, EntryKind, FileContent};
+use nightjar_source::{RestoreRequest, verify_restored};
+use nightjar_testkit::damage::{Damage, names as objects, read};
+use nightjar_testkit::generate::noise;
+
+use crate::hostile::{plant, rooted, stored_file};
+use crate::scene::{Scene, names};
+
+#[test]
+fn a_damaged_pack_fails_only_the_files_in_it() {
+    let scene = Scene::new(71);
+    let contents: Vec<Vec<u8>> = (0..40).map(|seed| noise(seed, 200_000)).collect();
+    let info = scene.snapshot(|tree| {
+        for (number, content) in contents.iter().enumerate() {
+            tree.file(&format!("{number:02}"), content);
+        }
+    });
+    let mut packs = objects(&scene.fixture.store, "packs");
+    packs.sort_by_key(|pack| read(&scene.fixture.store, pack).len());
+    Damage::Flip(500).inflict(&scene.fixture.store, packs.last().unwrap());
+    let report = scene.try_restore(&info.snapshot, |_| {}).unwrap();
+    assert!(report.damaged);
+    assert!((1..=2).contains(&report.failed), "{:?}", report.failures);
+    assert_eq!(report.files + report.failed, 40);
+    for (number, content) in contents.iter().enumerate() {
+        let path = scene.at(&format!("{number:02}"));
+        let shown = path.display().to_string();
+        let failed = report.failures.iter().any(|failure| failure.contains(&shown));
+        assert_eq!(path.exists(), !failed, "{shown}");
+        assert!(failed || fs::read(path).unwrap() == *content, "{shown}");
+    }
+}
+
+#[test]
+fn a_content_list_that_is_lost_or_wrong_fails_only_its_file() {
+    let mut scene = Scene::new(72);
+    let (snapshot, sound) = stored_file(&scene, "c sound");
+    let changed = |name: &str, change: &dyn Fn(&mut FileContent)| {
+        let mut entry = Entry { name: name.as_bytes().to_vec(), ..sound.clone() };
+        let EntryKind::File(content) = &mut entry.kind else { panic!("it is a file") };
+        change(content);
+        entry
+    };
+    let lost = |content: &mut FileContent| content.content = Content::List { id: BlobId([9; 32]) };
+    let ids = plant(
+        &mut scene,
+        &[DirectoryNode::Leaf(vec![
+            changed("a lost", &lost),
+            changed("b empty", &|content| {
+                lost(content);
+                content.size = 0;
+            }),
+            sound.clone(),
+        ])],
+    );
+    let report = scene.try_restore(&rooted(&snapshot, ids[0]), |_| {}).unwrap();
+    assert_eq!((report.files, report.failed, report.damaged), (1, 2, true));
+    assert!(report.failures.iter().any(|it| it.contains("a lost")), "{:?}", report.failures);
+    assert_eq!(names(&scene.target()), ["c sound"]);
+}
+
+#[test]
+fn verifying_finds_a_flipped_byte() {
+    let scene = Scene::new(73);
+    let content = noise(1, 3 << 20);
+    let info = scene.snapshot(|tree| {
+        tree.directory("deep", |deep| deep.file("file", &content));
+        tree.file("other", b"x");
+    });
+    scene.restore(&info, |request| request.verify = true);
+    let verify = || {
+        let request = RestoreRequest::new(&info.snapshot);
+        scene.with_reader(|reader| verify_restored(reader, &request, &scene.target()).unwrap())
+    };
+    assert_eq!(verify().failed, 0);
+    let mut altered = content;
+    altered[2 << 20] ^= 1;
+    fs::write(scene.at("deep/file"), &altered).unwrap();
+    let found = verify();
+    assert_eq!((found.failed, found.damaged), (1, true));
+    assert!(found.failures[0].contains("deep/file"), "{:?}", found.failures);
+    fs::remove_file(scene.at("other")).unwrap();
+    assert_eq!(verify().failed, 2);
+}
