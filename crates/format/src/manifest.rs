@@ -287,8 +287,8 @@ pub enum EntryKind {
     },
 }
 
-/// A file's bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A file's bytes; by default, none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileContent {
     /// In bytes, as read.
     pub size: u64,
@@ -322,6 +322,28 @@ pub enum Content {
 }
 
 impl Entry {
+    /// An entry of which nothing else is known: no rights, owner and group 0, the beginning of 1970.
+    pub fn new(name: &[u8], kind: EntryKind) -> Self {
+        Self {
+            name: name.to_vec(),
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            user: vec![],
+            group: vec![],
+            modified: Timestamp::default(),
+            origin: None,
+            hard_link: None,
+            attributes: vec![],
+            kind,
+        }
+    }
+
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.kind, EntryKind::Directory { .. })
+    }
+
     /// What of it has no bound of its own, in bytes: the names, the target and the attributes, and
     /// 16 for each hole.
     pub fn weight(&self) -> usize {
@@ -365,7 +387,23 @@ fn check_name(name: &[u8]) -> Result<(), FormatError> {
     }
 }
 
+impl Default for Content {
+    fn default() -> Self {
+        Self::Chunks(Vec::new())
+    }
+}
+
 impl FileContent {
+    /// Bytes in its holes.
+    pub fn hole_bytes(&self) -> u64 {
+        self.holes.iter().fold(0, |sum, hole| sum.saturating_add(hole.length))
+    }
+
+    /// Bytes outside its holes: those of its content.
+    pub fn data_bytes(&self) -> u64 {
+        self.size.saturating_sub(self.hole_bytes())
+    }
+
     fn validate(&self) -> Result<(), FormatError> {
         let mut end = 0u64;
         let mut holes = 0u64;
@@ -401,24 +439,9 @@ mod tests {
     use super::*;
 
     fn file(name: &[u8]) -> Entry {
-        Entry {
-            name: name.to_vec(),
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            user: vec![],
-            group: vec![],
-            modified: Timestamp::default(),
-            origin: None,
-            hard_link: None,
-            attributes: vec![],
-            kind: EntryKind::File(FileContent {
-                size: 5,
-                content: Content::Chunks(vec![ContentRef { id: BlobId([1; 32]), length: 5 }]),
-                holes: vec![],
-                changed_while_read: false,
-            }),
-        }
+        let content = Content::Chunks(vec![ContentRef { id: BlobId([1; 32]), length: 5 }]);
+        let file = FileContent { size: 5, content, ..FileContent::default() };
+        Entry { mode: 0o644, ..Entry::new(name, EntryKind::File(file)) }
     }
 
     #[test]

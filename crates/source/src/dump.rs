@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use nightjar_format::manifest::{Content, Entry, EntryKind, FileContent, Timestamp};
+use nightjar_format::manifest::{Entry, EntryKind, FileContent, Timestamp};
 use nightjar_format::snapshot::Source;
 use nightjar_repository::ingest::{Fed, Feeder, StopSignal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -242,29 +242,14 @@ fn check(name: &str, length: u64, end: &[u8], checks: &DumpChecks) -> Result<(),
 
 fn entry(name: &str, now: i64) -> Entry {
     Entry {
-        name: name.as_bytes().to_vec(),
         mode: 0o600,
         uid: rustix::process::getuid().as_raw(),
         gid: rustix::process::getgid().as_raw(),
-        user: vec![],
-        group: vec![],
         modified: Timestamp {
             seconds: now.div_euclid(1_000_000_000),
             nanoseconds: u32::try_from(now.rem_euclid(1_000_000_000)).unwrap_or(0),
         },
-        origin: None,
-        hard_link: None,
-        attributes: vec![],
-        kind: empty_file(),
+        // The engine fills its content in.
+        ..Entry::new(name.as_bytes(), EntryKind::File(FileContent::default()))
     }
-}
-
-/// A file whose content the engine fills in.
-pub(crate) fn empty_file() -> EntryKind {
-    EntryKind::File(FileContent {
-        size: 0,
-        content: Content::Chunks(vec![]),
-        holes: vec![],
-        changed_while_read: false,
-    })
 }

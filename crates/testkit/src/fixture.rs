@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nightjar_codec::slot::{Protection, Unlock};
 use nightjar_format::SlotId;
-use nightjar_format::manifest::{Content, Entry, EntryKind, FileContent, Timestamp};
+use nightjar_format::manifest::{Entry, EntryKind, FileContent, Timestamp};
 use nightjar_format::repository::ChunkerParameters;
 use nightjar_format::slot::{Argon2Parameters, Role};
 use nightjar_format::snapshot::Source;
@@ -174,28 +174,18 @@ pub fn request(series: &str) -> SnapshotRequest {
 
 /// A file whose content the engine fills in.
 pub fn empty_file() -> EntryKind {
-    EntryKind::File(FileContent {
-        size: 0,
-        content: Content::Chunks(vec![]),
-        holes: vec![],
-        changed_while_read: false,
-    })
+    EntryKind::File(FileContent::default())
 }
 
 /// An entry with dull attributes.
 pub fn entry(name: &[u8], kind: EntryKind) -> Entry {
     Entry {
-        name: name.to_vec(),
         mode: 0o640,
         uid: 1000,
         gid: 1000,
         user: b"tester".to_vec(),
-        group: vec![],
         modified: Timestamp { seconds: 1_767_225_600, nanoseconds: 7 },
-        origin: None,
-        hard_link: None,
-        attributes: vec![],
-        kind,
+        ..Entry::new(name, kind)
     }
 }
 

@@ -211,10 +211,6 @@ impl<'a, 'session> Assembler<'a, 'session> {
                 self.kept.insert(number, file);
                 Ok(())
             }
-            EncodedItem::Mark(Mark::Drop(number)) => {
-                self.kept.remove(&number);
-                Ok(())
-            }
             EncodedItem::Mark(Mark::EnterDirectory) => {
                 self.directories.push(DirectoryBuilder::default());
                 Ok(())
@@ -259,8 +255,7 @@ impl<'a, 'session> Assembler<'a, 'session> {
             EntryMark::Unchanged { is_first_name } => {
                 self.writer.counts.files_unchanged += 1;
                 if is_first_name {
-                    let holes: u64 = file.holes.iter().map(|hole| hole.length).sum();
-                    self.writer.counts.bytes_unchanged += file.size.saturating_sub(holes);
+                    self.writer.counts.bytes_unchanged += file.data_bytes();
                 }
             }
             EntryMark::Directory | EntryMark::Other => {}
@@ -272,9 +267,11 @@ impl<'a, 'session> Assembler<'a, 'session> {
     fn end_stream(&mut self, holes: Vec<Hole>) -> Result<FileContent> {
         let list = std::mem::take(&mut self.list);
         self.writer.counts.bytes_read += list.length();
-        let size = list.length() + holes.iter().map(|hole| hole.length).sum::<u64>();
+        let length = list.length();
         let content = list.finish(&mut self.writer)?;
-        Ok(FileContent { size, content, holes, changed_while_read: false })
+        let mut file = FileContent { content, holes, ..FileContent::default() };
+        file.size = length + file.hole_bytes();
+        Ok(file)
     }
 
     fn pop_directory(&mut self) -> Result<DirectoryBuilder> {

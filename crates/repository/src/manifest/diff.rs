@@ -247,19 +247,7 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        Entry {
-            name: b"a".to_vec(),
-            mode: 0o644,
-            uid: 1,
-            gid: 1,
-            user: vec![],
-            group: vec![],
-            modified: Timestamp::default(),
-            origin: None,
-            hard_link: None,
-            attributes: vec![],
-            kind: EntryKind::Fifo,
-        }
+        Entry::new(b"a", EntryKind::Fifo)
     }
 
     #[test]

@@ -80,31 +80,20 @@ fn fingerprint(entry: Option<&Entry>) -> Option<Fingerprint> {
 
 #[cfg(test)]
 mod tests {
-    use nightjar_format::manifest::{ContentRef, FileContent, Timestamp};
+    use nightjar_format::manifest::{ContentRef, FileContent};
 
     use super::*;
 
     fn file(path: &str, content: u8) -> Entry {
         let chunk = ContentRef { id: BlobId([content; 32]), length: 9 };
         let chunks = if content == 0 { vec![] } else { vec![chunk] };
-        Entry {
-            name: path.rsplit('/').next().unwrap_or_default().as_bytes().to_vec(),
-            mode: 0o644,
-            uid: 1,
-            gid: 1,
-            user: vec![],
-            group: vec![],
-            modified: Timestamp::default(),
-            origin: None,
-            hard_link: None,
-            attributes: vec![],
-            kind: EntryKind::File(FileContent {
-                size: if content == 0 { 0 } else { 9 },
-                content: Content::Chunks(chunks),
-                holes: vec![],
-                changed_while_read: false,
-            }),
-        }
+        let file = FileContent {
+            size: if content == 0 { 0 } else { 9 },
+            content: Content::Chunks(chunks),
+            ..FileContent::default()
+        };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        Entry::new(name.as_bytes(), EntryKind::File(file))
     }
 
     fn difference((sign, path, content): (char, &str, u8)) -> Difference {

@@ -176,23 +176,6 @@ impl DirectoryWalk {
     }
 }
 
-/// The entry of a name in a directory; none either if the directory cannot be read.
-pub(crate) fn find_entry(reader: &Reader<'_>, root: BlobId, name: &[u8]) -> Option<Entry> {
-    let mut node = reader.directory_node(&root).ok()?;
-    for _ in 0..limits::MANIFEST_LEVELS {
-        let (level, children) = match node {
-            DirectoryNode::Leaf(entries) => {
-                return entries.into_iter().find(|entry| entry.name == name);
-            }
-            DirectoryNode::Inner { level, children } => (level, children),
-        };
-        let after = children.partition_point(|child| child.first_name.as_slice() <= name);
-        let child = children.get(after.checked_sub(1)?)?;
-        node = reader.directory_node(&child.id).ok().filter(|below| below.level() < level)?;
-    }
-    None
-}
-
 /// An entry and where it stands.
 #[derive(Debug, Clone)]
 pub struct Visited {

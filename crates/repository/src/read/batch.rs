@@ -18,10 +18,17 @@ use nightjar_codec::pack::PackCipher;
 use nightjar_format::BlobId;
 use nightjar_format::blob::{BlobKind, Encoding};
 
-use crate::error::Result;
+use crate::error::{RepositoryError, Result};
 use crate::index::database::Location;
 use crate::packs::reader::Answer;
 use crate::read::Reader;
+
+/// Plaintext in a batch, in bytes, unless one chunk has more.
+pub(crate) const BATCH_BYTES: u64 = 2 << 20;
+/// Chunks in a batch: a list may name any number that have no bytes.
+pub(crate) const MOST_CHUNKS: usize = 4096;
+/// Batches under way.
+pub(crate) const WINDOW: usize = 12;
 
 /// Bytes between two blobs that are fetched rather than asking twice.
 const GAP_BYTES: u64 = 64 << 10;
@@ -276,5 +283,15 @@ impl FetchedBlobs<'_, '_> {
         if place.uses == 0 {
             self.decoded.remove(id);
         }
+    }
+}
+
+/// A chunk must be as long as the list that names it says.
+pub(crate) fn check_length(id: &BlobId, expected: u64, plaintext: Bytes) -> Result<Bytes> {
+    if plaintext.len() as u64 == expected {
+        Ok(plaintext)
+    } else {
+        let why = format!("it has {} bytes, its list says {expected}", plaintext.len());
+        Err(RepositoryError::LostBlob { id: *id, why })
     }
 }

@@ -27,8 +27,9 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::manifest::walk::ContentWalk;
 use crate::read::Reader;
-use crate::read::batch::{FetchedBlobs, PendingBlobs};
-use crate::read::stream::{BATCH_BYTES, MOST_CHUNKS, WINDOW, check_length};
+use crate::read::batch::{
+    BATCH_BYTES, FetchedBlobs, MOST_CHUNKS, PendingBlobs, WINDOW, check_length,
+};
 
 /// Why a file did not get all its bytes.
 #[derive(Debug)]

@@ -17,14 +17,7 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::manifest::walk::ContentWalk;
 use crate::read::Reader;
-use crate::read::batch::PendingBlobs;
-
-/// Plaintext in a batch, in bytes, unless one chunk has more.
-pub(crate) const BATCH_BYTES: u64 = 2 << 20;
-/// Chunks in a batch: a list may name any number that have no bytes.
-pub(crate) const MOST_CHUNKS: usize = 4096;
-/// Batches under way.
-pub(crate) const WINDOW: usize = 12;
+use crate::read::batch::{BATCH_BYTES, MOST_CHUNKS, PendingBlobs, WINDOW, check_length};
 
 /// Chunks that are fetched and decoded together.
 struct Batch<'a> {
@@ -95,14 +88,5 @@ impl<'a> Reader<'a> {
             .iter()
             .map(|chunk| check_length(&chunk.id, chunk.length, blobs.blob(&chunk.id)?))
             .collect()
-    }
-}
-
-pub(crate) fn check_length(id: &BlobId, expected: u64, plaintext: Bytes) -> Result<Bytes> {
-    if plaintext.len() as u64 == expected {
-        Ok(plaintext)
-    } else {
-        let why = format!("it has {} bytes, its list says {expected}", plaintext.len());
-        Err(RepositoryError::LostBlob { id: *id, why })
     }
 }

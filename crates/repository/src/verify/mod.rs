@@ -190,7 +190,7 @@ impl Check<'_> {
                 EntryKind::File(file) => {
                     let mut chunks = ContentWalk::new(&file.content);
                     let mut missing = 0u64;
-                    let mut length: u64 = file.holes.iter().map(|hole| hole.length).sum();
+                    let mut length = file.hole_bytes();
                     while let Some(chunk) = chunks.next(self.reader)? {
                         let fits = self
                             .best(&chunk.id)?

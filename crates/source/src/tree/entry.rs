@@ -5,11 +5,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use nightjar_format::manifest::{Attribute, Entry, EntryKind};
+use nightjar_format::manifest::{Attribute, Entry, EntryKind, FileContent};
 use nightjar_repository::ingest::Feeder;
 use rustix::fs::{FileType, OFlags};
 
-use crate::dump::empty_file;
 use crate::error::SourceError;
 use crate::tree::attributes::{AttributeReader, Attributes, Owners};
 use crate::tree::file::FileReader;
@@ -44,7 +43,8 @@ impl<'a, 'b> EntryFeeder<'a, 'b> {
         let name = self.links.meet(status);
         if let Name::Read { last } = name {
             let attributes = self.attributes_at(place, status);
-            let entry = self.new_entry(place, status, attributes, empty_file());
+            let entry =
+                self.new_entry(place, status, attributes, EntryKind::File(FileContent::default()));
             let number = entry.hard_link.unwrap_or_default();
             return Ok(self.feeder.kept_file(entry, number, last)?);
         }
@@ -93,7 +93,8 @@ impl<'a, 'b> EntryFeeder<'a, 'b> {
             recognise::advice(&beginning).into_iter().for_each(|advice| self.notes.warn(advice));
         }
         let attributes = self.attributes_of(place, &status, &file);
-        let mut entry = self.new_entry(place, &status, attributes, empty_file());
+        let mut entry =
+            self.new_entry(place, &status, attributes, EntryKind::File(FileContent::default()));
         let changed = Status::of(&file).map_or(true, |after| after.state() != status.state());
         if changed {
             self.notes.warn(format!("{} changed while it was read", place.path.display()));
@@ -145,7 +146,6 @@ impl<'a, 'b> EntryFeeder<'a, 'b> {
         kind: EntryKind,
     ) -> Entry {
         Entry {
-            name: place.name.clone(),
             mode: status.mode(),
             uid: status.uid(),
             gid: status.gid(),
@@ -155,7 +155,7 @@ impl<'a, 'b> EntryFeeder<'a, 'b> {
             origin: Some(status.origin()),
             hard_link: links::number(status),
             attributes,
-            kind,
+            ..Entry::new(&place.name, kind)
         }
     }
 

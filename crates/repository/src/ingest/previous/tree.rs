@@ -5,7 +5,7 @@ use nightjar_format::BlobId;
 use nightjar_format::manifest::{Content, Entry, EntryKind, Timestamp};
 use nightjar_format::snapshot::Snapshot;
 
-use crate::manifest::walk::{DirectoryWalk, NodePath, find_entry};
+use crate::manifest::walk::{DirectoryWalk, NodePath};
 use crate::read::Reader;
 
 /// The previous snapshot's tree, as far as the run has come in it.
@@ -13,7 +13,6 @@ pub(crate) struct PreviousTree<'a> {
     reader: &'a Reader<'a>,
     /// When the run began that made it, in Unix nanoseconds.
     started: i64,
-    root: Option<BlobId>,
     /// Whether anything is to be stored as a delta against what it holds.
     for_deltas: bool,
     open: Vec<Option<PreviousDirectory>>,
@@ -38,9 +37,8 @@ impl<'a> PreviousTree<'a> {
         for_deltas: bool,
     ) -> Self {
         let started = snapshot.map_or(i64::MIN, |snapshot| snapshot.started);
-        let root = snapshot.map(|snapshot| snapshot.root);
-        let mut tree = Self { reader, started, root, for_deltas, open: Vec::new() };
-        tree.open_directory(root);
+        let mut tree = Self { reader, started, for_deltas, open: Vec::new() };
+        tree.open_directory(snapshot.map(|snapshot| snapshot.root));
         tree
     }
 
@@ -117,22 +115,6 @@ impl<'a> PreviousTree<'a> {
         }
         match &self.entry(name)?.kind {
             EntryKind::File(file) => Some(file.content.clone()),
-            _ => None,
-        }
-    }
-
-    /// The content of the file that these names lead to, wherever the run has come.
-    pub(crate) fn content_at(&self, path: &[&[u8]]) -> Option<Content> {
-        let mut root = self.root.filter(|_| self.for_deltas)?;
-        let (name, above) = path.split_last()?;
-        for name in above {
-            root = match find_entry(self.reader, root, name)?.kind {
-                EntryKind::Directory { root } => root,
-                _ => return None,
-            };
-        }
-        match find_entry(self.reader, root, name)?.kind {
-            EntryKind::File(file) => Some(file.content),
             _ => None,
         }
     }
