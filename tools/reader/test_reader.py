@@ -291,7 +291,7 @@ def snapshot(root, started, source, previous=None):
             + vec([vs("k") + vs("v")]) + source + b"".join(vi(n) for n in range(16)) + root + opt(previous))
 
 
-STDIN = vi(0) + vs("dump.sql")
+STDIN = vi(0) + vs("dump.sql") + b"\0"
 
 
 def build(root):

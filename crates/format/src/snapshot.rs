@@ -76,17 +76,21 @@ pub struct Label {
 pub enum Source {
     /// From standard input.
     Stdin {
-        /// The name of the one file.
+        /// The name of the one file; of a tar, the name it was given.
         name: String,
+        /// It was a tar, whose members are the snapshot.
+        tar: bool,
     },
     /// From the standard output of a command.
     Command {
-        /// The name of the one file.
+        /// The name of the one file; of a tar, the name it was given.
         name: String,
         /// The command, without its credentials.
         arguments: Vec<String>,
         /// Its exit status: 0, or there would be no snapshot.
         status: i32,
+        /// It was a tar, whose members are the snapshot.
+        tar: bool,
     },
     /// From the file system.
     Paths {

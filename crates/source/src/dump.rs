@@ -22,7 +22,31 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::error::SourceError;
+use crate::tar::feed_tar;
 use crate::{Notes, recognise, redact};
+
+/// A stream that is to be stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DumpRequest {
+    /// Its name.
+    pub name: String,
+    /// The time of a file that is made of it, in Unix nanoseconds.
+    pub now: i64,
+    /// How it is stored.
+    pub shape: DumpShape,
+    /// What it looks like if it is complete.
+    pub checks: DumpChecks,
+}
+
+/// How a stream is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DumpShape {
+    /// As one file.
+    #[default]
+    File,
+    /// As the tree of the members of a tar.
+    Tar,
+}
 
 /// What a complete dump looks like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,33 +66,27 @@ const STDERR_LINES: usize = 20;
 /// How long the rest of them is waited for when the command has ended.
 const STDERR_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Feeds a stream as the snapshot's one file.
-///
-/// `now` is the file's time, in Unix nanoseconds.
+/// Feeds a stream.
 pub fn feed_stdin(
     feeder: &mut Feeder<'_>,
-    name: &str,
-    now: i64,
+    request: &DumpRequest,
     reader: &mut (impl Read + AsFd),
-    checks: &DumpChecks,
     notes: &mut Notes,
 ) -> Result<Fed, SourceError> {
-    check_name(name)?;
     let mut reader = Attentive { stop: feeder.stop_signal(), source: reader };
-    feed(feeder, name, now, &mut reader, checks, notes)?;
-    Ok(Fed { source: Source::Stdin { name: name.to_owned() }, unreadable: 0 })
+    let unreadable = feed(feeder, request, &mut reader, notes)?;
+    let tar = request.shape == DumpShape::Tar;
+    Ok(Fed { source: Source::Stdin { name: request.name.clone(), tar }, unreadable })
 }
 
-/// Feeds the standard output of a command as the snapshot's one file.
+/// Feeds the standard output of a command.
 pub fn feed_command(
     feeder: &mut Feeder<'_>,
-    name: &str,
-    now: i64,
+    request: &DumpRequest,
     command: &[OsString],
-    checks: &DumpChecks,
     notes: &mut Notes,
 ) -> Result<Fed, SourceError> {
-    check_name(name)?;
+    check_name(&request.name)?;
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| SourceError::Selection("no command was given".into()))?;
@@ -88,12 +106,12 @@ pub fn feed_command(
         Some(mut stdout) => {
             widen(&stdout);
             let mut reader = Attentive { stop: feeder.stop_signal(), source: &mut stdout };
-            feed(feeder, name, now, &mut reader, checks, notes)
+            feed(feeder, request, &mut reader, notes)
         }
-        None => Ok(()),
+        None => Ok(0),
     };
-    if let Err(error @ SourceError::Repository(_)) = fed {
-        // The store failed, not the command: it would wait for ever to be read.
+    if let Err(error @ (SourceError::Repository(_) | SourceError::Malformed(_))) = fed {
+        // The command may be far from its end, and how it ends when nobody reads it says nothing.
         let _ = child.kill();
         let _ = child.wait();
         return Err(error);
@@ -106,14 +124,15 @@ pub fn feed_command(
         let status = describe(status);
         return Err(SourceError::CommandFailed { command: program_name, status, stderr });
     }
-    fed?;
+    let unreadable = fed?;
     notes.warnings.extend(stderr.lines().map(|line| format!("{program_name}: {line}")));
     let source = Source::Command {
-        name: name.to_owned(),
+        name: request.name.clone(),
         arguments: redact::command(command),
         status: status.code().unwrap_or(0),
+        tar: request.shape == DumpShape::Tar,
     };
-    Ok(Fed { source, unreadable: 0 })
+    Ok(Fed { source, unreadable })
 }
 
 /// Reads a source that may be silent for hours, and gives up when the store has failed meanwhile.
@@ -197,14 +216,33 @@ fn check_name(name: &str) -> Result<(), SourceError> {
     Ok(())
 }
 
+/// Stores a stream as it was asked for; how many of its members could not be read.
 fn feed(
     feeder: &mut Feeder<'_>,
-    name: &str,
-    now: i64,
+    request: &DumpRequest,
     reader: &mut dyn Read,
-    checks: &DumpChecks,
+    notes: &mut Notes,
+) -> Result<u64, SourceError> {
+    check_name(&request.name)?;
+    let before = notes.unreadable;
+    match request.shape {
+        DumpShape::File => feed_file(feeder, request, reader, notes)?,
+        DumpShape::Tar => {
+            let length = feed_tar(feeder, &request.name, reader, notes)?;
+            check(&request.name, length, &[], &request.checks)?;
+        }
+    }
+    Ok(notes.unreadable - before)
+}
+
+/// Stores a stream as the snapshot's one file.
+fn feed_file(
+    feeder: &mut Feeder<'_>,
+    request: &DumpRequest,
+    reader: &mut dyn Read,
     notes: &mut Notes,
 ) -> Result<(), SourceError> {
+    let DumpRequest { name, now, checks, .. } = request;
     let mut beginning = Vec::new();
     let mut end = Vec::new();
     let length = feeder.stream_inspected(name.as_bytes(), reader, name, &mut |bytes| {
@@ -220,7 +258,7 @@ fn feed(
         notes.warn(format!("{name} is empty; --min-size refuses dumps that are too small"));
     }
     notes.warnings.extend(recognise::advice(&beginning));
-    feeder.file(entry(name, now))?;
+    feeder.file(entry(name, *now))?;
     Ok(())
 }
 

@@ -41,6 +41,9 @@ pub enum SourceError {
     /// The dump is not what was asked for.
     #[error("{0}: no snapshot was made")]
     Incomplete(String),
+    /// The stream is not of the kind that was asked for.
+    #[error("{0}: no snapshot was made")]
+    Malformed(String),
     /// A path cannot be backed up.
     #[error("{path}: {why}")]
     Path {

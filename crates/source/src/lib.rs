@@ -2,6 +2,7 @@
 //! files and runs the user's commands.
 //!
 //! - [`dump`]: a stream from standard input or from a command, whose exit status decides;
+//! - [`tar`]: a tar, read member by member and written;
 //! - [`tree`]: files and directories;
 //! - [`restore`]: into a directory, a stream or a command;
 //! - [`recognise`]: input that cannot be deduplicated, and the flag that changes that;
@@ -12,9 +13,11 @@ mod error;
 pub mod recognise;
 pub mod redact;
 pub mod restore;
+pub mod tar;
 pub mod tree;
 
-pub use dump::{DumpChecks, feed_command, feed_stdin};
+pub use self::tar::{restore_tar_into_command, restore_to_tar};
+pub use dump::{DumpChecks, DumpRequest, DumpShape, feed_command, feed_stdin};
 pub use error::SourceError;
 pub use restore::{
     Overwrite, RestorePlan, RestoreReport, RestoreRequest, plan_restore, restore_into_command,

@@ -14,12 +14,6 @@ const NOISE_SAMPLE_BYTES: usize = 16 << 10;
 pub fn advice(beginning: &[u8]) -> Option<String> {
     let plain = "dump it uncompressed (`pg_dump -Z0`, no `| gzip`) and let nightjar compress it";
     let (what, advice) = match beginning {
-        [0x1f, 0x8b, ..] => ("compressed with gzip", plain),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => ("compressed with zstd", plain),
-        [0x04, 0x22, 0x4d, 0x18, ..] => ("compressed with lz4", plain),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => ("compressed with xz", plain),
-        [b'B', b'Z', b'h', b'1'..=b'9', ..] => ("compressed with bzip2", plain),
-        [b'P', b'K', 3, 4, ..] => ("a zip file", plain),
         [b'P', b'G', b'D', b'M', b'P', ..] => {
             let advice = "use `pg_dump -Z0` (with -Fc or -Fd), or the plain format";
             (compressed_pg_dump(beginning)?, advice)
@@ -30,6 +24,7 @@ pub fn advice(beginning: &[u8]) -> Option<String> {
         {
             ("encrypted", "store it unencrypted: nightjar encrypts before anything leaves")
         }
+        _ if let Some(what) = compression(beginning) => (what, plain),
         _ if is_noise(beginning) => ("compressed or encrypted", plain),
         _ => return None,
     };
@@ -37,6 +32,19 @@ pub fn advice(beginning: &[u8]) -> Option<String> {
         "the input is {what}: it is stored, but a change to it stores nearly all of it again; \
          {advice}"
     ))
+}
+
+/// How a stream is compressed that begins so, if it says so.
+pub fn compression(beginning: &[u8]) -> Option<&'static str> {
+    Some(match beginning {
+        [0x1f, 0x8b, ..] => "compressed with gzip",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "compressed with zstd",
+        [0x04, 0x22, 0x4d, 0x18, ..] => "compressed with lz4",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "compressed with xz",
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => "compressed with bzip2",
+        [b'P', b'K', 3, 4, ..] => "a zip file",
+        _ => return None,
+    })
 }
 
 /// The header of a custom or directory format dump (pg_dump's `WriteHead`): magic, version,

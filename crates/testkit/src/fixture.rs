@@ -157,7 +157,7 @@ pub fn back_up_as(
     create_snapshot(repository, request, &Progress::default(), |feeder| {
         feeder.stream(FILE.as_bytes(), reader, FILE)?;
         feeder.file(entry(FILE.as_bytes(), empty_file()))?;
-        Ok(Fed { source: Source::Stdin { name: FILE.into() }, unreadable: 0 })
+        Ok(Fed { source: Source::Stdin { name: FILE.into(), tar: false }, unreadable: 0 })
     })
 }
 

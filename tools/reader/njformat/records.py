@@ -72,8 +72,8 @@ SNAPSHOT = dict(
     series=STRING, started=I64, finished=I64, host=STRING, user=STRING, program=STRING,
     labels=Vec(Record(key=STRING, value=STRING)),
     source=Enum(
-        ("standard input", dict(name=STRING)),
-        ("command", dict(name=STRING, arguments=Vec(STRING), status=I32)),
+        ("standard input", dict(name=STRING, tar=BOOL)),
+        ("command", dict(name=STRING, arguments=Vec(STRING), status=I32, tar=BOOL)),
         ("paths", dict(paths=Vec(BYTES)))),
     counts=Record(**{name: U64 for name in COUNTS}), root=ID32,
     previous=Option(Record(id=ID16, digest=KEY)))

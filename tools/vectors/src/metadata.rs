@@ -119,6 +119,7 @@ fn register() -> Register {
             name: "orders.sql".to_owned(),
             arguments: vec!["pg_dump".to_owned(), "orders".to_owned()],
             status: 0,
+            tar: true,
         },
         counts: counts(),
         root: BlobId(array("root")),

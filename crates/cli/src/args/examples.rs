@@ -44,6 +44,8 @@ Examples:
       stands in the snapshot as etc and srv/www
   nightjar backup . --series home -x --exclude-caches --exclude '*.tmp' --exclude /tmp
   find /srv -newer last -print0 | nightjar backup --series new --files-from0 -
+  nightjar backup --tar --name cluster -- pg_basebackup -Ft -X fetch -D -
+      each file of the cluster by itself
   nightjar backup --series shop --name shop.dump --min-size 100MB -- \\
       pg_dump -Fc -Z0 shop
 
@@ -102,6 +104,7 @@ Examples:
       says what it would take to make /srv/www what it was
   nightjar restore latest --to restored --verify
   nightjar restore latest --stdout | sha256sum
+  nightjar restore latest --series web --tar -- ssh web2 tar -xpf - -C /srv
 
 The exit code is 4 if something could not be restored because it is damaged, and 1 if only for
 other reasons.";
@@ -177,19 +180,23 @@ Examples:
 pub(super) const CREATE_USAGE: &str = "\
 nightjar snapshot create [OPTIONS] PATH...
        nightjar snapshot create [OPTIONS] --stdin NAME
-       nightjar snapshot create [OPTIONS] --name NAME -- COMMAND [ARG]...";
+       nightjar snapshot create [OPTIONS] --name NAME -- COMMAND [ARG]...
+       nightjar snapshot create [OPTIONS] --tar (--stdin NAME | --name NAME -- COMMAND)";
 
 pub(super) const BACKUP_USAGE: &str = "\
 nightjar backup [OPTIONS] PATH...
        nightjar backup [OPTIONS] --stdin NAME
-       nightjar backup [OPTIONS] --name NAME -- COMMAND [ARG]...";
+       nightjar backup [OPTIONS] --name NAME -- COMMAND [ARG]...
+       nightjar backup [OPTIONS] --tar (--stdin NAME | --name NAME -- COMMAND)";
 
 pub(super) const SNAPSHOT_RESTORE_USAGE: &str = "\
 nightjar snapshot restore [OPTIONS] ID --to DIR [PATH]...
        nightjar snapshot restore [OPTIONS] ID --stdout [PATH]
-       nightjar snapshot restore [OPTIONS] ID [PATH] -- COMMAND [ARG]...";
+       nightjar snapshot restore [OPTIONS] ID [PATH] -- COMMAND [ARG]...
+       nightjar snapshot restore [OPTIONS] ID --tar [PATH]... (--stdout | -- COMMAND)";
 
 pub(super) const RESTORE_USAGE: &str = "\
 nightjar restore [OPTIONS] ID --to DIR [PATH]...
        nightjar restore [OPTIONS] ID --stdout [PATH]
-       nightjar restore [OPTIONS] ID [PATH] -- COMMAND [ARG]...";
+       nightjar restore [OPTIONS] ID [PATH] -- COMMAND [ARG]...
+       nightjar restore [OPTIONS] ID --tar [PATH]... (--stdout | -- COMMAND)";

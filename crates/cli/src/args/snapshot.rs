@@ -53,6 +53,10 @@ pub(crate) struct SnapshotCreate {
     /// The command whose output is stored, if it succeeds
     #[arg(last = true, value_name = "COMMAND", requires = "name")]
     pub(crate) command: Vec<OsString>,
+    /// The stream is a tar: store its members as a tree, each by its own path. NAME then names
+    /// the series only
+    #[arg(long, conflicts_with_all = ["paths", "files_from", "files_from0", "expect_tail"])]
+    pub(crate) tar: bool,
     /// The name under which snapshots of the same source follow on each other [default: NAME,
     /// or host and path]
     #[arg(long, value_name = "NAME", value_parser = values::not_empty)]
@@ -170,7 +174,7 @@ pub(crate) struct OneSnapshot {
 /// Give back what a snapshot holds.
 ///
 /// Every byte is checked before it is given out. With `--stdout` or a command, exactly one file
-/// must be meant, and the report goes to standard error.
+/// must be meant, unless `--tar` makes a tar of all that is; and the report goes to standard error.
 ///
 /// Into a directory, everything comes back that the snapshot holds and that the user may set:
 /// owners and groups, modes, times, extended attributes, access control lists, hard links, holes.
@@ -188,10 +192,13 @@ pub(crate) struct SnapshotRestore {
     /// Restore into this directory, which is made if it is missing
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Option<PathBuf>,
-    /// Write the one file to standard output
+    /// Write a tar of all that is meant to standard output, or into the command
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) tar: bool,
+    /// Write the one file, or the tar, to standard output
     #[arg(long)]
     pub(crate) stdout: bool,
-    /// The command that gets the one file on its standard input; its exit status counts
+    /// The command that gets the one file, or the tar, on its standard input; its exit status counts
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
     /// Take this directory of the snapshot for its root: what lies in it is restored directly into

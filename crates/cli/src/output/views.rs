@@ -97,17 +97,17 @@ impl Serialize for Labels<'_> {
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum SourceView<'a> {
-    Stdin { name: &'a str },
-    Command { name: &'a str, arguments: &'a [String], status: i32 },
+    Stdin { name: &'a str, tar: bool },
+    Command { name: &'a str, arguments: &'a [String], status: i32, tar: bool },
     Paths { paths: Vec<PathView> },
 }
 
 impl<'a> SourceView<'a> {
     fn new(source: &'a Source) -> Self {
         match source {
-            Source::Stdin { name } => Self::Stdin { name },
-            Source::Command { name, arguments, status } => {
-                Self::Command { name, arguments, status: *status }
+            Source::Stdin { name, tar } => Self::Stdin { name, tar: *tar },
+            Source::Command { name, arguments, status, tar } => {
+                Self::Command { name, arguments, status: *status, tar: *tar }
             }
             Source::Paths { paths } => {
                 Self::Paths { paths: paths.iter().map(|path| PathView::new(path)).collect() }

@@ -211,6 +211,10 @@ impl<'a, 'session> Assembler<'a, 'session> {
                 self.kept.insert(number, file);
                 Ok(())
             }
+            EncodedItem::Mark(Mark::Drop(number)) => {
+                self.kept.remove(&number);
+                Ok(())
+            }
             EncodedItem::Mark(Mark::EnterDirectory) => {
                 self.directories.push(DirectoryBuilder::default());
                 Ok(())

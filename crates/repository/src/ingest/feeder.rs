@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Sender;
 use nightjar_codec::chunker::Chunker;
-use nightjar_format::manifest::{Entry, EntryKind, Hole, Origin, Timestamp};
+use nightjar_format::manifest::{Content, Entry, EntryKind, Hole, Origin, Timestamp};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
@@ -89,7 +89,29 @@ impl<'a> Feeder<'a> {
         what: &str,
         inspect: &mut dyn FnMut(&[u8]),
     ) -> Result<u64> {
-        let previous = self.previous.content(name);
+        let content = self.previous.content(name);
+        self.read_stream(content, reader, what, inspect)
+    }
+
+    /// Reads the stream of the file at a path, in whatever order paths come. It is to be kept: its
+    /// entry follows when its turn has come.
+    pub fn stream_anywhere(
+        &mut self,
+        path: &[u8],
+        reader: &mut dyn Read,
+        what: &str,
+    ) -> Result<u64> {
+        let content = self.previous.content_at(path);
+        self.read_stream(content, reader, what, &mut |_| {})
+    }
+
+    fn read_stream(
+        &mut self,
+        previous: Option<Content>,
+        reader: &mut dyn Read,
+        what: &str,
+        inspect: &mut dyn FnMut(&[u8]),
+    ) -> Result<u64> {
         self.mark(Mark::Stream(previous))?;
         let mut length = 0;
         loop {
@@ -128,7 +150,7 @@ impl<'a> Feeder<'a> {
     }
 
     /// Keeps the stream that has just ended, and the holes in it, for entries that follow. It takes
-    /// memory until its last entry has come.
+    /// memory until it is dropped or its last entry has come.
     pub fn keep(&mut self, number: u64, holes: Vec<Hole>) -> Result<()> {
         self.mark(Mark::Keep(number, holes))
     }
@@ -136,6 +158,11 @@ impl<'a> Feeder<'a> {
     /// A file whose stream was kept; whether it is the `last` one.
     pub fn kept_file(&mut self, entry: Entry, number: u64, last: bool) -> Result<()> {
         self.entry(entry, EntryMark::Kept { number, last })
+    }
+
+    /// Drops a stream that was kept.
+    pub fn drop_kept(&mut self, number: u64) -> Result<()> {
+        self.mark(Mark::Drop(number))
     }
 
     /// The stream that has just ended broke off: no entry follows for it.

@@ -69,6 +69,8 @@ pub(crate) enum Mark {
     Discard,
     /// The stream that has just ended is kept under this number, with its holes.
     Keep(u64, Vec<Hole>),
+    /// What is kept under this number is not needed any more.
+    Drop(u64),
     /// An entry of the directory that is open.
     Entry(Box<Entry>, EntryMark, Option<NodePath>),
 }

@@ -252,7 +252,7 @@ fn a_local_index_that_is_discarded_midway_fails_no_backup() {
             std::io::Read::chain(std::io::Read::chain(&mut before, &mut halfway), after);
         feeder.stream(FILE.as_bytes(), &mut reader, FILE)?;
         feeder.file(entry(FILE.as_bytes(), empty_file()))?;
-        let source = nightjar_format::snapshot::Source::Stdin { name: FILE.into() };
+        let source = nightjar_format::snapshot::Source::Stdin { name: FILE.into(), tar: false };
         Ok::<Fed, RepositoryError>(Fed { source, unreadable: 0 })
     })
     .unwrap();

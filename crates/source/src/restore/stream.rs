@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use nightjar_format::manifest::{EntryKind, FileContent};
@@ -67,6 +67,15 @@ pub fn restore_into_command(
     // Found before the command starts: a wrong path must not hand it an empty stream.
     let file = only_file(reader, request)?;
     reader.progress().total.store(file.size, Ordering::Relaxed);
+    pour_into_command(command, |stdin| write_in_order(reader, &file, stdin))?;
+    Ok(RestoreReport { files: 1, bytes: file.size, ..RestoreReport::default() })
+}
+
+/// Runs a command that takes what `write` writes; its exit status counts.
+pub(crate) fn pour_into_command<T>(
+    command: &[OsString],
+    write: impl FnOnce(&mut ChildStdin) -> Result<T, SourceError>,
+) -> Result<T, SourceError> {
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| SourceError::Selection("no command was given".into()))?;
@@ -76,11 +85,14 @@ pub fn restore_into_command(
         Command::new(program).args(arguments).stdin(Stdio::piped()).spawn().map_err(cannot_run)?;
     let mut stdin = child.stdin.take();
     let written = match &mut stdin {
-        Some(stdin) => write_in_order(reader, &file, stdin),
-        None => Ok(()),
+        Some(stdin) => write(stdin),
+        None => Err(SourceError::Selection(format!("{name} takes no input"))),
     };
-    match written {
-        Ok(()) => drop(stdin),
+    let written = match written {
+        Ok(written) => {
+            drop(stdin);
+            written
+        }
         Err(error) if is_broken_pipe(&error) => {
             drop(stdin);
             let status = child.wait().map_err(cannot_run)?;
@@ -98,12 +110,12 @@ pub fn restore_into_command(
             let _ = child.wait();
             return Err(error);
         }
-    }
+    };
     let status = child.wait().map_err(cannot_run)?;
     if !status.success() {
         return Err(SourceError::ReceiverFailed { command: name, status: describe(status) });
     }
-    Ok(RestoreReport { files: 1, bytes: file.size, ..RestoreReport::default() })
+    Ok(written)
 }
 
 fn is_broken_pipe(error: &SourceError) -> bool {

@@ -12,7 +12,8 @@ use nightjar_repository::ingest::{DeltaParameters, Fed, Feeder, SnapshotRequest,
 use nightjar_repository::snapshots::{self, SnapshotInfo};
 use nightjar_repository::{Progress, Repository};
 use nightjar_source::{
-    DumpChecks, Excludes, Notes, SourceError, TreeRequest, feed_command, feed_paths, feed_stdin,
+    DumpChecks, DumpRequest, DumpShape, Excludes, Notes, SourceError, TreeRequest, feed_command,
+    feed_paths, feed_stdin,
 };
 
 use super::super::Program;
@@ -64,13 +65,28 @@ fn feed(
     tree: &TreeRequest,
     notes: &mut Notes,
 ) -> Result<Fed, SourceError> {
-    let checks =
-        DumpChecks { min_size: arguments.min_size, expect_tail: arguments.expect_tail.clone() };
-    let now = environment::now();
     match (&arguments.stdin, &arguments.name) {
-        (Some(name), _) => feed_stdin(feeder, name, now, &mut io::stdin().lock(), &checks, notes),
-        (None, Some(name)) => feed_command(feeder, name, now, &arguments.command, &checks, notes),
+        (Some(name), _) => {
+            let request = dump_request(arguments, name);
+            feed_stdin(feeder, &request, &mut io::stdin().lock(), notes)
+        }
+        (None, Some(name)) => {
+            let request = dump_request(arguments, name);
+            feed_command(feeder, &request, &arguments.command, notes)
+        }
         (None, None) => feed_paths(feeder, tree, notes),
+    }
+}
+
+fn dump_request(arguments: &SnapshotCreate, name: &str) -> DumpRequest {
+    DumpRequest {
+        name: name.to_owned(),
+        now: environment::now(),
+        shape: if arguments.tar { DumpShape::Tar } else { DumpShape::File },
+        checks: DumpChecks {
+            min_size: arguments.min_size,
+            expect_tail: arguments.expect_tail.clone(),
+        },
     }
 }
 

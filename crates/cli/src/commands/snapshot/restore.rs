@@ -10,7 +10,8 @@ use nightjar_repository::read::Reader;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_source::{
     Overwrite, RestorePlan, RestoreReport, RestoreRequest, SourceError, plan_restore,
-    restore_into_command, restore_to_directory, restore_to_writer,
+    restore_into_command, restore_tar_into_command, restore_to_directory, restore_to_tar,
+    restore_to_writer,
 };
 
 use super::super::{Program, find_snapshot, path_in_snapshot, paths_in_snapshot};
@@ -53,7 +54,10 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotRestor
     let display = display(program.globals, arguments, &progress);
     let restored = match &arguments.to {
         Some(directory) => restore_to_directory(&reader, &request, directory).map_err(Into::into),
-        None if arguments.stdout => to_stdout(&reader, &request),
+        None if arguments.stdout => to_stdout(&reader, &request, arguments.tar),
+        None if arguments.tar => {
+            restore_tar_into_command(&reader, &request, &arguments.command).map_err(Into::into)
+        }
         None => restore_into_command(&reader, &request, &arguments.command).map_err(Into::into),
     };
     drop(display);
@@ -106,9 +110,14 @@ fn display(globals: &Globals, arguments: &SnapshotRestore, progress: &Arc<Progre
     Display::start(&globals, "restored", progress, None)
 }
 
-fn to_stdout(reader: &Reader<'_>, request: &RestoreRequest<'_>) -> Result<RestoreReport> {
+fn to_stdout(
+    reader: &Reader<'_>,
+    request: &RestoreRequest<'_>,
+    tar: bool,
+) -> Result<RestoreReport> {
     let mut stdout = Stdout::open()?;
-    restore_to_writer(reader, request, &mut stdout).map_err(|error: SourceError| {
+    let restore = if tar { restore_to_tar } else { restore_to_writer };
+    restore(reader, request, &mut stdout).map_err(|error: SourceError| {
         if stdout.closed { CommandError::StdoutClosed.into() } else { error.into() }
     })
 }

@@ -75,14 +75,19 @@ fn read_back(bytes: u64) -> String {
 
 fn source(source: &Source) -> String {
     match source {
-        Source::Stdin { name } => format!("standard input, as {}", printable(name)),
-        Source::Command { name, arguments, status } => format!(
-            "the command `{}`, as {} (exit status {status})",
+        Source::Stdin { name, tar } => format!("standard input, {}", stored_as(name, *tar)),
+        Source::Command { name, arguments, status, tar } => format!(
+            "the command `{}`, {} (exit status {status})",
             printable(&arguments.join(" ")),
-            printable(name)
+            stored_as(name, *tar)
         ),
         Source::Paths { paths } => {
             paths.iter().map(|path| format::path(path)).collect::<Vec<_>>().join(", ")
         }
     }
+}
+
+fn stored_as(name: &str, tar: bool) -> String {
+    let name = printable(name);
+    if tar { format!("the members of the tar {name}") } else { format!("as {name}") }
 }

@@ -5,6 +5,7 @@ use nightjar_format::BlobId;
 use nightjar_format::manifest::{Content, Entry, EntryKind, Timestamp};
 use nightjar_format::snapshot::Snapshot;
 
+use crate::manifest::lookup::Lookup;
 use crate::manifest::walk::{DirectoryWalk, NodePath};
 use crate::read::Reader;
 
@@ -15,6 +16,8 @@ pub(crate) struct PreviousTree<'a> {
     started: i64,
     /// Whether anything is to be stored as a delta against what it holds.
     for_deltas: bool,
+    /// For what comes in no order.
+    lookup: Option<Lookup<'a>>,
     open: Vec<Option<PreviousDirectory>>,
 }
 
@@ -37,8 +40,10 @@ impl<'a> PreviousTree<'a> {
         for_deltas: bool,
     ) -> Self {
         let started = snapshot.map_or(i64::MIN, |snapshot| snapshot.started);
-        let mut tree = Self { reader, started, for_deltas, open: Vec::new() };
-        tree.open_directory(snapshot.map(|snapshot| snapshot.root));
+        let root = snapshot.map(|snapshot| snapshot.root);
+        let lookup = root.filter(|_| for_deltas).map(|root| Lookup::new(reader, root));
+        let mut tree = Self { reader, started, for_deltas, lookup, open: Vec::new() };
+        tree.open_directory(root);
         tree
     }
 
@@ -115,6 +120,14 @@ impl<'a> PreviousTree<'a> {
         }
         match &self.entry(name)?.kind {
             EntryKind::File(file) => Some(file.content.clone()),
+            _ => None,
+        }
+    }
+
+    /// The content of the file at a path, wherever the run has come.
+    pub(crate) fn content_at(&mut self, path: &[u8]) -> Option<Content> {
+        match self.lookup.as_mut()?.find(path).ok()??.kind {
+            EntryKind::File(file) => Some(file.content),
             _ => None,
         }
     }
