@@ -13,6 +13,7 @@ mod look;
 mod restore;
 mod restore_directory;
 mod selection;
+mod tar;
 mod together;
 mod trees;
 mod unchanged;

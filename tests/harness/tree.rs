@@ -23,6 +23,12 @@ pub(crate) struct Description {
     content: Vec<u8>,
 }
 
+impl Description {
+    pub(crate) fn has_same_content(&self, other: &Self) -> bool {
+        self.content == other.content
+    }
+}
+
 /// Describes everything below a directory and the directory itself, by path.
 pub(crate) fn describe(root: &Path) -> BTreeMap<Vec<u8>, Description> {
     let mut found = BTreeMap::new();
