@@ -23,7 +23,26 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// With a cluster of its own, which is empty.
     pub(crate) fn start() -> Self {
+        Self::start_with(|binaries, data| {
+            let locale = "--encoding=UTF8 --locale=C.UTF-8";
+            let output = as_service_user(&binaries.join("initdb"))
+                .args(["--auth=trust", "--username=postgres", "--no-sync"])
+                .args(locale.split(' '))
+                .arg(data)
+                .current_dir("/")
+                .output();
+            succeeded("initdb", output);
+        })
+    }
+
+    /// With a cluster that is restored into the directory it is given.
+    pub(crate) fn start_from(restore: impl Fn(&Path)) -> Self {
+        Self::start_with(|_, data| restore(data))
+    }
+
+    fn start_with(make: impl Fn(&Path, &Path)) -> Self {
         let binaries = find_binaries();
         // Not in $TMPDIR: the path of a socket has at most 107 bytes.
         let directory = tempfile::Builder::new().prefix("nightjar-pg-").tempdir_in("/tmp").unwrap();
@@ -33,13 +52,14 @@ impl Server {
             let (user, group) = service_user();
             lchown(path, Some(user), Some(group)).unwrap();
         }
-        let output = as_service_user(&binaries.join("initdb"))
-            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"])
-            .arg("--no-sync")
-            .arg(path.join("data"))
-            .current_dir("/")
-            .output();
-        succeeded("initdb", output);
+        let data = path.join("data");
+        make(&binaries, &data);
+        // The server refuses a directory that others may look into or own.
+        fs::set_permissions(&data, Permissions::from_mode(0o700)).unwrap();
+        if is_root() {
+            let (user, group) = service_user();
+            lchown(&data, Some(user), Some(group)).unwrap();
+        }
         let settings = [
             "listen_addresses=",
             &format!("unix_socket_directories={}", path.display()),
@@ -53,7 +73,7 @@ impl Server {
         ];
         let log = fs::File::create(path.join("log")).unwrap();
         let mut command = as_service_user(&binaries.join("postgres"));
-        command.arg("-D").arg(path.join("data")).current_dir("/");
+        command.arg("-D").arg(&data).current_dir("/");
         for setting in settings {
             command.arg("-c").arg(setting);
         }
