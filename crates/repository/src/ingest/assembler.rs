@@ -54,8 +54,8 @@ pub(crate) struct Assembler<'a, 'session> {
     session: &'a mut Session<'session>,
     list: ListBuilder,
     directories: Vec<DirectoryBuilder>,
-    /// Streams that were kept for entries to come, by number.
-    kept: HashMap<u64, FileContent>,
+    /// Streams that were kept for entries to come, by number; boxed, as there may be millions.
+    kept: HashMap<u64, Box<FileContent>>,
     to_plan: InOrder<IdentifiedBatch>,
     to_assemble: InOrder<EncodedBatch>,
 }
@@ -208,7 +208,7 @@ impl<'a, 'session> Assembler<'a, 'session> {
             }
             EncodedItem::Mark(Mark::Keep(number, holes)) => {
                 let file = self.end_stream(holes)?;
-                self.kept.insert(number, file);
+                self.kept.insert(number, Box::new(file));
                 Ok(())
             }
             EncodedItem::Mark(Mark::Drop(number)) => {
@@ -254,7 +254,7 @@ impl<'a, 'session> Assembler<'a, 'session> {
                     true => self.kept.remove(&number),
                     false => self.kept.get(&number).cloned(),
                 };
-                *file = kept.ok_or(RepositoryError::Internal("a file was not kept"))?;
+                *file = *kept.ok_or(RepositoryError::Internal("a file was not kept"))?;
             }
             EntryMark::Unchanged { is_first_name } => {
                 self.writer.counts.files_unchanged += 1;

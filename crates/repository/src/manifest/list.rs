@@ -62,8 +62,10 @@ impl ListBuilder {
     /// Ends the stream.
     pub(crate) fn finish(mut self, sink: &mut dyn NodeSink) -> Result<Content> {
         if self.levels.len() <= 1 {
-            let chunks = self.levels.pop().unwrap_or_default();
+            let mut chunks = self.levels.pop().unwrap_or_default();
             if chunks.len() <= limits::DIRECT_CHUNKS {
+                // Very many of them may be kept at once.
+                chunks.shrink_to_fit();
                 return Ok(Content::Chunks(chunks));
             }
             self.levels.push(chunks);

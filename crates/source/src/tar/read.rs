@@ -18,7 +18,8 @@ use crate::recognise;
 
 /// What headers and data are padded to, in bytes.
 pub(crate) const BLOCK: usize = 512;
-/// The longest extended header, in bytes: it stands in memory.
+/// The longest extended header, and the most that several say together, in bytes: they stand in
+/// memory.
 const LONGEST_EXTENSION: u64 = 16 << 20;
 /// Owns what a header gives to nobody, or to a number of more than 32 bits.
 const NOBODY: u32 = 65_534;
@@ -91,10 +92,13 @@ impl<R: Read> Archive<R> {
             self.pass()?;
             let Some(header) = self.header()? else { return Ok(None) };
             match header.entry_type() {
-                EntryType::XHeader => announced.records.update(self.records(&header)?),
+                EntryType::XHeader => {
+                    let records = self.records(&header)?;
+                    update(&mut announced.records, records)?;
+                }
                 EntryType::XGlobalHeader => {
                     let records = self.records(&header)?;
-                    self.global.update(records);
+                    update(&mut self.global, records)?;
                 }
                 EntryType::GNULongName => announced.name = Some(self.long_name(&header)?),
                 EntryType::GNULongLink => announced.link = Some(self.long_name(&header)?),
@@ -286,6 +290,15 @@ impl<R: Read> Read for Archive<R> {
         self.left -= read as u64;
         Ok(read)
     }
+}
+
+/// Adds records to those that were read before.
+fn update(records: &mut Records, newer: Records) -> io::Result<()> {
+    records.update(newer);
+    if records.weight() > LONGEST_EXTENSION {
+        return Err(malformed("has extended headers that are too long"));
+    }
+    Ok(())
 }
 
 /// The sum of a header's bytes, those of the sum itself taken as spaces.

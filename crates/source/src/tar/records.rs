@@ -36,6 +36,11 @@ impl Records {
         self.pairs.extend(newer.pairs);
     }
 
+    /// Bytes of all keys and values.
+    pub(crate) fn weight(&self) -> u64 {
+        self.pairs.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
