@@ -3,9 +3,11 @@
 Where a target chooses a decoder by the first byte, the seed begins with that byte.
 """
 
+import io
 import json
 import pathlib
 import struct
+import tarfile
 
 HERE = pathlib.Path(__file__).parent
 VECTORS = HERE.parent / "format-spec" / "vectors"
@@ -69,3 +71,32 @@ seed("manifests", "entries", b"\1\2\0\7" + b"".join(
         (b"e", b"\3"),
         (b"f", b"\4"),
         (b"g", b"\5\1\2"))))
+
+for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form, bufsize=1024) as tar:
+        for name, kind, target in (
+                ("a", tarfile.REGTYPE, ""), ("b", tarfile.DIRTYPE, ""), ("b/l", tarfile.SYMTYPE, "../a"),
+                ("b/h", tarfile.LNKTYPE, "a"), ("f", tarfile.FIFOTYPE, ""), ("d" * 90, tarfile.CHRTYPE, "")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mtime = kind, target, 1_600_000_000
+            member.size = 3 if kind == tarfile.REGTYPE else 0
+            if form == tarfile.PAX_FORMAT:
+                member.pax_headers = {"mtime": "1.5", "SCHILY.xattr.user.n": "v"}
+            tar.addfile(member, io.BytesIO(b"abc"))
+    seed("tar", f"format_{form}", stream.getvalue())
+
+
+def sparse_member(records, data):
+    """A file whose holes pax records tell."""
+    member = tarfile.TarInfo("s")
+    member.size = len(data)
+    member.pax_headers = records
+    return member.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % 512) + bytes(1024)
+
+
+seed("tar", "sparse_0", sparse_member(
+    {"GNU.sparse.size": "2048", "GNU.sparse.numblocks": "1", "GNU.sparse.map": "512,512"}, b"x" * 512))
+seed("tar", "sparse_1", sparse_member(
+    {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "s", "GNU.sparse.realsize": "2048"},
+    b"1\n512\n512\n".ljust(512, b"\0") + b"x" * 512))

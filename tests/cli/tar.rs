@@ -128,7 +128,7 @@ fn files_of_many_holes_come_back() {
         assert!(archive.len() < 30_000_000, "it is not sparse");
         store(&sandbox, archive).done();
         let restored = sandbox.path("restored");
-        sandbox.nightjar("restore latest --overwrite --to").arg(&restored).done();
+        sandbox.nightjar("restore latest --overwrite always --to").arg(&restored).done();
         let restored = describe(&restored.join("tree"));
         for name in [b"./some", b"./many"] {
             assert!(restored[name.as_slice()].has_same_content(&original[name.as_slice()]));
