@@ -197,7 +197,7 @@ pub fn restore(repository: &Repository, info: &SnapshotInfo) -> Result<Vec<u8>, 
     let mut bytes = Vec::new();
     while let Some(visited) = walk.next(&reader)? {
         if let EntryKind::File(file) = visited.entry.kind {
-            reader.copy_content(&file.content, &mut bytes)?;
+            reader.copy_content(&file.content, file.data_bytes(), &mut bytes)?;
         }
     }
     Ok(bytes)

@@ -205,7 +205,7 @@ fn restore_with(reader: &Reader<'_>, info: &SnapshotInfo) -> Result<Vec<u8>, Rep
     let mut bytes = Vec::new();
     while let Some(visited) = walk.next(reader)? {
         if let nightjar_format::manifest::EntryKind::File(file) = visited.entry.kind {
-            reader.copy_content(&file.content, &mut bytes)?;
+            reader.copy_content(&file.content, file.data_bytes(), &mut bytes)?;
         }
     }
     Ok(bytes)

@@ -38,8 +38,9 @@ fn read(fixture: &Fixture, wanted: &[(BlobId, usize)]) -> Result<Vec<u8>, Reposi
     let progress = Progress::default();
     let reader = Reader::open(&repository, &progress)?;
     let chunks = wanted.iter().map(|(id, len)| ContentRef { id: *id, length: *len as u64 });
+    let length = wanted.iter().map(|(_, len)| *len as u64).sum();
     let mut bytes = Vec::new();
-    reader.copy_content(&Content::Chunks(chunks.collect()), &mut bytes)?;
+    reader.copy_content(&Content::Chunks(chunks.collect()), length, &mut bytes)?;
     Ok(bytes)
 }
 

@@ -237,7 +237,7 @@ fn back_up_tree(repository: &Repository, top: &BTreeMap<Vec<u8>, Node>) -> Flat 
         let node = match visited.entry.kind {
             EntryKind::File(file) => {
                 let mut bytes = Vec::new();
-                reader.copy_content(&file.content, &mut bytes).unwrap();
+                reader.copy_content(&file.content, file.data_bytes(), &mut bytes).unwrap();
                 assert_eq!(file.size, bytes.len() as u64);
                 Node::File(bytes)
             }

@@ -98,48 +98,65 @@ impl<R: io::Read> io::Read for DataReader<R> {
 /// Writes a file's bytes in order, zeros for its holes.
 pub(crate) fn write_in_order(
     reader: &Reader<'_>,
-    content: &FileContent,
+    file: &FileContent,
     sink: &mut dyn io::Write,
 ) -> Result<(), SourceError> {
-    if content.holes.is_empty() {
-        reader.copy_content(&content.content, sink)?;
-        return Ok(());
-    }
-    let mut filled = ZeroFilled { sink, holes: content.holes.clone().into(), position: 0 };
-    reader.copy_content(&content.content, &mut filled)?;
-    filled.fill().map_err(|source| {
+    let mut filled = ZeroFilled { filler: ZeroFiller::new(&file.holes), sink };
+    reader.copy_content(&file.content, file.data_bytes(), &mut filled)?;
+    filled.filler.fill(filled.sink).map_err(|source| {
         let what = "cannot write what is restored".into();
         RepositoryError::Stream { what, source }.into()
     })
 }
 
-/// Writes zeros where holes are.
-struct ZeroFilled<'a> {
-    sink: &'a mut dyn io::Write,
+/// Writes zeros where a file's holes are.
+#[derive(Debug, Default)]
+pub(crate) struct ZeroFiller {
     holes: VecDeque<Hole>,
     position: u64,
 }
 
-impl ZeroFilled<'_> {
-    fn fill(&mut self) -> io::Result<()> {
+impl ZeroFiller {
+    pub(crate) fn new(holes: &[Hole]) -> Self {
+        Self { holes: holes.to_vec().into(), position: 0 }
+    }
+
+    /// Bytes that were written, holes among them.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Writes the holes that lie here.
+    pub(crate) fn fill(&mut self, sink: &mut dyn io::Write) -> io::Result<()> {
         while let Some(hole) = self.holes.front().filter(|hole| hole.offset == self.position) {
             let length = hole.length;
-            io::copy(&mut io::Read::take(io::repeat(0), length), &mut self.sink)?;
+            io::copy(&mut io::Read::take(io::repeat(0), length), sink)?;
             self.position += length;
             self.holes.pop_front();
         }
         Ok(())
     }
+
+    /// Writes data, and the holes before and within it; how much of the data was written.
+    pub(crate) fn write(&mut self, data: &[u8], sink: &mut dyn io::Write) -> io::Result<usize> {
+        self.fill(sink)?;
+        let room = self.holes.front().map_or(u64::MAX, |hole| hole.offset - self.position);
+        let len = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        let written = sink.write(data.get(..len).unwrap_or_default())?;
+        self.position += written as u64;
+        Ok(written)
+    }
+}
+
+/// A sink that takes data, and gets the holes as well.
+pub(crate) struct ZeroFilled<'a> {
+    pub(crate) filler: ZeroFiller,
+    pub(crate) sink: &'a mut dyn io::Write,
 }
 
 impl io::Write for ZeroFilled<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.fill()?;
-        let room = self.holes.front().map_or(u64::MAX, |hole| hole.offset - self.position);
-        let len = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        let written = self.sink.write(bytes.get(..len).unwrap_or_default())?;
-        self.position += written as u64;
-        Ok(written)
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.filler.write(data, self.sink)
     }
 
     fn flush(&mut self) -> io::Result<()> {
