@@ -6,7 +6,7 @@
 //!
 //! - **Order.** Contents are read as they arrive and kept by number; the tree is handed over,
 //!   sorted, when the archive has ended (`members`). Of a member's content nothing is held in
-//!   memory, but of each member itself some 600 bytes are, with what the engine keeps to find its
+//!   memory, but of each member itself some 500 bytes are, with what the engine keeps to find its
 //!   content again: memory grows with their number.
 //! - **Whole or not at all.** Before there is a snapshot, the archive must have said that it ends,
 //!   with a block of zeros; a command that makes it must have succeeded besides. What follows the
