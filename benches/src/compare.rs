@@ -21,13 +21,15 @@ pub(crate) struct Source {
     pub(crate) tree: Option<PathBuf>,
 }
 
-/// How often what is done; the best of each counts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Repetitions {
+/// How often what is done, and where; the best of each counts.
+#[derive(Debug)]
+pub(crate) struct Procedure {
     /// All nights, from an empty repository.
     pub(crate) sequences: u32,
     /// Restores and verifications.
     pub(crate) rounds: u32,
+    /// Where restores go for a while; beside the repositories, where they stay, if nothing is said.
+    pub(crate) restore_to: Option<PathBuf>,
 }
 
 /// Everything that was measured.
@@ -85,13 +87,13 @@ impl Source {
 pub(crate) fn compare(
     source: Source,
     tools: &[(Tool, String)],
-    repetitions: Repetitions,
+    procedure: &Procedure,
 ) -> Result<Comparison> {
     let mut measured: Vec<Measured> = tools.iter().map(Measured::of).collect();
-    for _ in 0..repetitions.sequences {
+    for _ in 0..procedure.sequences {
         backups(&source, tools, &mut measured)?;
     }
-    restores(&source, tools, &mut measured, repetitions.rounds)?;
+    restores(&source, tools, &mut measured, procedure)?;
     let nights = source.nights.iter().map(|night| size_of(night)).collect::<Result<_>>()?;
     Ok(Comparison { data: source.name, nights, tools: measured })
 }
@@ -143,7 +145,7 @@ fn restores(
     source: &Source,
     tools: &[(Tool, String)],
     measured: &mut [Measured],
-    rounds: u32,
+    procedure: &Procedure,
 ) -> Result<()> {
     let Some(last) = source.nights.last() else { return Ok(()) };
     let input = source.place(last)?;
@@ -159,15 +161,19 @@ fn restores(
         wholes.push(whole);
     }
     let restore = |tool: &Tool, round: u32, best: Option<Cost>| -> Result<Option<Cost>> {
-        let target = tool.target(round);
+        let target = match &procedure.restore_to {
+            Some(place) => place.join(format!("{}-{round}", tool.name)),
+            None => tool.target(round),
+        };
         warm(&tool.repository())?;
         let cost = tool.restore(&night, &target)?;
         tool.compare(&target, &input, last)?;
-        if matches!(input, Input::Stream(_)) {
+        if matches!(input, Input::Stream(_)) || procedure.restore_to.is_some() {
             fs::remove_dir_all(target)?;
         }
         Ok(Some(cost.best(best)))
     };
+    let rounds = procedure.rounds;
     for round in 0..rounds {
         tell(&format!("restoring the last night, round {} of {rounds}", round + 1));
         for (((tool, _), whole), measured) in tools.iter().zip(&wholes).zip(measured.iter_mut()) {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
-use crate::compare::{Repetitions, Source, compare, tell};
+use crate::compare::{Procedure, Source, compare, tell};
 use crate::data::{DataSet, Kind};
 use crate::tools::{Program, Tool, Variant};
 
@@ -45,6 +45,10 @@ struct Arguments {
     /// Where data sets and repositories go.
     #[arg(long, default_value = "/tmp/nightjar-bench")]
     directory: PathBuf,
+    /// Where restores go, and are deleted again: memory, say, where a disk's file system would be
+    /// what is measured [default: beside the repositories, and they stay].
+    #[arg(long, value_name = "DIR")]
+    restore_to: Option<PathBuf>,
     /// The program to measure [default: the one beside this program].
     #[arg(long, value_name = "PATH")]
     nightjar: Option<PathBuf>,
@@ -83,9 +87,14 @@ fn main() -> Result<()> {
     fs::create_dir_all(&runs)?;
     let tree = (arguments.data.data == Kind::SourceTrees).then(|| runs.join("tree"));
     let source = Source { name, nights, tree };
-    let repetitions = Repetitions { sequences: arguments.sequences, rounds: arguments.rounds };
+    let restore_to = arguments.restore_to.as_deref().map(Path::canonicalize).transpose();
+    let procedure = Procedure {
+        sequences: arguments.sequences,
+        rounds: arguments.rounds,
+        restore_to: restore_to.context("--restore-to")?,
+    };
     let tools = arguments.tools(&runs)?;
-    let comparison = compare(source, &tools, repetitions)?;
+    let comparison = compare(source, &tools, &procedure)?;
     report::print(&comparison, arguments.every);
     if let Some(path) = &arguments.json {
         let file =
