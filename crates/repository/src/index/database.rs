@@ -22,8 +22,8 @@ use nightjar_format::index::PackRecord;
 use nightjar_format::pack::PackHeader;
 use nightjar_format::{BlobId, IndexId, PackId, SessionId};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    MergeOperands, Options, WriteBatch,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
+    DBCompressionType, MergeOperands, Options, WriteBatch,
 };
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +119,7 @@ impl Database {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_db_write_buffer_size(WRITE_BUFFER_BYTES);
-        options.set_max_open_files(128);
+        options.set_max_open_files(256);
         options.set_keep_log_file_num(1);
         options.set_max_background_jobs(2);
         let families = [BLOBS, SKETCHES, PACKS, LISTINGS, APPLIED, META]
@@ -337,13 +337,19 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     blocks.set_cache_index_and_filter_blocks_with_high_priority(true);
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     blocks.set_bloom_filter(10.0, false);
+    // In small blocks of their own: whole, those of a few files would fill the cache and drive each
+    // other out of it, and every look-up would read and check them again.
+    blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    blocks.set_partition_filters(true);
+    blocks.set_metadata_block_size(4 << 10);
+    blocks.set_pin_top_level_index_and_filter(true);
     blocks.set_format_version(5);
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     // Ids do not compress.
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES / 2);
-    options.set_target_file_size_base(32 << 20);
+    options.set_target_file_size_base(64 << 20);
     if name == BLOBS {
         options.set_merge_operator_associative("join locations", join);
     }

@@ -33,6 +33,10 @@ pub(crate) struct SealedPack {
     pub(crate) record: PackRecord,
 }
 
+/// Blobs in a pack that is written, at most: very small ones would make tables of hundreds of
+/// megabytes in memory.
+const MOST_BLOBS: usize = 1 << 16;
+
 fn failed(error: nightjar_codec::CodecError) -> RepositoryError {
     RepositoryError::in_object("new pack", error)
 }
@@ -60,9 +64,9 @@ impl OpenPack {
         Ok(Self { cipher, object, entries: Vec::new() })
     }
 
-    /// Whether another blob would still begin below the target.
+    /// Whether another blob would still begin below the target, and the table is not too long.
     pub(crate) fn has_room(&self, target_bytes: u32) -> bool {
-        self.object.len() < target_bytes as usize
+        self.object.len() < target_bytes as usize && self.entries.len() < MOST_BLOBS
     }
 
     /// Adds a blob and returns its length in the pack.
