@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
@@ -24,7 +24,7 @@ pub struct Excludes {
     /// Patterns for the whole run.
     pub patterns: Vec<String>,
     /// Files with patterns, one per line, for the whole run.
-    pub pattern_files: Vec<std::path::PathBuf>,
+    pub pattern_files: Vec<PathBuf>,
     /// Names of files that hold patterns for the directory they lie in.
     pub ignore_files: Vec<String>,
     /// What lies in directories with a `CACHEDIR.TAG`.
