@@ -9,6 +9,7 @@
 
 pub mod dump;
 mod error;
+mod listing;
 pub mod recognise;
 pub mod redact;
 pub mod restore;
