@@ -19,7 +19,6 @@ use crate::error::SourceError;
 use crate::restore::attributes::{self, Object, Standing};
 use crate::restore::directory::{OpenDirectory, is_directory, look};
 use crate::restore::file::{FileTarget, skip};
-use crate::restore::layout::data_length;
 use crate::restore::links::{Inode, Links, Made, Role};
 use crate::restore::run::Run;
 use crate::restore::select::{Selection, Step};
@@ -119,7 +118,7 @@ impl Execution<'_, '_, '_, '_> {
         if parent.made() || !self.run.delete {
             return;
         }
-        let wants_directory = matches!(entry.kind, EntryKind::Directory { .. });
+        let wants_directory = entry.is_directory();
         if let Ok(Some(there)) = look(parent.as_fd(), &entry.name)
             && is_directory(&there) != wants_directory
         {
@@ -195,7 +194,7 @@ impl Execution<'_, '_, '_, '_> {
         made: Option<Arc<Made>>,
     ) -> Result<(), SourceError> {
         let target = Box::new(FileTarget::new(parent, entry, content, made));
-        Ok(self.files.push(&content.content, data_length(content), target)?)
+        Ok(self.files.push(&content.content, content.data_bytes(), target)?)
     }
 
     /// Leaves the file that stands there, if it is right, but for its attributes.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use nightjar_format::manifest::{Entry, EntryKind, FileContent};
+use nightjar_format::manifest::{EntryKind, FileContent};
 use nightjar_repository::RepositoryError;
 use nightjar_repository::read::Reader;
 use rustix::fs::{Advice, fadvise, fsync, syncfs};
@@ -48,7 +48,7 @@ pub(crate) fn read_back(
         open.truncate(step.depth());
         let Some(Some(parent)) = open.last() else {
             // Below a directory that could not be opened, nothing can.
-            if is_directory(&step.visited.entry) {
+            if step.visited.entry.is_directory() {
                 open.push(None);
             }
             continue;
@@ -69,10 +69,6 @@ pub(crate) fn read_back(
         }
     }
     tally.check()
-}
-
-fn is_directory(entry: &Entry) -> bool {
-    matches!(entry.kind, EntryKind::Directory { .. })
 }
 
 fn compare(
