@@ -1,6 +1,5 @@
 //! `nightjar snapshot restore` and `nightjar restore`
 
-use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,15 +97,19 @@ fn failures(report: &RestoreReport) -> Exit {
     exit
 }
 
-/// No bar across a file that runs over the same terminal.
 fn display(globals: &Globals, arguments: &SnapshotRestore, progress: &Arc<Progress>) -> Display {
-    let shares_terminal = arguments.stdout && io::stdout().is_terminal();
-    let no_progress = globals.no_progress || shares_terminal;
-    let globals = Globals { no_progress, ..globals.clone() };
-    Display::start(&globals, "restored", progress, None)
+    if arguments.stdout {
+        Display::start_beside_stdout(globals, "restored", progress)
+    } else {
+        Display::start(globals, "restored", progress, None)
+    }
 }
 
-fn to_stdout(reader: &Reader<'_>, request: &RestoreRequest<'_>) -> Result<RestoreReport> {
+/// Writes the one file that is meant to standard output.
+pub(super) fn to_stdout(
+    reader: &Reader<'_>,
+    request: &RestoreRequest<'_>,
+) -> Result<RestoreReport> {
     let mut stdout = Stdout::open()?;
     restore_to_writer(reader, request, &mut stdout).map_err(|error: SourceError| {
         if stdout.closed { CommandError::StdoutClosed.into() } else { error.into() }
