@@ -33,6 +33,14 @@ impl StoreUrl {
         }
     }
 
+    /// The directory that the store lies in, if it lies on this machine.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Directory(path) => Some(path),
+            Place::Memory(_) | Place::Cloud { .. } => None,
+        }
+    }
+
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
@@ -129,6 +137,18 @@ mod tests {
         assert_eq!(parsed("./a/../b/"), "/base/a/../b");
         assert_eq!(parsed("/srv//b/"), "/srv/b");
         assert_eq!(parsed("odd: name?#%20"), "/base/odd: name?#%20");
+    }
+
+    #[test]
+    fn only_a_store_on_this_machine_has_a_directory() {
+        let directory = |text: &str| {
+            let url = StoreUrl::parse(text, Path::new("/base")).unwrap();
+            url.directory().map(Path::to_path_buf)
+        };
+        assert_eq!(directory("backup"), Some("/base/backup".into()));
+        assert_eq!(directory("file:///srv/b%20c"), Some("/srv/b c".into()));
+        assert_eq!(directory("memory://m"), None);
+        assert_eq!(directory("s3://bucket/prefix"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use nightjar_source::{
 };
 
 use super::super::{Program, find_snapshot, path_in_snapshot, paths_in_snapshot};
+use super::deletion::spare_repository;
 use crate::args::{Globals, OverwriteWhen, SnapshotRestore};
 use crate::exit::{CommandError, Exit};
 use crate::output::Stdout;
@@ -28,6 +29,9 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotRestor
         let message = "--delete makes a directory what it was: it needs --overwrite if-changed or \
                        --overwrite always";
         return Err(CommandError::Usage(message.into()).into());
+    }
+    if let Some(directory) = arguments.to.as_deref().filter(|_| arguments.delete) {
+        spare_repository(program, directory, &paths)?;
     }
     let repository = program.open()?;
     let wanted = &arguments.snapshot;
