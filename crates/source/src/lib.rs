@@ -13,6 +13,8 @@ mod listing;
 pub mod recognise;
 pub mod redact;
 pub mod restore;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 pub use dump::{DumpChecks, feed_command, feed_stdin};
