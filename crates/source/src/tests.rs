@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use nightjar_repository::ingest::{Feeder, create_snapshot};
+use nightjar_repository::manifest::walk::TreeWalk;
 use nightjar_repository::read::Reader;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_repository::{Progress, Repository};
@@ -50,6 +51,17 @@ impl Scene {
         let paths = vec![self.path().to_path_buf()];
         self.store(&TreeRequest { paths, excludes, ..TreeRequest::default() })
     }
+
+    /// What a snapshot holds of the directory.
+    fn held(&self, info: &SnapshotInfo) -> Vec<String> {
+        let progress = Progress::default();
+        let reader = Reader::open(&self.repository, &progress).unwrap();
+        let mut walk = TreeWalk::new(info.snapshot.root);
+        let visited = std::iter::from_fn(|| walk.next(&reader).unwrap());
+        let paths = visited.map(|visited| String::from_utf8(visited.path).unwrap());
+        let above = format!("{}/", self.path().strip_prefix("/").unwrap().display());
+        paths.filter_map(|path| path.strip_prefix(&above).map(str::to_owned)).collect()
+    }
 }
 
 #[test]
@@ -70,4 +82,30 @@ fn verifying_misses_the_files_of_a_directory_that_is_gone() {
     assert_eq!((verify().failed, verify().damaged), (2, true));
     std::os::unix::fs::symlink("elsewhere", a.join("b")).unwrap();
     assert_eq!((verify().failed, verify().damaged), (2, true));
+}
+
+#[test]
+fn an_ignore_file_that_is_too_long_leaves_nothing_out() {
+    let scene = Scene::new();
+    scene.write("data/kept", b"");
+    // Cut in the wrong place, it would leave all data out.
+    let wanted = [&b"#".repeat((1 << 20) - 6), b"\n/data/tmp\n".as_slice()].concat();
+    scene.write(".ignore", &wanted);
+    let ignore_files = vec![".ignore".to_owned()];
+    let (info, notes) = scene.store_all(Excludes { ignore_files, ..Excludes::default() });
+    assert_eq!(scene.held(&info), [".ignore", "data", "data/kept"]);
+    assert!(notes.warnings.concat().contains("longer than 1 MiB"), "{:?}", notes.warnings);
+}
+
+#[test]
+fn only_the_signature_of_a_cache_tag_counts() {
+    let scene = Scene::new();
+    let tag = b"Signature: 8a477f597d28d172789f06886806bc55\n# caf\xe9\n";
+    scene.write("cache/CACHEDIR.TAG", tag);
+    scene.write("cache/left out", b"");
+    scene.write("other/CACHEDIR.TAG", b"Signature: none");
+    scene.write("other/kept", b"");
+    let (info, _) = scene.store_all(Excludes { caches: true, ..Excludes::default() });
+    let held = ["cache", "cache/CACHEDIR.TAG", "other", "other/CACHEDIR.TAG", "other/kept"];
+    assert_eq!(scene.held(&info), held);
 }
