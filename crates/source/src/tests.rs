@@ -109,3 +109,13 @@ fn only_the_signature_of_a_cache_tag_counts() {
     let held = ["cache", "cache/CACHEDIR.TAG", "other", "other/CACHEDIR.TAG", "other/kept"];
     assert_eq!(scene.held(&info), held);
 }
+
+#[test]
+fn a_listed_path_below_a_file_stands_nowhere() {
+    let scene = Scene::new();
+    scene.write("file", b"");
+    let listed = vec![scene.path().join("file/gone")];
+    let (info, notes) = scene.store(&TreeRequest { listed, ..TreeRequest::default() });
+    assert_eq!(scene.held(&info), [""; 0]);
+    assert_eq!((notes.unreadable, info.snapshot.counts.unreadable), (1, 1));
+}

@@ -11,6 +11,7 @@ use nightjar_format::manifest::{Entry, EntryKind};
 use nightjar_format::{BlobId, limits};
 use nightjar_repository::manifest::walk::join;
 use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 
 use crate::error::SourceError;
 use crate::listing::sorted_names;
@@ -156,6 +157,9 @@ impl<'a, 'b> Walker<'a, 'b> {
         };
         place.home = status.device();
         if root.given.is_none() {
+            if !status.is_directory() {
+                return self.missing(&root, &Errno::NOTDIR.into());
+            }
             return self.lead(place, &status, root.below);
         }
         let what = match status.kind() {
