@@ -10,6 +10,7 @@
 pub mod dump;
 mod error;
 mod listing;
+mod proc;
 pub mod recognise;
 pub mod redact;
 pub mod restore;

@@ -4,11 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use nightjar_repository::ingest::{Feeder, create_snapshot};
-use nightjar_repository::manifest::walk::TreeWalk;
+use nightjar_repository::manifest::walk::{TreeWalk, Visited};
 use nightjar_repository::read::Reader;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_repository::{Progress, Repository};
 use nightjar_testkit::fixture::{Fixture, request};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, XattrFlags, fsetxattr, linkat, mkdirat, openat, symlinkat,
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -52,12 +55,17 @@ impl Scene {
         self.store(&TreeRequest { paths, excludes, ..TreeRequest::default() })
     }
 
-    /// What a snapshot holds of the directory.
-    fn held(&self, info: &SnapshotInfo) -> Vec<String> {
+    /// All that a snapshot holds.
+    fn visited(&self, info: &SnapshotInfo) -> Vec<Visited> {
         let progress = Progress::default();
         let reader = Reader::open(&self.repository, &progress).unwrap();
         let mut walk = TreeWalk::new(info.snapshot.root);
-        let visited = std::iter::from_fn(|| walk.next(&reader).unwrap());
+        std::iter::from_fn(|| walk.next(&reader).unwrap()).collect()
+    }
+
+    /// The paths that a snapshot holds of the directory.
+    fn held(&self, info: &SnapshotInfo) -> Vec<String> {
+        let visited = self.visited(info).into_iter();
         let paths = visited.map(|visited| String::from_utf8(visited.path).unwrap());
         let above = format!("{}/", self.path().strip_prefix("/").unwrap().display());
         paths.filter_map(|path| path.strip_prefix(&above).map(str::to_owned)).collect()
@@ -118,4 +126,26 @@ fn a_listed_path_below_a_file_stands_nowhere() {
     let (info, notes) = scene.store(&TreeRequest { listed, ..TreeRequest::default() });
     assert_eq!(scene.held(&info), [""; 0]);
     assert_eq!((notes.unreadable, info.snapshot.counts.unreadable), (1, 1));
+}
+
+#[test]
+fn attributes_are_read_however_long_the_path_is() {
+    let scene = Scene::new();
+    let mut deep = fs::File::open(scene.path()).unwrap();
+    let level = "level".repeat(40);
+    for _ in 0..25 {
+        mkdirat(&deep, &level, Mode::RWXU).unwrap();
+        deep = openat(&deep, &level, OFlags::RDONLY, Mode::empty()).unwrap().into();
+    }
+    let flags = OFlags::RDWR | OFlags::CREATE;
+    let file = openat(&deep, "first name", flags, Mode::RWXU).unwrap();
+    fsetxattr(&file, "user.note", b"hello", XattrFlags::empty()).unwrap();
+    linkat(&deep, "first name", &deep, "second name", AtFlags::empty()).unwrap();
+    symlinkat("nowhere", &deep, "symlink").unwrap();
+    let (info, notes) = scene.store_all(Excludes::default());
+    assert_eq!(notes.warnings, [""; 0]);
+    let names = scene.visited(&info).into_iter().map(|visited| visited.entry);
+    let files: Vec<_> = names.filter(|entry| entry.name.ends_with(b" name")).collect();
+    assert_eq!(files.len(), 2);
+    assert!(files.iter().all(|entry| entry.attributes.len() == 1), "{files:?}");
 }
