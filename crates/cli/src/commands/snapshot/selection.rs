@@ -22,17 +22,9 @@ pub(super) fn snapshots<'a>(
         let ids = found.collect::<Result<BTreeSet<_>>>()?;
         return Ok(all.filter(|info| ids.contains(&info.id)).collect());
     }
-    let of_series = |info: &&SnapshotInfo| series.is_none_or(|name| name == info.snapshot.series);
-    let snapshots: Vec<&SnapshotInfo> = all.filter(of_series).collect();
     match series {
-        Some(series) if snapshots.is_empty() => {
-            let message = format!(
-                "there is no snapshot of the series {series:?}; \
-                 `nightjar snapshot list` shows what there is"
-            );
-            Err(RepositoryError::NoSuchSnapshot(message).into())
-        }
-        _ => Ok(snapshots),
+        Some(series) => Ok(list.of_series(series)?),
+        None => Ok(all.collect()),
     }
 }
 

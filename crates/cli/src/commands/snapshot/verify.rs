@@ -36,9 +36,9 @@ struct FindingView<'a> {
 
 pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify) -> Result<Exit> {
     let repository = program.open()?;
-    // With --all, what is wrong with the list is among the findings.
-    let list =
-        if arguments.all { snapshots::list(&repository)? } else { list_snapshots(&repository)? };
+    // Where no ids are given, what is wrong with the list is among the findings.
+    let by_ids = !arguments.ids.is_empty();
+    let list = if by_ids { list_snapshots(&repository)? } else { snapshots::list(&repository)? };
     let wanted = selection::snapshots(&list, &arguments.ids, arguments.series.as_deref())?;
     let request = VerifyRequest {
         level: level(arguments.level, &repository),
@@ -49,7 +49,11 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify
     let display = Display::start(program.globals, "checked", &progress, None);
     let verified = verify::verify(&repository, &request, &progress);
     drop(display);
-    let report = verified?;
+    let mut report = verified?;
+    if !by_ids && !arguments.all {
+        // A snapshot that cannot be read may be one of the series.
+        report.findings.extend(list.findings.iter().map(|problem| finding(problem)));
+    }
     let damaged = !report.findings.is_empty();
     let view = view(request.level, &report);
     program.output.result(&view, || describe(request.level, &report, &list))?;
@@ -71,6 +75,11 @@ const fn level_name(level: Level) -> &'static str {
         Level::Packs => "packs",
         Level::Data => "data",
     }
+}
+
+fn finding(problem: &str) -> Finding {
+    let object = "the list of snapshots".to_owned();
+    Finding { object, problem: problem.to_owned(), snapshots: Vec::new() }
 }
 
 fn view(level: Level, report: &VerifyReport) -> VerifiedView<'_> {
