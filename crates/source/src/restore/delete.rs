@@ -14,23 +14,23 @@ use rustix::fs::{AtFlags, Mode, StatxAttributes, StatxFlags, fchmod, fstat, stat
 use rustix::io::Errno;
 
 use crate::error::SourceError;
-use crate::listing::{names, sorted_names};
+use crate::listing::names;
 use crate::restore::below;
 use crate::restore::directory::{is_directory, look, open_below};
 use crate::restore::run::Run;
 use crate::restore::tally::{Shortfall, count};
 use crate::restore::temporary::is_leftover;
 
-/// What stands in a directory and not in the snapshot's. Leftovers go anyway.
+/// Of the sorted names in a directory, those that are not in the snapshot's. Leftovers go anyway.
 pub(crate) fn extras(
     reader: &Reader<'_>,
     root: BlobId,
-    directory: BorrowedFd<'_>,
+    names: Vec<Box<[u8]>>,
 ) -> Result<Vec<Box<[u8]>>, SourceError> {
     let mut walk = DirectoryWalk::new(root);
     let mut held = walk.next(reader)?;
     let mut extras = Vec::new();
-    for name in sorted_names(directory).unwrap_or_default() {
+    for name in names {
         while held.as_ref().is_some_and(|held| *held.name < *name) {
             held = walk.next(reader)?;
         }

@@ -16,6 +16,7 @@ use nightjar_repository::read::{FileFeed, Reader};
 use rustix::process::{Resource, getrlimit};
 
 use crate::error::SourceError;
+use crate::listing::sorted_names;
 use crate::restore::attributes::{self, Object, Standing};
 use crate::restore::directory::{OpenDirectory, is_directory, look};
 use crate::restore::file::{FileTarget, skip};
@@ -154,10 +155,16 @@ impl Execution<'_, '_, '_, '_> {
 
     /// Removes what stands in a directory and not in the snapshot's.
     fn mirror(&self, directory: &OpenDirectory, root: BlobId) -> Result<(), SourceError> {
-        if self.run.delete && !directory.made() {
-            for name in delete::extras(self.reader, root, directory.as_fd())? {
-                delete::remove(self.run, directory.as_fd(), &name, directory.path());
+        if !self.run.delete || directory.made() {
+            return Ok(());
+        }
+        match sorted_names(directory) {
+            Ok(names) => {
+                for name in delete::extras(self.reader, root, names)? {
+                    delete::remove(self.run, directory.as_fd(), &name, directory.path());
+                }
             }
+            Err(error) => self.run.tally.fail("list", directory.path(), error),
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use crate::error::{SourceError, at};
+use crate::listing::sorted_names;
 use crate::restore::directory::{is_directory, look, open_below, open_destination};
 use crate::restore::links::{Links, Role};
 use crate::restore::run::Run;
@@ -191,7 +192,9 @@ struct Counting<'r, 'a> {
 impl Counting<'_, '_> {
     fn count_extras(&mut self, directory: BorrowedFd<'_>, root: BlobId) -> Result<(), SourceError> {
         if self.request.delete {
-            for name in delete::extras(self.reader, root, directory)? {
+            // What cannot be listed is told by the execution.
+            let names = sorted_names(directory).unwrap_or_default();
+            for name in delete::extras(self.reader, root, names)? {
                 self.plan.deleted += delete::count_below(directory, &name);
             }
         }
