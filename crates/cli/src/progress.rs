@@ -49,6 +49,18 @@ fn shows_bar(globals: &Globals) -> bool {
 }
 
 impl Display {
+    /// Shows `progress` where standard output carries what is worked on: no bar across it on the
+    /// terminal that both share.
+    pub(crate) fn start_beside_stdout(
+        globals: &Globals,
+        doing: &'static str,
+        progress: &Arc<Progress>,
+    ) -> Self {
+        let no_progress = globals.no_progress || io::stdout().is_terminal();
+        let globals = Globals { no_progress, ..globals.clone() };
+        Self::start(&globals, doing, progress, None)
+    }
+
     /// Shows `progress` until the display is dropped. `expected` stands in for a total that the
     /// engine does not know.
     pub(crate) fn start(

@@ -13,6 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::exit::{self, CommandError};
+use crate::output::format::printable_lines;
 
 struct State {
     json: bool,
@@ -45,11 +46,16 @@ fn write_line(state: &State, line: &str) {
     }
 }
 
+/// Names in it may hold anything, and must not steer the terminal.
+fn write_text(state: &State, text: &str) {
+    write_line(state, &printable_lines(text));
+}
+
 /// A line for people; programs do not see it.
 pub(crate) fn note(line: &str) {
     let state = state();
     if !state.json {
-        write_line(&state, line);
+        write_text(&state, line);
     }
 }
 
@@ -81,7 +87,7 @@ pub(crate) fn warn(message: &str) {
             write_line(&state, &line);
         }
     } else {
-        write_line(&state, &format!("warning: {message}"));
+        write_text(&state, &format!("warning: {message}"));
     }
 }
 
@@ -119,9 +125,9 @@ pub(crate) fn print_failure(exit: exit::Exit, message: String, causes: Vec<Strin
         }
         return;
     }
-    write_line(&state, &format!("error: {message}"));
+    write_text(&state, &format!("error: {message}"));
     for cause in causes {
-        write_line(&state, &format!("  because: {cause}"));
+        write_text(&state, &format!("  because: {cause}"));
     }
 }
 

@@ -132,6 +132,13 @@ impl SnapshotList {
         self.snapshots.iter().rev().find(|info| info.snapshot.series == series)
     }
 
+    /// All snapshots of a series, the oldest first.
+    pub fn of_series(&self, series: &str) -> Result<Vec<&SnapshotInfo>> {
+        let of_series = |info: &&SnapshotInfo| info.snapshot.series == series;
+        let found: Vec<&SnapshotInfo> = self.snapshots.iter().filter(of_series).collect();
+        if found.is_empty() { Err(self.no_series(series)) } else { Ok(found) }
+    }
+
     /// What a new snapshot of the series names as its predecessor.
     pub(crate) fn previous_of(&self, series: &str) -> Option<Previous> {
         self.latest_of(series).map(|info| Previous { id: info.id, digest: info.digest })
@@ -175,8 +182,14 @@ impl SnapshotList {
                 )));
             }
         };
-        self.latest_of(series)
-            .ok_or_else(|| self.missing(format!("there is no snapshot of the series {series:?}")))
+        self.latest_of(series).ok_or_else(|| self.no_series(series))
+    }
+
+    fn no_series(&self, series: &str) -> RepositoryError {
+        self.missing(format!(
+            "there is no snapshot of the series {series:?}; \
+             `nightjar snapshot list` shows what there is"
+        ))
     }
 
     /// A snapshot that is damaged or gone may be the one that is missed.
@@ -202,4 +215,22 @@ pub fn forget(repository: &Repository, ids: &[SessionId], who: &str, why: &str) 
         repository.cache.remove(&name);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_is_not_told_to_be_missing_where_it_may_be_damaged() {
+        let list = |findings: &[&str]| SnapshotList {
+            snapshots: Vec::new(),
+            findings: findings.iter().map(|&finding| finding.into()).collect(),
+            names: BTreeSet::new(),
+        };
+        let none = list(&[]).of_series("orders").unwrap_err();
+        assert!(!none.is_damage() && none.to_string().contains("\"orders\""), "{none}");
+        let damaged = list(&["snapshots/00 is damaged"]).of_series("orders").unwrap_err();
+        assert!(damaged.is_damage() && damaged.to_string().contains("snapshots/00"), "{damaged}");
+    }
 }

@@ -10,10 +10,14 @@
 
 pub mod dump;
 mod error;
+mod listing;
+mod proc;
 pub mod recognise;
 pub mod redact;
 pub mod restore;
 pub mod tar;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 pub use self::tar::{restore_tar_into_command, restore_to_tar};

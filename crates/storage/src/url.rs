@@ -33,6 +33,14 @@ impl StoreUrl {
         }
     }
 
+    /// The directory that the store lies in, if it lies on this machine.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Directory(path) => Some(path),
+            Place::Memory(_) | Place::Cloud { .. } => None,
+        }
+    }
+
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
@@ -120,15 +128,27 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> String {
-        StoreUrl::parse(text, Path::new("/home/u")).unwrap().to_string()
+        StoreUrl::parse(text, Path::new("/base")).unwrap().to_string()
     }
 
     #[test]
     fn paths_are_made_absolute_from_the_given_directory() {
-        assert_eq!(parsed("backup"), "/home/u/backup");
-        assert_eq!(parsed("./a/../b/"), "/home/u/a/../b");
+        assert_eq!(parsed("backup"), "/base/backup");
+        assert_eq!(parsed("./a/../b/"), "/base/a/../b");
         assert_eq!(parsed("/srv//b/"), "/srv/b");
-        assert_eq!(parsed("odd: name?#%20"), "/home/u/odd: name?#%20");
+        assert_eq!(parsed("odd: name?#%20"), "/base/odd: name?#%20");
+    }
+
+    #[test]
+    fn only_a_store_on_this_machine_has_a_directory() {
+        let directory = |text: &str| {
+            let url = StoreUrl::parse(text, Path::new("/base")).unwrap();
+            url.directory().map(Path::to_path_buf)
+        };
+        assert_eq!(directory("backup"), Some("/base/backup".into()));
+        assert_eq!(directory("file:///srv/b%20c"), Some("/srv/b c".into()));
+        assert_eq!(directory("memory://m"), None);
+        assert_eq!(directory("s3://bucket/prefix"), None);
     }
 
     #[test]
@@ -140,7 +160,7 @@ mod tests {
     #[test]
     fn a_printed_address_reads_back_as_the_same_address() {
         for text in ["x", "file:///srv/a%23b", "memory://m", "s3://bucket/prefix"] {
-            let url = StoreUrl::parse(text, Path::new("/home/u")).unwrap();
+            let url = StoreUrl::parse(text, Path::new("/base")).unwrap();
             assert_eq!(StoreUrl::parse(&url.to_string(), Path::new("/")).unwrap(), url);
         }
     }

@@ -44,10 +44,10 @@ fn a_snapshot_has_exactly_one_kind_of_source() {
 #[test]
 fn a_restore_has_exactly_one_destination() {
     for line in [
-        "restore latest --to /tmp/x",
-        "restore a5 --to /tmp/x etc home --overwrite if-changed",
-        "restore a5 --to /tmp/x --overwrite always --delete --dry-run --numeric-ids",
-        "restore a5 --to /tmp/x --subtree etc --verify",
+        "restore latest --to out",
+        "restore a5 --to out etc home --overwrite if-changed",
+        "restore a5 --to out --overwrite always --delete --dry-run --numeric-ids",
+        "restore a5 --to out --subtree etc --verify",
         "restore a5 --subtree etc hosts --stdout",
         "restore a5 --stdout",
         "snapshot restore latest --series s d.sql -- psql -d copy",
@@ -56,14 +56,14 @@ fn a_restore_has_exactly_one_destination() {
     }
     for line in [
         "restore latest",
-        "restore --to /tmp/x",
-        "restore latest --to /tmp/x --stdout",
+        "restore --to out",
+        "restore latest --to out --stdout",
         "restore latest --stdout -- psql",
         "restore latest --stdout --overwrite always",
-        "restore latest --to /tmp/x --overwrite",
+        "restore latest --to out --overwrite",
         "restore latest --stdout --delete",
         "restore latest --stdout --dry-run",
-        "restore latest --to /tmp/x --dry-run --verify",
+        "restore latest --to out --dry-run --verify",
         "restore nonsense --stdout",
     ] {
         assert!(parse(line).is_err(), "{line}");

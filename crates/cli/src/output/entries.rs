@@ -149,7 +149,7 @@ pub(crate) fn file_size(entry: &Entry) -> Option<u64> {
 /// Bytes of a file that are in its holes.
 pub(crate) fn hole_bytes(kind: &EntryKind) -> u64 {
     match kind {
-        EntryKind::File(file) => file.holes.iter().map(|hole| hole.length).sum(),
+        EntryKind::File(file) => file.hole_bytes(),
         _ => 0,
     }
 }

@@ -87,6 +87,11 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
+/// The same for text of several lines.
+pub(crate) fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// A path in a snapshot on a terminal; what is not UTF-8 shows as a replacement character.
 pub(crate) fn path(path: &[u8]) -> String {
     printable(&String::from_utf8_lossy(path))
@@ -150,5 +155,6 @@ mod tests {
         assert_eq!(path(b"a\x1b[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(path("äß".as_bytes()), "äß");
         assert_eq!(path(b"\xff"), "\u{fffd}");
+        assert_eq!(printable_lines("a\x1b[2J\nb\u{9b}c"), "a\\u{1b}[2J\nb\\u{9b}c");
     }
 }

@@ -10,7 +10,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use nightjar_format::manifest::{Attribute, Entry, EntryKind};
 use rustix::fs::{
@@ -20,6 +20,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::proc;
 use crate::restore::run::Run;
 use crate::restore::tally::Shortfall;
 
@@ -45,11 +46,6 @@ pub(crate) enum Standing {
     There,
 }
 
-/// The path of an open descriptor, for calls that take no descriptor.
-pub(crate) fn through_proc(fd: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
-}
-
 impl Object<'_> {
     pub(crate) fn stat(&self) -> rustix::io::Result<Stat> {
         match self {
@@ -73,7 +69,7 @@ impl Object<'_> {
         let mode = Mode::from_raw_mode(mode);
         match self {
             Self::Open(fd) => fchmod(fd, mode),
-            Self::Handle(fd) => chmod(through_proc(*fd), mode),
+            Self::Handle(fd) => chmod(proc::path_of(fd), mode),
         }
     }
 
@@ -82,7 +78,7 @@ impl Object<'_> {
         let (value, flags) = (&attribute.value, XattrFlags::empty());
         match self {
             Self::Open(fd) => fsetxattr(fd, &*name, value, flags),
-            Self::Handle(fd) => setxattr(through_proc(*fd), &*name, value, flags),
+            Self::Handle(fd) => setxattr(proc::path_of(fd), &*name, value, flags),
         }
     }
 
@@ -103,7 +99,7 @@ impl Object<'_> {
     fn remove_attribute(&self, name: &[u8]) -> rustix::io::Result<()> {
         match self {
             Self::Open(fd) => fremovexattr(fd, name),
-            Self::Handle(fd) => removexattr(through_proc(*fd), name),
+            Self::Handle(fd) => removexattr(proc::path_of(fd), name),
         }
     }
 

@@ -10,44 +10,31 @@ use std::path::Path;
 use nightjar_format::BlobId;
 use nightjar_repository::manifest::walk::DirectoryWalk;
 use nightjar_repository::read::Reader;
-use rustix::fs::{AtFlags, Dir, Mode, StatxAttributes, StatxFlags, fchmod, fstat, statx, unlinkat};
+use rustix::fs::{AtFlags, Mode, StatxAttributes, StatxFlags, fchmod, fstat, statx, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::SourceError;
+use crate::listing::names;
 use crate::restore::below;
 use crate::restore::directory::{is_directory, look, open_below};
 use crate::restore::run::Run;
 use crate::restore::tally::{Shortfall, count};
 use crate::restore::temporary::is_leftover;
 
-/// The names in a directory, sorted.
-fn names(directory: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(name.to_vec());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// What stands in a directory and not in the snapshot's. Leftovers go anyway.
+/// Of the sorted names in a directory, those that are not in the snapshot's. Leftovers go anyway.
 pub(crate) fn extras(
     reader: &Reader<'_>,
     root: BlobId,
-    directory: BorrowedFd<'_>,
-) -> Result<Vec<Vec<u8>>, SourceError> {
+    names: Vec<Box<[u8]>>,
+) -> Result<Vec<Box<[u8]>>, SourceError> {
     let mut walk = DirectoryWalk::new(root);
     let mut held = walk.next(reader)?;
     let mut extras = Vec::new();
-    for name in names(directory).unwrap_or_default() {
-        while held.as_ref().is_some_and(|held| held.name < name) {
+    for name in names {
+        while held.as_ref().is_some_and(|held| *held.name < *name) {
             held = walk.next(reader)?;
         }
-        if held.as_ref().is_none_or(|held| held.name != name) && !is_leftover(&name) {
+        if held.as_ref().is_none_or(|held| *held.name != *name) && !is_leftover(&name) {
             extras.push(name);
         }
     }
@@ -58,7 +45,7 @@ pub(crate) fn extras(
 struct Emptied {
     fd: OwnedFd,
     name: Vec<u8>,
-    left: Vec<Vec<u8>>,
+    left: Vec<Box<[u8]>>,
     path: std::path::PathBuf,
 }
 
@@ -110,7 +97,7 @@ fn descend_or_unlink(
     }
 }
 
-type Entered = Option<(OwnedFd, Vec<Vec<u8>>)>;
+type Entered = Option<(OwnedFd, Vec<Box<[u8]>>)>;
 
 /// Opens a directory that is to be emptied, unless another file system begins there.
 fn enter(run: &Run, above: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Entered> {
@@ -123,7 +110,7 @@ fn enter(run: &Run, above: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<En
     if run.user != 0 && stat.st_uid == run.user && stat.st_mode & 0o700 != 0o700 {
         fchmod(&fd, Mode::RWXU)?;
     }
-    let left = names(fd.as_fd())?;
+    let left = names(&fd)?.collect::<rustix::io::Result<_>>()?;
     Ok(Some((fd, left)))
 }
 
@@ -147,7 +134,7 @@ pub(crate) fn count_below(parent: BorrowedFd<'_>, name: &[u8]) -> u64 {
         return 1;
     }
     let mut found = 0;
-    let mut open: Vec<(OwnedFd, Vec<Vec<u8>>)> = Vec::new();
+    let mut open: Vec<(OwnedFd, Vec<Box<[u8]>>)> = Vec::new();
     found += u64::from(list_below(parent, name, &mut open));
     while let Some((fd, left)) = open.last_mut() {
         let Some(name) = left.pop() else {
@@ -170,13 +157,13 @@ pub(crate) fn count_below(parent: BorrowedFd<'_>, name: &[u8]) -> u64 {
 fn list_below(
     parent: BorrowedFd<'_>,
     name: &[u8],
-    open: &mut Vec<(OwnedFd, Vec<Vec<u8>>)>,
+    open: &mut Vec<(OwnedFd, Vec<Box<[u8]>>)>,
 ) -> bool {
     let Ok(fd) = open_below(parent, name) else { return false };
     if is_mounted(fd.as_fd(), parent).unwrap_or(true) {
         return false;
     }
-    let left = names(fd.as_fd()).unwrap_or_default();
+    let left = names(&fd).into_iter().flatten().flatten().collect();
     open.push((fd, left));
     true
 }

@@ -18,6 +18,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::error::{SourceError, at};
+use crate::proc;
 use crate::restore::attributes::{self, Object, Standing};
 use crate::restore::run::Run;
 use crate::restore::temporary::remove_leftovers;
@@ -124,7 +125,7 @@ impl OpenDirectory {
         if self.run.overwrite == Overwrite::Never || fstat(&handle)?.st_uid != self.run.user {
             return Err(Errno::ACCESS.into());
         }
-        chmod(attributes::through_proc(handle.as_fd()), Mode::RWXU)?;
+        chmod(proc::path_of(&handle), Mode::RWXU)?;
         Ok(openat(&handle, ".", OPEN, Mode::empty())?)
     }
 

@@ -16,10 +16,10 @@ use nightjar_repository::read::{FileFeed, Reader};
 use rustix::process::{Resource, getrlimit};
 
 use crate::error::SourceError;
+use crate::listing::sorted_names;
 use crate::restore::attributes::{self, Object, Standing};
 use crate::restore::directory::{OpenDirectory, is_directory, look};
 use crate::restore::file::{FileTarget, skip};
-use crate::restore::layout::data_length;
 use crate::restore::links::{Inode, Links, Made, Role};
 use crate::restore::run::Run;
 use crate::restore::select::{Selection, Step};
@@ -119,7 +119,7 @@ impl Execution<'_, '_, '_, '_> {
         if parent.made() || !self.run.delete {
             return;
         }
-        let wants_directory = matches!(entry.kind, EntryKind::Directory { .. });
+        let wants_directory = entry.is_directory();
         if let Ok(Some(there)) = look(parent.as_fd(), &entry.name)
             && is_directory(&there) != wants_directory
         {
@@ -155,10 +155,16 @@ impl Execution<'_, '_, '_, '_> {
 
     /// Removes what stands in a directory and not in the snapshot's.
     fn mirror(&self, directory: &OpenDirectory, root: BlobId) -> Result<(), SourceError> {
-        if self.run.delete && !directory.made() {
-            for name in delete::extras(self.reader, root, directory.as_fd())? {
-                delete::remove(self.run, directory.as_fd(), &name, directory.path());
+        if !self.run.delete || directory.made() {
+            return Ok(());
+        }
+        match sorted_names(directory) {
+            Ok(names) => {
+                for name in delete::extras(self.reader, root, names)? {
+                    delete::remove(self.run, directory.as_fd(), &name, directory.path());
+                }
             }
+            Err(error) => self.run.tally.fail("list", directory.path(), error),
         }
         Ok(())
     }
@@ -195,7 +201,7 @@ impl Execution<'_, '_, '_, '_> {
         made: Option<Arc<Made>>,
     ) -> Result<(), SourceError> {
         let target = Box::new(FileTarget::new(parent, entry, content, made));
-        Ok(self.files.push(&content.content, data_length(content), target)?)
+        Ok(self.files.push(&content.content, content.data_bytes(), target)?)
     }
 
     /// Leaves the file that stands there, if it is right, but for its attributes.

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use crate::restore::attributes::{self, Object};
 use crate::restore::below;
 use crate::restore::directory::OpenDirectory;
-use crate::restore::layout::{Layout, data_length};
+use crate::restore::layout::Layout;
 use crate::restore::links::{Inode, Made};
 use crate::restore::tally::count;
 use crate::restore::temporary::Temporary;
@@ -51,7 +51,7 @@ impl FileTarget {
             directory: Arc::clone(directory),
             entry,
             size: content.size,
-            data_bytes: data_length(content),
+            data_bytes: content.data_bytes(),
             layout: Layout::new(&content.holes),
             opened: OnceLock::new(),
             made,
@@ -143,5 +143,5 @@ impl Target for FileTarget {
 
 /// Counts what need not be written as done.
 pub(crate) fn skip(progress: &Progress, content: &FileContent) {
-    Progress::add(&progress.bytes, data_length(content));
+    Progress::add(&progress.bytes, content.data_bytes());
 }

@@ -38,12 +38,6 @@ impl Layout {
     }
 }
 
-/// How many bytes of data a file has.
-pub(crate) fn data_length(content: &FileContent) -> u64 {
-    let holes = content.holes.iter().map(|hole| hole.length).fold(0, u64::saturating_add);
-    content.size.saturating_sub(holes)
-}
-
 /// Reads a file's data, leaving out its holes, which must hold nothing but zeros.
 pub(crate) struct DataReader<R> {
     file: R,

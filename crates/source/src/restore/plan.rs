@@ -16,8 +16,8 @@ use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use crate::error::{SourceError, at};
+use crate::listing::sorted_names;
 use crate::restore::directory::{is_directory, look, open_below, open_destination};
-use crate::restore::layout::data_length;
 use crate::restore::links::{Links, Role};
 use crate::restore::run::Run;
 use crate::restore::select::{Selection, Step};
@@ -97,7 +97,7 @@ impl<'r, 'a> Survey<'r, 'a> {
         if let Some(stat) = there.as_ref().filter(|_| !is_socket) {
             self.refuse_conflict(&step, stat)?;
         }
-        if matches!(entry.kind, EntryKind::Directory { .. }) {
+        if entry.is_directory() {
             let usable = there.as_ref().is_some_and(is_directory);
             let parent = self.parent(&step).filter(|_| usable);
             let opened = parent.and_then(|parent| open_below(parent, &entry.name).ok());
@@ -108,7 +108,7 @@ impl<'r, 'a> Survey<'r, 'a> {
 
     fn refuse_conflict(&self, step: &Step, there: &Stat) -> Result<(), SourceError> {
         let path = || below(self.directory, &step.visited.path);
-        let wants_directory = matches!(step.visited.entry.kind, EntryKind::Directory { .. });
+        let wants_directory = step.visited.entry.is_directory();
         // A directory that is there already is used; a link to one would lead elsewhere.
         match (wants_directory, is_directory(there), self.request.overwrite) {
             (true, true, _) => Ok(()),
@@ -139,7 +139,7 @@ pub(crate) fn refuse_conflicts(
     let mut survey = Survey::begin(reader, request, directory)?;
     while let Some(surveyed) = survey.next()? {
         if let EntryKind::File(content) = &surveyed.step.visited.entry.kind {
-            bytes = bytes.saturating_add(data_length(content));
+            bytes = bytes.saturating_add(content.data_bytes());
         }
     }
     reader.progress().total.store(bytes, Ordering::Relaxed);
@@ -192,7 +192,9 @@ struct Counting<'r, 'a> {
 impl Counting<'_, '_> {
     fn count_extras(&mut self, directory: BorrowedFd<'_>, root: BlobId) -> Result<(), SourceError> {
         if self.request.delete {
-            for name in delete::extras(self.reader, root, directory)? {
+            // What cannot be listed is told by the execution.
+            let names = sorted_names(directory).unwrap_or_default();
+            for name in delete::extras(self.reader, root, names)? {
                 self.plan.deleted += delete::count_below(directory, &name);
             }
         }
@@ -206,7 +208,7 @@ impl Counting<'_, '_> {
         there: Option<&Stat>,
     ) -> Result<(), SourceError> {
         let entry = &step.visited.entry;
-        let wants_directory = matches!(entry.kind, EntryKind::Directory { .. });
+        let wants_directory = entry.is_directory();
         if let (Some(there), Some(parent)) = (there, parent)
             && is_directory(there) != wants_directory
             && (wants_directory || is_directory(there))
@@ -251,7 +253,7 @@ impl Counting<'_, '_> {
         }
         self.plan.files += 1;
         self.plan.replaced += u64::from(replaces);
-        self.plan.bytes += data_length(content);
+        self.plan.bytes += content.data_bytes();
         Ok(self.forecast.push(&content.content)?)
     }
 }

@@ -3,7 +3,8 @@
 
 use nightjar_format::BlobId;
 use nightjar_format::manifest::{Entry, EntryKind};
-use nightjar_repository::manifest::walk::{DirectoryWalk, TreeWalk, Visited};
+use nightjar_repository::manifest::lookup;
+use nightjar_repository::manifest::walk::{TreeWalk, Visited};
 use nightjar_repository::read::Reader;
 
 use crate::error::SourceError;
@@ -60,16 +61,16 @@ impl<'a> Selection<'a> {
         reader: &Reader<'_>,
         request: &'a RestoreRequest<'_>,
     ) -> Result<Self, SourceError> {
-        let mut root = request.snapshot.root;
-        let mut subtree = None;
-        for name in request.subtree.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            let entry = find(reader, root, name)?;
-            root = match entry.as_ref().map(|entry| &entry.kind) {
-                Some(EntryKind::Directory { root }) => *root,
-                found => return Err(no_subtree(&request.subtree, found.is_some())),
-            };
-            subtree = entry;
-        }
+        let (root, subtree) = match request.subtree.as_slice() {
+            b"" => (request.snapshot.root, None),
+            path => {
+                let entry = lookup::find(reader, request.snapshot.root, path)?;
+                match entry.as_ref().map(|entry| &entry.kind) {
+                    Some(EntryKind::Directory { root }) => (*root, entry),
+                    found => return Err(no_subtree(path, found.is_some())),
+                }
+            }
+        };
         let (paths, found) = (request.paths.as_slice(), vec![false; request.paths.len()]);
         Ok(Self { paths, found, root, subtree, walk: TreeWalk::new(root) })
     }
@@ -94,7 +95,7 @@ impl<'a> Selection<'a> {
             for (top, found) in self.paths.iter().zip(&mut self.found) {
                 *found |= *top == visited.path;
             }
-            let is_directory = matches!(visited.entry.kind, EntryKind::Directory { .. });
+            let is_directory = visited.entry.is_directory();
             match relation(&visited.path, self.paths) {
                 Relation::Inside => return Ok(Some(Step { visited, whole: true })),
                 Relation::OnTheWay if is_directory => {
@@ -122,16 +123,6 @@ impl<'a> Selection<'a> {
             None => Ok(()),
         }
     }
-}
-
-fn find(reader: &Reader<'_>, root: BlobId, name: &[u8]) -> Result<Option<Entry>, SourceError> {
-    let mut walk = DirectoryWalk::new(root);
-    while let Some(entry) = walk.next(reader)? {
-        if entry.name == name {
-            return Ok(Some(entry));
-        }
-    }
-    Ok(None)
 }
 
 fn no_subtree(path: &[u8], is_something: bool) -> SourceError {

@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::fs::{AtFlags, Dir, RenameFlags, renameat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, RenameFlags, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
+use crate::listing::names;
 use crate::restore::Overwrite;
 use crate::restore::directory::OpenDirectory;
 
@@ -97,10 +98,8 @@ pub(crate) fn is_leftover(name: &[u8]) -> bool {
 /// Removes what a killed run left in a directory. Whether one is in use by a restore into the same
 /// place at the same time cannot be told, and that one fails.
 pub(crate) fn remove_leftovers(directory: BorrowedFd<'_>) {
-    let Ok(entries) = Dir::read_from(directory) else { return };
-    for entry in entries.flatten() {
-        if is_leftover(entry.file_name().to_bytes()) {
-            let _ = unlinkat(directory, entry.file_name(), AtFlags::empty());
-        }
+    let Ok(names) = names(directory) else { return };
+    for name in names.flatten().filter(|name| is_leftover(name)) {
+        let _ = unlinkat(directory, &*name, AtFlags::empty());
     }
 }

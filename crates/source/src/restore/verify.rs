@@ -1,10 +1,10 @@
 //! Reading back what was restored: from the disk, not from memory.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use nightjar_format::manifest::{Entry, EntryKind, FileContent};
+use nightjar_format::manifest::{EntryKind, FileContent};
 use nightjar_repository::RepositoryError;
 use nightjar_repository::read::Reader;
 use rustix::fs::{Advice, fadvise, fsync, syncfs};
@@ -42,37 +42,34 @@ pub(crate) fn read_back(
     let root = open_destination(directory).map_err(|error| at("open", directory)(error.into()))?;
     // All at once is faster than one by one.
     syncfs(&root).map_err(|error| at("write to disk", directory)(error.into()))?;
-    let mut open: Vec<Option<OwnedFd>> = vec![Some(root)];
+    let mut open = vec![Ok(root)];
     let mut selection = Selection::open(reader, request)?;
     while let Some(step) = selection.next(reader)? {
         open.truncate(step.depth());
-        let Some(Some(parent)) = open.last() else {
-            // Below a directory that could not be opened, nothing can.
-            if is_directory(&step.visited.entry) {
-                open.push(None);
-            }
-            continue;
-        };
+        let Some(parent) = open.last() else { continue };
+        // Below a directory that could not be opened, nothing can, for the same reason.
+        let parent = parent.as_ref().map(AsFd::as_fd).map_err(|error: &Errno| *error);
         let (path, entry) = (below(directory, &step.visited.path), &step.visited.entry);
         match &entry.kind {
             EntryKind::Directory { .. } => {
-                let below = open_below(parent.as_fd(), &entry.name).ok();
+                let below = parent.and_then(|parent| open_below(parent, &entry.name));
                 open.push(below);
             }
-            EntryKind::File(content) => match open_file(parent.as_fd(), &entry.name) {
-                Ok(Some((file, _))) => compare(reader, tally, &path, &file, content)?,
-                Ok(None) | Err(Errno::NOENT) if !complete => {}
-                Ok(None) => tally.note_damage(format!("{} is not there", path.display())),
-                Err(error) => tally.fail("read back", &path, error),
-            },
+            EntryKind::File(content) => {
+                match parent.and_then(|parent| open_file(parent, &entry.name)) {
+                    Ok(Some((file, _))) => compare(reader, tally, &path, &file, content)?,
+                    Ok(None) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                        if complete {
+                            tally.note_damage(format!("{} is not there", path.display()));
+                        }
+                    }
+                    Err(error) => tally.fail("read back", &path, error),
+                }
+            }
             _ => {}
         }
     }
     tally.check()
-}
-
-fn is_directory(entry: &Entry) -> bool {
-    matches!(entry.kind, EntryKind::Directory { .. })
 }
 
 fn compare(

@@ -1,14 +1,18 @@
 //! Owners by name, and extended attributes.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nightjar_format::manifest::Attribute;
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::fs::{fgetxattr, flistxattr, lgetxattr, llistxattr};
 use rustix::io::{Errno, Result};
+
+use crate::proc;
+use crate::tree::place::{Place, Reached};
 
 /// The largest list of attribute names, and the largest value, that Linux gives, in bytes.
 const LARGEST: usize = 64 << 10;
@@ -42,6 +46,8 @@ impl Owners {
 pub(crate) struct AttributeReader {
     names: Vec<u8>,
     value: Vec<u8>,
+    /// Whether what stands in an open directory is reached through it.
+    through_descriptors: bool,
 }
 
 /// Attributes sorted by name, and the names of those that could not be taken.
@@ -49,7 +55,8 @@ pub(crate) type Attributes = (Vec<Attribute>, Vec<String>);
 
 impl AttributeReader {
     pub(crate) fn new() -> Self {
-        Self { names: vec![0; LARGEST], value: vec![0; LARGEST] }
+        let through_descriptors = Path::new(proc::DESCRIPTORS).exists();
+        Self { names: vec![0; LARGEST], value: vec![0; LARGEST], through_descriptors }
     }
 
     /// Of what is open.
@@ -59,10 +66,17 @@ impl AttributeReader {
         self.read(list, get)
     }
 
-    /// Of what stands at a path; of the link itself, where it is one.
-    pub(crate) fn at(&mut self, path: &Path) -> Result<Attributes> {
-        let list = |names: &mut [u8]| llistxattr(path, names);
-        let get = |name: &CStr, value: &mut [u8]| lgetxattr(path, name, value);
+    /// Of what stands at a place; of the link itself, where it is one.
+    pub(crate) fn at(&mut self, place: &Place<'_>) -> Result<Attributes> {
+        let path = match place.reached {
+            // A path from the top may be too long, or lead elsewhere by now.
+            Reached::In(directory) if self.through_descriptors => {
+                Path::new(&proc::path_of(directory)).join(OsStr::from_bytes(&place.name))
+            }
+            _ => place.path.clone(),
+        };
+        let list = |names: &mut [u8]| llistxattr(&path, names);
+        let get = |name: &CStr, value: &mut [u8]| lgetxattr(&path, name, value);
         self.read(list, get)
     }
 

@@ -179,7 +179,7 @@ impl<'a, 'b> EntryFeeder<'a, 'b> {
         match self.known_attributes(place, status) {
             Some(known) => known,
             None => {
-                let read = self.attributes.at(&place.path);
+                let read = self.attributes.at(place);
                 self.accept(place, read)
             }
         }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
@@ -24,7 +24,7 @@ pub struct Excludes {
     /// Patterns for the whole run.
     pub patterns: Vec<String>,
     /// Files with patterns, one per line, for the whole run.
-    pub pattern_files: Vec<std::path::PathBuf>,
+    pub pattern_files: Vec<PathBuf>,
     /// Names of files that hold patterns for the directory they lie in.
     pub ignore_files: Vec<String>,
     /// What lies in directories with a `CACHEDIR.TAG`.
@@ -45,7 +45,7 @@ pub(crate) struct Filter {
     found: Vec<Gitignore>,
 }
 
-/// Bytes of an ignore file that are read.
+/// Bytes of an ignore file, at most.
 const IGNORE_FILE_BYTES: u64 = 1 << 20;
 /// What a directory of caches is known by (bford.info/cachedir).
 const CACHE_TAG: &str = "CACHEDIR.TAG";
@@ -138,18 +138,28 @@ impl Filter {
 
     /// The one name that is stored of a directory of caches, if this is one and they are left out.
     pub(crate) fn only_name(&self, directory: &OwnedFd) -> Option<&'static str> {
-        let tagged = || read_text(directory, CACHE_TAG).ok().map(String::into_bytes);
-        (self.excludes.caches && tagged()?.starts_with(CACHE_SIGNATURE)).then_some(CACHE_TAG)
+        let is_tagged = || read_beginning(directory, CACHE_TAG, CACHE_SIGNATURE.len() as u64);
+        (self.excludes.caches && is_tagged().ok()? == CACHE_SIGNATURE).then_some(CACHE_TAG)
     }
 }
 
+/// Part of an ignore file could say the opposite of all of it, so it is all or nothing.
 fn read_text(directory: &OwnedFd, name: &str) -> io::Result<String> {
+    let text = read_beginning(directory, name, IGNORE_FILE_BYTES + 1)?;
+    if text.len() as u64 > IGNORE_FILE_BYTES {
+        return Err(io::Error::other("it is longer than 1 MiB, and nothing in it counts"));
+    }
+    String::from_utf8(text)
+        .map_err(|_| io::Error::other("it is no UTF-8, and nothing in it counts"))
+}
+
+fn read_beginning(directory: &OwnedFd, name: &str, bytes: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = File::from(openat(directory, name, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    let mut text = String::new();
-    file.take(IGNORE_FILE_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+    let mut beginning = Vec::new();
+    file.take(bytes).read_to_end(&mut beginning)?;
+    Ok(beginning)
 }

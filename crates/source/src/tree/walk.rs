@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use nightjar_format::manifest::{Entry, EntryKind};
 use nightjar_format::{BlobId, limits};
 use nightjar_repository::manifest::walk::join;
-use rustix::fs::{Dir, FileType, OFlags};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 
 use crate::error::SourceError;
+use crate::listing::sorted_names;
 use crate::tree::entry::EntryFeeder;
 use crate::tree::exclude::Filter;
 use crate::tree::place::{Place, Reached, open_directory};
@@ -155,6 +157,9 @@ impl<'a, 'b> Walker<'a, 'b> {
         };
         place.home = status.device();
         if root.given.is_none() {
+            if !status.is_directory() {
+                return self.missing(&root, &Errno::NOTDIR.into());
+            }
             return self.lead(place, &status, root.below);
         }
         let what = match status.kind() {
@@ -286,16 +291,5 @@ fn names(directory: &OwnedFd, filter: &Filter) -> io::Result<Names> {
     if let Some(name) = filter.only_name(directory) {
         return Ok(Names::All(vec![name.as_bytes().into()].into_iter()));
     }
-    let mut names: Vec<Box<[u8]>> = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(name.into());
-        }
-    }
-    names.sort_unstable();
-    // A directory that changes while it is listed may tell a name twice.
-    names.dedup();
-    Ok(Names::All(names.into_iter()))
+    Ok(Names::All(sorted_names(directory)?.into_iter()))
 }

@@ -1,6 +1,5 @@
 //! `nightjar snapshot cat`
 
-use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,9 +11,9 @@ use nightjar_repository::{Progress, RepositoryError};
 use nightjar_source::{RestoreRequest, restore_to_writer};
 
 use super::super::{Program, find_snapshot, path_in_snapshot};
-use crate::args::{Globals, SnapshotCat};
-use crate::exit::{CommandError, Exit};
-use crate::output::Stdout;
+use super::restore::to_stdout;
+use crate::args::SnapshotCat;
+use crate::exit::Exit;
 use crate::output::entries::kind;
 use crate::output::format;
 use crate::output::views::RestoredView;
@@ -33,17 +32,10 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCat) -
         return Err(RepositoryError::Refused(why).into());
     }
     let request = RestoreRequest { paths: vec![path], ..RestoreRequest::new(&info.snapshot) };
-    // No bar across a file that runs over the same terminal.
-    let no_progress = program.globals.no_progress || io::stdout().is_terminal();
-    let globals = Globals { no_progress, ..program.globals.clone() };
-    let display = Display::start(&globals, "written", &progress, None);
-    let mut stdout = Stdout::open()?;
-    let written = restore_to_writer(&reader, &request, &mut stdout);
+    let display = Display::start_beside_stdout(program.globals, "written", &progress);
+    let written = to_stdout(|stdout| restore_to_writer(&reader, &request, stdout));
     drop(display);
-    let report = written.map_err(|error| match stdout.closed {
-        true => CommandError::StdoutClosed.into(),
-        false => anyhow::Error::new(error),
-    })?;
+    let report = written?;
     report.warnings.iter().for_each(|warning| stderr::warn(warning));
     // People see the file, and nothing that they did not ask for.
     stderr::event(&RestoredView::new(&info, &report));

@@ -1,6 +1,7 @@
 //! `nightjar snapshot diff`
 
 use anyhow::Result;
+use nightjar_format::manifest::Entry;
 use nightjar_repository::manifest::diff::{Change, DiffWalk, Difference};
 use nightjar_repository::manifest::renames;
 use nightjar_repository::read::Reader;
@@ -168,7 +169,7 @@ fn line(difference: &Difference) -> String {
         Change::Metadata => 'U',
     };
     let entry = new.as_ref().or(old.as_ref());
-    let slash = if entry.is_some_and(|entry| kind(entry) == "directory") { "/" } else { "" };
+    let slash = if entry.is_some_and(Entry::is_directory) { "/" } else { "" };
     let from = old_path.as_ref().map(|old| format!("{} -> ", format::path(old)));
     let from = from.unwrap_or_default();
     format!("{letter} {from}{}{slash}{}", format::path(path), details(difference))

@@ -1,18 +1,17 @@
 //! `nightjar snapshot find`
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 use nightjar_format::manifest::{Entry, EntryKind};
 use nightjar_repository::manifest::search::Search;
 use nightjar_repository::manifest::walk::Visited;
 use nightjar_repository::read::Reader;
-use nightjar_repository::snapshots::{SnapshotInfo, SnapshotList};
+use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_repository::{Progress, RepositoryError};
 
 use super::super::{Program, list_snapshots};
 use super::entry_line::line;
 use super::pattern::Patterns;
+use super::selection;
 use crate::args::{KindChoice, SnapshotFind};
 use crate::exit::Exit;
 use crate::output::Listing;
@@ -24,7 +23,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotFind) 
     let patterns = Patterns::new(&arguments.patterns, arguments.ignore_case)?;
     let repository = program.open()?;
     let list = list_snapshots(&repository)?;
-    let snapshots = wanted(&list, arguments)?;
+    let snapshots = selection::snapshots(&list, &arguments.ids, arguments.series.as_deref())?;
     let progress = Progress::default();
     let reader = Reader::open(&repository, &progress)?;
     let mut find = Find {
@@ -61,29 +60,6 @@ fn warn_of_damage(info: &SnapshotInfo, error: anyhow::Error) -> Result<()> {
             Ok(())
         }
         _ => Err(error),
-    }
-}
-
-/// The snapshots to search, oldest first.
-fn wanted<'a>(list: &'a SnapshotList, arguments: &SnapshotFind) -> Result<Vec<&'a SnapshotInfo>> {
-    let series = arguments.series.as_deref();
-    let all = list.snapshots.iter();
-    if !arguments.ids.is_empty() {
-        let found = arguments.ids.iter().map(|id| Ok(list.find(id, series)?.id));
-        let ids = found.collect::<Result<BTreeSet<_>>>()?;
-        return Ok(all.filter(|info| ids.contains(&info.id)).collect());
-    }
-    let of_series = |info: &&SnapshotInfo| series.is_none_or(|name| name == info.snapshot.series);
-    let snapshots: Vec<&SnapshotInfo> = all.filter(of_series).collect();
-    match series {
-        Some(series) if snapshots.is_empty() => {
-            let message = format!(
-                "there is no snapshot of the series {series:?}; \
-                 `nightjar snapshot list` shows what there is"
-            );
-            Err(RepositoryError::NoSuchSnapshot(message).into())
-        }
-        _ => Ok(snapshots),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `nightjar snapshot ls`
 
 use anyhow::Result;
-use nightjar_format::manifest::EntryKind;
 use nightjar_repository::Progress;
 use nightjar_repository::manifest::walk::{TreeWalk, Visited};
 use nightjar_repository::read::Reader;
@@ -28,7 +27,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotLs) ->
             let view = EntryView::new(&path, &entry);
             listing.add(&view, || line(&path, &entry, arguments.long))?;
         }
-        if matches!(entry.kind, EntryKind::Directory { .. }) && !selection.goes_below(&path) {
+        if entry.is_directory() && !selection.goes_below(&path) {
             walk.skip();
         }
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod cat;
 pub(super) mod create;
+mod deletion;
 pub(super) mod diff;
 mod entry_line;
 pub(super) mod find;

@@ -1,6 +1,5 @@
 //! `nightjar snapshot restore` and `nightjar restore`
 
-use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use nightjar_source::{
 };
 
 use super::super::{Program, find_snapshot, path_in_snapshot, paths_in_snapshot};
+use super::deletion::spare_repository;
 use crate::args::{Globals, OverwriteWhen, SnapshotRestore};
 use crate::exit::{CommandError, Exit};
 use crate::output::Stdout;
@@ -30,6 +30,9 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotRestor
         let message = "--delete makes a directory what it was: it needs --overwrite if-changed or \
                        --overwrite always";
         return Err(CommandError::Usage(message.into()).into());
+    }
+    if let Some(directory) = arguments.to.as_deref().filter(|_| arguments.delete) {
+        spare_repository(program, directory, &paths)?;
     }
     let repository = program.open()?;
     let wanted = &arguments.snapshot;
@@ -54,7 +57,12 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotRestor
     let display = display(program.globals, arguments, &progress);
     let restored = match &arguments.to {
         Some(directory) => restore_to_directory(&reader, &request, directory).map_err(Into::into),
-        None if arguments.stdout => to_stdout(&reader, &request, arguments.tar),
+        None if arguments.stdout && arguments.tar => {
+            to_stdout(|stdout| restore_to_tar(&reader, &request, stdout))
+        }
+        None if arguments.stdout => {
+            to_stdout(|stdout| restore_to_writer(&reader, &request, stdout))
+        }
         None if arguments.tar => {
             restore_tar_into_command(&reader, &request, &arguments.command).map_err(Into::into)
         }
@@ -102,22 +110,20 @@ fn failures(report: &RestoreReport) -> Exit {
     exit
 }
 
-/// No bar across a file that runs over the same terminal.
 fn display(globals: &Globals, arguments: &SnapshotRestore, progress: &Arc<Progress>) -> Display {
-    let shares_terminal = arguments.stdout && io::stdout().is_terminal();
-    let no_progress = globals.no_progress || shares_terminal;
-    let globals = Globals { no_progress, ..globals.clone() };
-    Display::start(&globals, "restored", progress, None)
+    if arguments.stdout {
+        Display::start_beside_stdout(globals, "restored", progress)
+    } else {
+        Display::start(globals, "restored", progress, None)
+    }
 }
 
-fn to_stdout(
-    reader: &Reader<'_>,
-    request: &RestoreRequest<'_>,
-    tar: bool,
+/// Writes to standard output.
+pub(super) fn to_stdout(
+    write: impl FnOnce(&mut Stdout) -> Result<RestoreReport, SourceError>,
 ) -> Result<RestoreReport> {
     let mut stdout = Stdout::open()?;
-    let restore = if tar { restore_to_tar } else { restore_to_writer };
-    restore(reader, request, &mut stdout).map_err(|error: SourceError| {
+    write(&mut stdout).map_err(|error| {
         if stdout.closed { CommandError::StdoutClosed.into() } else { error.into() }
     })
 }

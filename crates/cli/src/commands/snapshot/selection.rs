@@ -1,15 +1,34 @@
-//! Which paths of a tree are shown.
+//! Which snapshots are looked into, and which paths of their trees are shown.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use nightjar_repository::RepositoryError;
+use nightjar_repository::snapshots::{SnapshotInfo, SnapshotList};
 
 use super::super::paths_in_snapshot;
 use crate::output::format;
 
-/// Those that were named and what lies below them, or all; only so many levels of them.
+/// The snapshots with these ids, else all of the series, else all: each once, oldest first.
+pub(super) fn snapshots<'a>(
+    list: &'a SnapshotList,
+    ids: &[String],
+    series: Option<&str>,
+) -> Result<Vec<&'a SnapshotInfo>> {
+    let all = list.snapshots.iter();
+    if !ids.is_empty() {
+        let found = ids.iter().map(|id| Ok(list.find(id, series)?.id));
+        let ids = found.collect::<Result<BTreeSet<_>>>()?;
+        return Ok(all.filter(|info| ids.contains(&info.id)).collect());
+    }
+    match series {
+        Some(series) => Ok(list.of_series(series)?),
+        None => Ok(all.collect()),
+    }
+}
+
+/// Paths that were named and what lies below them, or all; only so many levels of them.
 pub(super) struct Selection {
     paths: Vec<Vec<u8>>,
     depth: usize,

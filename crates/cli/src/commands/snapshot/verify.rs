@@ -1,17 +1,16 @@
 //! `nightjar snapshot verify`
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
-use nightjar_format::SessionId;
 use nightjar_format::slot::Role;
 use nightjar_repository::snapshots::{self, SnapshotList};
 use nightjar_repository::verify::{self, Finding, Level, VerifyReport, VerifyRequest};
-use nightjar_repository::{Progress, Repository, RepositoryError};
+use nightjar_repository::{Progress, Repository};
 use serde::Serialize;
 
 use super::super::{Program, list_snapshots};
+use super::selection;
 use crate::args::{SnapshotVerify, VerifyLevel};
 use crate::exit::Exit;
 use crate::output::format::{count, local_time, printable, size};
@@ -37,19 +36,24 @@ struct FindingView<'a> {
 
 pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify) -> Result<Exit> {
     let repository = program.open()?;
-    // With --all, what is wrong with the list is among the findings.
-    let list =
-        if arguments.all { snapshots::list(&repository)? } else { list_snapshots(&repository)? };
+    // Where no ids are given, what is wrong with the list is among the findings.
+    let by_ids = !arguments.ids.is_empty();
+    let list = if by_ids { list_snapshots(&repository)? } else { snapshots::list(&repository)? };
+    let wanted = selection::snapshots(&list, &arguments.ids, arguments.series.as_deref())?;
     let request = VerifyRequest {
         level: level(arguments.level, &repository),
-        snapshots: wanted(&list, arguments)?,
+        snapshots: wanted.iter().map(|info| info.id).collect(),
         whole_repository: arguments.all,
     };
     let progress = Arc::new(Progress::default());
     let display = Display::start(program.globals, "checked", &progress, None);
     let verified = verify::verify(&repository, &request, &progress);
     drop(display);
-    let report = verified?;
+    let mut report = verified?;
+    if !by_ids && !arguments.all {
+        // A snapshot that cannot be read may be one of the series.
+        report.findings.extend(list.findings.iter().map(|problem| finding(problem)));
+    }
     let damaged = !report.findings.is_empty();
     let view = view(request.level, &report);
     program.output.result(&view, || describe(request.level, &report, &list))?;
@@ -73,26 +77,9 @@ const fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// Each snapshot once, oldest first or in the order given.
-fn wanted(list: &SnapshotList, arguments: &SnapshotVerify) -> Result<Vec<SessionId>> {
-    let series = arguments.series.as_deref();
-    if !arguments.ids.is_empty() {
-        let mut seen = BTreeSet::new();
-        let found = arguments.ids.iter().map(|id| Ok(list.find(id, series)?.id));
-        let mut found = found.collect::<Result<Vec<_>>>()?;
-        found.retain(|id| seen.insert(*id));
-        return Ok(found);
-    }
-    let of_series = |name: &str| series.is_none_or(|series| series == name);
-    let all = list.snapshots.iter().filter(|info| of_series(&info.snapshot.series));
-    let ids: Vec<SessionId> = all.map(|info| info.id).collect();
-    match series {
-        Some(series) if ids.is_empty() => {
-            let message = format!("there is no snapshot of the series {series:?}");
-            Err(RepositoryError::NoSuchSnapshot(message).into())
-        }
-        _ => Ok(ids),
-    }
+fn finding(problem: &str) -> Finding {
+    let object = "the list of snapshots".to_owned();
+    Finding { object, problem: problem.to_owned(), snapshots: Vec::new() }
 }
 
 fn view(level: Level, report: &VerifyReport) -> VerifiedView<'_> {
