@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::harness::tree::set_time;
+use crate::harness::make::set_time;
 use crate::harness::{Nightjar, Sandbox, namespace};
 
 const TREE: [&str; 12] = [

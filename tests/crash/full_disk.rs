@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::data::{dump, noise};
+use crate::harness::tree::{assert_same_trees, read};
 use crate::harness::{Sandbox, assert_same, id_of, namespace};
 
 /// A file system with little room.
@@ -169,6 +170,7 @@ fn a_disk_that_small_files_fill_ends_the_restore() {
     disk.free_some();
     let report = restore().args("--overwrite if-changed").json();
     assert_eq!((&report["files"], &report["failed"]), (&400.into(), &0.into()), "{report}");
+    assert_same_trees(&read(&to.join("tree")), &read(&sandbox.path("tree")));
 }
 
 #[test]
