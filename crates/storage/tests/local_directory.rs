@@ -151,10 +151,44 @@ fn a_directory_that_has_vanished_is_not_an_empty_store() {
     let (directory, store) = fresh();
     store.put("packs/ab/1", "x".into()).unwrap();
     fs::rename(directory.path(), directory.path().with_extension("away")).unwrap();
-    assert!(store.list("packs").is_err());
-    assert!(store.put("index/1", "x".into()).is_err());
+    assert_is_gone(&store);
     assert!(!directory.path().exists());
     fs::remove_dir_all(directory.path().with_extension("away")).unwrap();
+}
+
+/// As where a disk was mounted and is no more.
+#[test]
+fn another_directory_in_its_place_is_not_the_store() {
+    let (directory, store) = fresh();
+    let away = directory.path().with_extension("away");
+    store.put("packs/ab/1", "x".into()).unwrap();
+    fs::rename(directory.path(), &away).unwrap();
+    fs::create_dir(directory.path()).unwrap();
+    assert_is_gone(&store);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "something was written there");
+    fs::remove_dir(directory.path()).unwrap();
+    fs::rename(&away, directory.path()).unwrap();
+    assert_eq!(names(&store), ["packs/ab/1"]);
+    store.put("packs/ab/2", "x".into()).unwrap();
+}
+
+/// Nothing is written, and nothing is said to be absent.
+#[track_caller]
+fn assert_is_gone(store: &Store) {
+    assert!(store.list("packs").is_err());
+    // In a directory that was written to before, and in one that was not.
+    for name in ["packs/ab/2", "index/1"] {
+        assert!(store.put(name, "x".into()).is_err(), "{name}");
+        assert!(store.create(name, "x".into()).is_err(), "{name}");
+    }
+    for error in [
+        store.delete("packs/ab/1").unwrap_err(),
+        store.head("packs/ab/1").unwrap_err(),
+        store.get("packs/ab/1", 10).unwrap_err(),
+        store.get_range("packs/ab/1", 0..1).unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::Failed { .. }), "{error:?}");
+    }
 }
 
 #[test]
