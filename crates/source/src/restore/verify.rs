@@ -47,7 +47,7 @@ pub(crate) fn read_back(
     while let Some(step) = selection.next(reader)? {
         open.truncate(step.depth());
         let Some(Some(parent)) = open.last() else {
-            // Below a directory that could not be opened, nothing can.
+            // Below a directory that could not be opened, nothing can; that was told.
             if is_directory(&step.visited.entry) {
                 open.push(None);
             }
@@ -56,8 +56,11 @@ pub(crate) fn read_back(
         let (path, entry) = (below(directory, &step.visited.path), &step.visited.entry);
         match &entry.kind {
             EntryKind::Directory { .. } => {
-                let below = open_below(parent.as_fd(), &entry.name).ok();
-                open.push(below);
+                let opened = open_below(parent.as_fd(), &entry.name);
+                if let (Err(error), true) = (&opened, complete) {
+                    tally.fail("read back", &path, *error);
+                }
+                open.push(opened.ok());
             }
             EntryKind::File(content) => match open_file(parent.as_fd(), &entry.name) {
                 Ok(Some((file, _))) => compare(reader, tally, &path, &file, content)?,

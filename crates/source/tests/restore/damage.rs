@@ -86,4 +86,8 @@ fn verifying_finds_a_flipped_byte() {
     assert!(found.failures[0].contains("deep/file"), "{:?}", found.failures);
     fs::remove_file(scene.at("other")).unwrap();
     assert_eq!(verify().failed, 2);
+    fs::rename(scene.at("deep"), scene.path("elsewhere")).unwrap();
+    let found = verify();
+    assert_eq!(found.failed, 2);
+    assert!(found.failures[0].ends_with("deep: No such file or directory (os error 2)"));
 }
