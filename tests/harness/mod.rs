@@ -3,6 +3,7 @@
 
 pub(crate) mod data;
 pub(crate) mod make;
+pub(crate) mod mount;
 pub(crate) mod namespace;
 mod program;
 mod run;
