@@ -80,6 +80,27 @@ fn damage_in_the_store_costs_the_files_it_hits_and_the_exit_code_is_4() {
     }
 }
 
+/// The disk returns other bytes than were written to it: here somebody changes them meanwhile.
+#[test]
+fn what_differs_when_it_is_read_back_is_named_and_the_exit_code_is_4() {
+    let sandbox = with_many_files(600);
+    let target = sandbox.path("target");
+    let restore = |words: &str| sandbox.nightjar("restore latest --to").arg(&target).args(words);
+    let running = restore("--verify").start();
+    let first = target.join("tree/00/0000");
+    wait_until("the first file stands", || first.exists().then_some(()));
+    running.signal(Signal::STOP);
+    assert!(files_below(&target).len() < 600, "it is over");
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[50_000] ^= 1;
+    fs::write(&first, bytes).unwrap();
+    running.signal(Signal::CONT);
+    let outcome = running.finish().exited(4).says("tree/00/0000").says("read back from the disk");
+    assert_eq!(outcome.stderr.matches("tree/").count(), 1, "{outcome}");
+    restore("--verify --overwrite always").done();
+    assert_same_trees(&read(&target.join("tree")), &read(&sandbox.path("tree")));
+}
+
 #[test]
 fn what_may_not_be_written_is_named_and_the_exit_code_is_1() {
     let sandbox = with_tree();

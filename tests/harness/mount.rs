@@ -18,8 +18,9 @@ impl Mount {
         mount(&["--bind", self.0.to_str().unwrap()], at)
     }
 
-    pub(crate) fn remount(&self, options: &str) {
-        run(Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0));
+    /// Lets it be written to, or not, at this place.
+    pub(crate) fn remount(&self, option: &str) {
+        run(Command::new("mount").args(["-o", &format!("remount,bind,{option}")]).arg(&self.0));
     }
 
     pub(crate) fn path(&self) -> &Path {
