@@ -1,6 +1,7 @@
 //! Trees of everything that Linux keeps, made up, stored, restored and compared with the model in
 //! memory that they were made from.
 
+mod changing;
 mod model;
 
 use std::fs;
