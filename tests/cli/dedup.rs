@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Sandbox, assert_same, data, id_of, number, tree};
+use crate::harness::{Sandbox, assert_same, data, id_of, make, number};
 
 /// A chunk's least, average and greatest length, and what the program reads in one piece.
 const LENGTHS: [usize; 5] = [16 << 10, 64 << 10, 256 << 10, 512 << 10, 2 << 20];
@@ -25,7 +25,7 @@ fn a_file_changed_behind_its_time_and_length_is_stored() {
     let file = sandbox.path("file");
     let ids = ["first content", "other content"].map(|content| {
         fs::write(&file, content).unwrap();
-        tree::set_time(&file, 1_000_000_000, 0);
+        make::set_time(&file, 1_000_000_000, 0);
         id_of(&sandbox.nightjar("backup").source(&file).json())
     });
     assert_same(&sandbox.stream(&ids[0]), b"first content");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::harness::tree::set_time;
+use crate::harness::make::set_time;
 use crate::harness::{Nightjar, Sandbox, assert_has_fields, id_of};
 
 /// A directory, stored before and after it changes.

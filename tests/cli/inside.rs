@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::tree::make;
+use crate::harness::make::make_everything;
 use crate::harness::{Nightjar, Sandbox, assert_has_fields, files_below, id_of, program};
 
 /// `etc` with a few files, stored.
@@ -68,7 +68,7 @@ fn ls_goes_as_deep_as_it_is_told_to() {
 fn ls_in_json_tells_everything_about_an_entry() {
     let sandbox = Sandbox::new();
     let source = sandbox.path("tree");
-    make(&source);
+    make_everything(&source);
     sandbox.nightjar("backup").source(&source).done();
     let ls = sandbox.nightjar("snapshot ls latest").json();
     for entry in ls.as_array().unwrap() {
@@ -116,7 +116,7 @@ fn cat_reports_on_standard_error_where_json_is_asked_for() {
 fn cat_says_why_there_is_nothing_to_write() {
     let sandbox = Sandbox::new();
     let source = sandbox.path("tree");
-    make(&source);
+    make_everything(&source);
     fs::create_dir(source.join("one")).unwrap();
     fs::write(source.join("one/file"), "x").unwrap();
     let id = id_of(&sandbox.nightjar("backup").source(&source).json());
@@ -204,7 +204,7 @@ fn find_looks_where_it_is_told_to() {
 fn find_can_ignore_case_and_tell_kinds_apart() {
     let sandbox = Sandbox::new();
     let source = sandbox.path("tree");
-    make(&source);
+    make_everything(&source);
     sandbox.nightjar("backup").source(&source).done();
     let find = |words: &str| -> Vec<String> {
         let found = found(sandbox.nightjar("snapshot find").args(words));

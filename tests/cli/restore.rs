@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::harness::tree::{assert_same_trees, describe};
+use crate::harness::tree::{assert_same_trees, read};
 use crate::harness::{Sandbox, assert_same, data, files_below, id_of, program, wait_until};
 
 /// A snapshot of two files in directories.
@@ -201,7 +201,7 @@ fn a_restore_of_links_that_is_killed_can_be_run_again() {
         running.signal(Signal::KILL);
         running.finish();
         restore().done();
-        assert_same_trees(&describe(&target.join("links")), &describe(&source));
+        assert_same_trees(&read(&target.join("links")), &read(&source));
         fs::remove_dir_all(&target).unwrap();
     }
 }
@@ -227,7 +227,7 @@ fn a_file_named_like_a_leftover_of_a_restore_is_restored_too() {
     let id = id_of(&sandbox.nightjar("backup --series again").source(&target).json());
     let again = sandbox.path("again");
     sandbox.nightjar("restore").arg(&id).args("--to").arg(&again).done();
-    assert_same_trees(&describe(&again.join("target")), &describe(&target));
+    assert_same_trees(&read(&again.join("target")), &read(&target));
 }
 
 /// What is seen under the final name while it is replaced is the old file or the new one.

@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::harness::tree::set_time;
+use crate::harness::make::set_time;
+use crate::harness::mount::Mount;
 use crate::harness::{Nightjar, Sandbox, namespace};
 
 const TREE: [&str; 12] = [
@@ -129,19 +130,14 @@ fn other_file_systems_can_be_left_out() {
         return;
     }
     let sandbox = sandbox();
-    let mounted = sandbox.path("tree/other");
-    let mount = |program: &str, args: &[&str]| {
-        let status = std::process::Command::new(program).args(args).arg(&mounted).status();
-        assert!(status.unwrap().success(), "{program}");
-    };
-    mount("mount", &["-t", "tmpfs", "tmpfs"]);
+    let other = Mount::new(&sandbox.path("tree/other"), "size=1m");
     sandbox.write("tree/other/inside", "on a file system of its own");
     let crossing = sandbox.nightjar("backup tree").in_directory(&sandbox.path("")).run();
     let all = files(&sandbox);
     let staying = sandbox.nightjar("backup tree -x").in_directory(&sandbox.path("")).run();
     let one = files(&sandbox);
     let ls = sandbox.nightjar("snapshot ls latest tree/other").run();
-    mount("umount", &[]);
+    drop(other);
     assert!(crossing.is_done() && staying.is_done());
     assert!(all.contains("tree/other/inside"));
     assert_eq!(one, without(&["other/"]));

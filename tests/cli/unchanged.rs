@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::tree::set_time;
+use crate::harness::make::set_time;
 use crate::harness::{Sandbox, data, files_below, id_of, number};
 
 /// A tree of files that are older than a file system's clock can blur, and its first snapshot.

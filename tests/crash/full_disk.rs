@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::harness::data::{dump, noise};
+use crate::harness::mount::Mount;
+use crate::harness::tree::{assert_same_trees, read};
 use crate::harness::{Sandbox, assert_same, id_of, namespace};
 
 /// A file system with little room.
-struct SmallDisk(PathBuf);
+struct SmallDisk(Mount);
 
 /// What can be freed, in MiB.
 const BALLAST: usize = 64;
@@ -16,21 +17,18 @@ const BALLAST: usize = 64;
 impl SmallDisk {
     /// With room for so many MiB, until [`Self::free_some`].
     fn mount(directory: &Path, room: usize) -> Self {
-        fs::create_dir_all(directory).unwrap();
-        let size = format!("size={}m", BALLAST + room);
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory));
-        let disk = Self(directory.to_owned());
+        let disk = Self(Mount::new(directory, &format!("size={}m", BALLAST + room)));
         fs::write(disk.ballast(), vec![1; BALLAST << 20]).unwrap();
         disk
     }
 
     fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
+        self.0.path().join("ballast")
     }
 
     /// Takes all room there is.
     fn fill(&self) {
-        let path = self.0.join("filling");
+        let path = self.0.path().join("filling");
         assert!(fs::write(path, vec![1; BALLAST << 20]).is_err(), "there is still room");
     }
 
@@ -39,20 +37,8 @@ impl SmallDisk {
     }
 }
 
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        run(Command::new("umount").arg("--lazy").arg(&self.0));
-    }
-}
-
 fn done_in_namespace(test: &str) -> bool {
     namespace::done_in_namespace(module_path!(), test)
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {stderr}");
 }
 
 #[test]
@@ -169,6 +155,7 @@ fn a_disk_that_small_files_fill_ends_the_restore() {
     disk.free_some();
     let report = restore().args("--overwrite if-changed").json();
     assert_eq!((&report["files"], &report["failed"]), (&400.into(), &0.into()), "{report}");
+    assert_same_trees(&read(&to.join("tree")), &read(&sandbox.path("tree")));
 }
 
 #[test]

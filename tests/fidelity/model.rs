@@ -1,57 +1,18 @@
-//! Trees in memory: generated, made on disk, and read from disk again.
+//! Trees in memory: made up, and made on disk.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, symlink};
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    CWD, FileType, Mode, SeekFrom, XattrFlags, lgetxattr, llistxattr, lsetxattr, makedev, mknodat,
-    seek,
-};
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, lsetxattr, makedev, mknodat};
 
 use crate::harness::data::{Random, dump, noise};
-use crate::harness::tree::set_time;
-
-/// Everything that a restore must bring back, by path.
-pub(super) type Tree = BTreeMap<PathBuf, Node>;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
-    pub(super) mode: u32,
-    pub(super) owner: (u32, u32),
-    pub(super) modified: (i64, i64),
-    pub(super) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The first of the paths that are the same file.
-    pub(super) same_as: Option<PathBuf>,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Its bytes, and the stretches without data: offset and length.
-    File(Vec<u8>, Vec<(u64, u64)>),
-    Directory,
-    Symlink(Vec<u8>),
-    Fifo,
-    Device(u32, u32),
-}
-
-impl std::fmt::Debug for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(bytes, holes) => {
-                write!(f, "{} bytes {}, holes {holes:?}", bytes.len(), blake3::hash(bytes))
-            }
-            Self::Directory => write!(f, "directory"),
-            Self::Symlink(target) => write!(f, "link to {:?}", String::from_utf8_lossy(target)),
-            Self::Fifo => write!(f, "fifo"),
-            Self::Device(major, minor) => write!(f, "device {major},{minor}"),
-        }
-    }
-}
+use crate::harness::is_root;
+use crate::harness::make::set_time;
+use crate::harness::tree::{Kind, Node, Tree};
 
 /// What a user may make: root everything, others nothing that needs rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +42,7 @@ impl Generator {
     /// A directory with a random tree below it.
     pub(super) fn tree(&mut self) -> Tree {
         let mut tree = Tree::new();
-        let root = PathBuf::from("tree");
+        let root = PathBuf::new();
         let node = self.node(Kind::Directory);
         tree.insert(root.clone(), node);
         let mut directories = vec![root];
@@ -141,7 +102,9 @@ impl Generator {
             0..=2 => Kind::Directory,
             3 => Kind::Symlink([b"../nowhere".as_slice(), &self.name()].concat()),
             4 => Kind::Fifo,
-            5 if self.by == By::Root => Kind::Device(1, 3),
+            5 if self.by == By::Root => {
+                [Kind::CharacterDevice(1, 3), Kind::BlockDevice(7, 200)][self.one_of(2)].clone()
+            }
             6 => self.sparse(),
             7 => Kind::File(dump(self.random.next(), 3000), vec![]),
             8 => Kind::File(vec![], vec![]),
@@ -225,28 +188,32 @@ fn access_list() -> Vec<u8> {
 }
 
 /// Makes a tree on disk.
-pub(super) fn make(base: &Path, tree: &Tree) {
+pub(super) fn make(root: &Path, tree: &Tree) {
     for (path, node) in tree {
-        make_one(base, &base.join(path), path, node);
+        make_one(root, path, node);
     }
     // What lies in a directory changes its time.
     for (path, node) in tree.iter().rev() {
-        set_attributes(&base.join(path), node);
+        set_attributes(&root.join(path), node);
     }
 }
 
-fn make_one(base: &Path, at: &Path, path: &Path, node: &Node) {
+fn make_one(root: &Path, path: &Path, node: &Node) {
+    let at = &root.join(path);
     match &node.same_as {
-        Some(first) if first != path => return fs::hard_link(base.join(first), at).unwrap(),
+        Some(first) if first != path => return fs::hard_link(root.join(first), at).unwrap(),
         _ => {}
     }
     match &node.kind {
         Kind::Directory => fs::create_dir(at).unwrap(),
         Kind::Symlink(target) => symlink(OsStr::from_bytes(target), at).unwrap(),
-        Kind::Fifo => mknodat(CWD, at, FileType::Fifo, Mode::empty(), 0).unwrap(),
-        Kind::Device(major, minor) => {
-            let device = makedev(*major, *minor);
-            mknodat(CWD, at, FileType::CharacterDevice, Mode::empty(), device).unwrap();
+        Kind::Fifo => make_special(at, FileType::Fifo, 0),
+        Kind::Socket => make_special(at, FileType::Socket, 0),
+        Kind::CharacterDevice(major, minor) => {
+            make_special(at, FileType::CharacterDevice, makedev(*major, *minor));
+        }
+        Kind::BlockDevice(major, minor) => {
+            make_special(at, FileType::BlockDevice, makedev(*major, *minor));
         }
         Kind::File(bytes, holes) => {
             let file = File::create(at).unwrap();
@@ -262,9 +229,13 @@ fn make_one(base: &Path, at: &Path, path: &Path, node: &Node) {
     }
 }
 
+fn make_special(at: &Path, kind: FileType, device: u64) {
+    mknodat(CWD, at, kind, Mode::empty(), device).unwrap();
+}
+
 fn set_attributes(at: &Path, node: &Node) {
     let (user, group) = node.owner;
-    if rustix::process::geteuid().is_root() {
+    if is_root() {
         std::os::unix::fs::lchown(at, Some(user), Some(group)).unwrap();
     }
     if !matches!(node.kind, Kind::Symlink(_)) {
@@ -275,94 +246,4 @@ fn set_attributes(at: &Path, node: &Node) {
         lsetxattr(at, name.as_slice(), value, XattrFlags::empty()).unwrap();
     }
     set_time(at, node.modified.0, node.modified.1);
-}
-
-/// Reads a tree from disk.
-pub(super) fn read(base: &Path) -> Tree {
-    let mut tree = Tree::new();
-    let mut files: BTreeMap<(u64, u64), Vec<PathBuf>> = BTreeMap::new();
-    let mut open = vec![PathBuf::from("tree")];
-    while let Some(path) = open.pop() {
-        let at = base.join(&path);
-        let metadata = fs::symlink_metadata(&at).unwrap();
-        if metadata.is_dir() {
-            open.extend(fs::read_dir(&at).unwrap().map(|it| path.join(it.unwrap().file_name())));
-        } else if metadata.nlink() > 1 {
-            files.entry((metadata.dev(), metadata.ino())).or_default().push(path.clone());
-        }
-        let node = Node {
-            kind: kind_of(&at, &metadata),
-            mode: metadata.mode() & 0o7777,
-            owner: (metadata.uid(), metadata.gid()),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            attributes: attributes_of(&at),
-            same_as: None,
-        };
-        tree.insert(path, node);
-    }
-    for paths in files.into_values().filter(|paths| paths.len() > 1) {
-        let first = paths.iter().min().unwrap();
-        for path in &paths {
-            tree.get_mut(path).unwrap().same_as = Some(first.clone());
-        }
-    }
-    tree
-}
-
-fn kind_of(at: &Path, metadata: &fs::Metadata) -> Kind {
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        Kind::Directory
-    } else if kind.is_symlink() {
-        Kind::Symlink(fs::read_link(at).unwrap().as_os_str().as_bytes().to_vec())
-    } else if kind.is_fifo() {
-        Kind::Fifo
-    } else if kind.is_char_device() {
-        let device = metadata.rdev();
-        Kind::Device(rustix::fs::major(device), rustix::fs::minor(device))
-    } else {
-        Kind::File(fs::read(at).unwrap(), holes_of(at, metadata.len()))
-    }
-}
-
-fn holes_of(at: &Path, size: u64) -> Vec<(u64, u64)> {
-    let file = File::open(at).unwrap();
-    let mut holes = Vec::new();
-    let mut position = 0;
-    while position < size {
-        let hole = seek(&file, SeekFrom::Hole(position)).unwrap();
-        if hole >= size {
-            break;
-        }
-        position = seek(&file, SeekFrom::Data(hole)).unwrap_or(size);
-        holes.push((hole, position - hole));
-    }
-    holes
-}
-
-fn attributes_of(at: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut buffer = vec![0; 64 << 10];
-    let length = llistxattr(at, buffer.as_mut_slice()).unwrap();
-    let names: Vec<Vec<u8>> =
-        buffer[..length].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    let names = names.into_iter().filter(|name| !name.is_empty());
-    names
-        .map(|name| {
-            let length = lgetxattr(at, name.as_slice(), buffer.as_mut_slice()).unwrap();
-            let value = buffer[..length].to_vec();
-            (name, value)
-        })
-        // What a security module adds by itself.
-        .filter(|(name, _)| !name.starts_with(b"security."))
-        .collect()
-}
-
-/// Fails where two trees differ, and says at which path.
-#[track_caller]
-pub(super) fn assert_same(found: &Tree, expected: &Tree, seed: u64) {
-    let names = |tree: &Tree| tree.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(found), names(expected), "seed {seed}: other names");
-    for (path, node) in expected {
-        assert_eq!(&found[path], node, "seed {seed}: {}", path.display());
-    }
 }

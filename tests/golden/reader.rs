@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::harness::tree::make;
+use crate::harness::make::make_everything;
 use crate::harness::{Sandbox, assert_same, data, id_of};
 
 /// The Python that has the reader's packages.
@@ -111,7 +111,7 @@ fn a_reader_written_from_the_specification_reads_what_this_program_writes() {
     let noise = data::noise(7, 2_000_000);
     let noisy = sandbox.store("noise", &noise);
     let tree = sandbox.path("tree");
-    make(&tree);
+    make_everything(&tree);
     let tree = id_of(&sandbox.nightjar("backup").source(&tree).json());
     let forgotten = sandbox.store("dump.sql", b"a mistake");
     sandbox.nightjar("snapshot forget --reason mistaken").arg(&forgotten).done();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::reader::Reader;
+use crate::harness::tree::{Kind, Node, read};
 use crate::harness::{Nightjar, PASSPHRASE, Sandbox};
 
 /// A copy of the golden repository, with what it must hold.
@@ -80,26 +80,19 @@ fn copy(from: &Path, to: &Path) {
 
 /// What stands below a directory, put as in `repository.json`.
 fn describe(directory: &Path) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![PathBuf::new()];
-    while let Some(parent) = open.pop() {
-        for entry in fs::read_dir(directory.join(&parent)).unwrap() {
-            let path = parent.join(entry.unwrap().file_name());
-            let full = directory.join(&path);
-            let metadata = fs::symlink_metadata(&full).unwrap();
-            let mode = metadata.permissions().mode() & 0o7777;
-            let description = if metadata.is_symlink() {
-                format!("symlink {}", fs::read_link(&full).unwrap().display())
-            } else if metadata.is_dir() {
-                open.push(path.clone());
-                format!("directory {mode:o}")
-            } else {
-                format!("{} {mode:o}", content(&fs::read(&full).unwrap()))
-            };
-            found.insert(path.to_str().unwrap().to_owned(), description);
-        }
+    let tree = read(directory);
+    let below = tree.iter().filter(|(path, _)| *path != Path::new(""));
+    below.map(|(path, node)| (path.to_str().unwrap().to_owned(), put(node))).collect()
+}
+
+fn put(node: &Node) -> String {
+    let mode = node.mode;
+    match &node.kind {
+        Kind::Symlink(target) => format!("symlink {}", String::from_utf8_lossy(target)),
+        Kind::Directory => format!("directory {mode:o}"),
+        Kind::File(bytes, _) => format!("{} {mode:o}", content(bytes)),
+        kind => panic!("the golden repository holds no {kind:?}"),
     }
-    found
 }
 
 fn content(bytes: &[u8]) -> String {

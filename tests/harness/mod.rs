@@ -2,6 +2,8 @@
 //! the same at every run, and trees of files to store and to compare.
 
 pub(crate) mod data;
+pub(crate) mod make;
+pub(crate) mod mount;
 pub(crate) mod namespace;
 mod program;
 mod run;

@@ -1,131 +1,202 @@
-//! Trees of files: making one with everything a tree can hold, and describing one so that two
-//! can be compared.
+//! Trees of files in memory: read from disk with everything that a restore must bring back, and
+//! compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fmt;
+use std::fs::{self, File, Metadata};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, mknodat, utimensat};
+use rustix::fs::{SeekFrom, lgetxattr, llistxattr, major, minor, seek};
+use rustix::io::Errno;
 
-use super::data::{dump, noise};
+/// By path below the directory that was read, which itself stands at the empty path.
+pub(crate) type Tree = BTreeMap<PathBuf, Node>;
 
-/// What a path is: everything that a restore must bring back.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Description {
-    kind: &'static str,
-    mode: u32,
-    owner: (u32, u32),
-    modified: (i64, i64),
-    /// A file's bytes, a link's target.
-    content: Vec<u8>,
+/// What stands at a path.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
+    /// Seconds and nanoseconds.
+    pub(crate) modified: (i64, i64),
+    /// Extended attributes, access lists among them.
+    pub(crate) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Where it has several names in the tree: the first of them.
+    pub(crate) same_as: Option<PathBuf>,
 }
 
-impl Description {
-    pub(crate) fn has_same_content(&self, other: &Self) -> bool {
-        self.content == other.content
-    }
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Its bytes, and the stretches without data: offset and length.
+    File(Vec<u8>, Vec<(u64, u64)>),
+    Directory,
+    Symlink(Vec<u8>),
+    Fifo,
+    Socket,
+    CharacterDevice(u32, u32),
+    BlockDevice(u32, u32),
 }
 
-/// Describes everything below a directory and the directory itself, by path.
-pub(crate) fn describe(root: &Path) -> BTreeMap<Vec<u8>, Description> {
-    let mut found = BTreeMap::new();
-    visit(root, b".".to_vec(), &mut found);
-    found
-}
-
-fn visit(path: &Path, name: Vec<u8>, found: &mut BTreeMap<Vec<u8>, Description>) {
-    let metadata =
-        fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let kind = metadata.file_type();
-    let (kind, content) = if kind.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            let entry = entry.unwrap();
-            let name = [&name, b"/".as_slice(), entry.file_name().as_bytes()].concat();
-            visit(&entry.path(), name, found);
+/// Everything below a directory and the directory itself.
+pub(crate) fn read(root: &Path) -> Tree {
+    let mut tree = Tree::new();
+    let mut names: BTreeMap<(u64, u64), BTreeSet<PathBuf>> = BTreeMap::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(path) = open.pop() {
+        let at = root.join(&path);
+        let metadata = expect(&at, fs::symlink_metadata(&at));
+        if metadata.is_dir() {
+            let entries = expect(&at, fs::read_dir(&at));
+            open.extend(entries.map(|entry| path.join(expect(&at, entry).file_name())));
+        } else if metadata.nlink() > 1 {
+            let file = (metadata.dev(), metadata.ino());
+            names.entry(file).or_default().insert(path.clone());
         }
-        ("directory", vec![])
-    } else if kind.is_file() {
-        ("file", fs::read(path).unwrap())
-    } else if kind.is_symlink() {
-        ("symlink", fs::read_link(path).unwrap().as_os_str().as_bytes().to_vec())
-    } else {
-        ("other", vec![])
-    };
-    let description = Description {
-        kind,
-        mode: metadata.mode() & 0o7777,
-        owner: (metadata.uid(), metadata.gid()),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        content,
-    };
-    found.insert(name, description);
-}
-
-/// Fails where two descriptions differ, without printing contents.
-#[track_caller]
-pub(crate) fn assert_same_trees(
-    restored: &BTreeMap<Vec<u8>, Description>,
-    original: &BTreeMap<Vec<u8>, Description>,
-) {
-    let names = |tree: &BTreeMap<Vec<u8>, Description>| -> Vec<String> {
-        tree.keys().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
-    };
-    assert_eq!(names(restored), names(original), "other names");
-    for (name, original) in original {
-        let restored = &restored[name];
-        let short = |it: &Description| {
-            let Description { kind, mode, owner, modified, content } = it;
-            format!("{kind} {mode:o} {owner:?} {modified:?} {} bytes", content.len())
+        let node = Node {
+            kind: kind_of(&at, &metadata),
+            mode: metadata.mode() & 0o7777,
+            owner: (metadata.uid(), metadata.gid()),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            attributes: attributes_of(&at),
+            same_as: None,
         };
-        let name = String::from_utf8_lossy(name);
-        assert_eq!(short(restored), short(original), "{name}");
-        assert!(restored == original, "{name}: other content");
+        tree.insert(path, node);
+    }
+    for names in names.into_values().filter(|names| names.len() > 1) {
+        for name in &names {
+            tree.get_mut(name).unwrap().same_as = names.first().cloned();
+        }
+    }
+    tree
+}
+
+#[track_caller]
+fn expect<T, E: fmt::Display>(at: &Path, outcome: Result<T, E>) -> T {
+    outcome.unwrap_or_else(|error| panic!("{}: {error}", at.display()))
+}
+
+fn kind_of(at: &Path, metadata: &Metadata) -> Kind {
+    let (kind, device) = (metadata.file_type(), metadata.rdev());
+    if kind.is_dir() {
+        Kind::Directory
+    } else if kind.is_symlink() {
+        Kind::Symlink(expect(at, fs::read_link(at)).into_os_string().into_encoded_bytes())
+    } else if kind.is_fifo() {
+        Kind::Fifo
+    } else if kind.is_socket() {
+        Kind::Socket
+    } else if kind.is_char_device() {
+        Kind::CharacterDevice(major(device), minor(device))
+    } else if kind.is_block_device() {
+        Kind::BlockDevice(major(device), minor(device))
+    } else {
+        Kind::File(expect(at, fs::read(at)), holes_of(at, metadata.len()))
     }
 }
 
-/// Makes a directory with every kind of entry that any user can make.
-pub(crate) fn make(root: &Path) {
-    let at = |name: &[u8]| root.join(OsStr::from_bytes(name));
-    for directory in ["", "etc", "etc/deep/deeper", "empty", "closed"] {
-        fs::create_dir_all(root.join(directory)).unwrap();
+fn holes_of(at: &Path, size: u64) -> Vec<(u64, u64)> {
+    let file = expect(at, File::open(at));
+    let mut holes = Vec::new();
+    let mut position = 0;
+    while position < size {
+        let hole = expect(at, seek(&file, SeekFrom::Hole(position)));
+        if hole >= size {
+            break;
+        }
+        position = match seek(&file, SeekFrom::Data(hole)) {
+            Err(Errno::NXIO) => size,
+            data => expect(at, data),
+        };
+        holes.push((hole, position - hole));
     }
-    let files: [(&[u8], Vec<u8>, u32); 9] = [
-        (b"etc/service.conf", b"port = 5432\n".to_vec(), 0o640),
-        (b"etc/deep/deeper/big.sql", dump(3, 20_000), 0o644),
-        (b"etc/deep/noise", noise(4, 300_000), 0o600),
-        (b"run-me", b"#!/bin/sh\nexit 0\n".to_vec(), 0o4755),
-        (b"nothing", vec![], 0o644),
-        (b"read-only", b"look, do not touch".to_vec(), 0o400),
-        (b"name with\nnewline \xf0\x9f\x90\xa6", b"bird".to_vec(), 0o644),
-        (b"not utf-8 \xff\xfe", b"bytes".to_vec(), 0o644),
-        (b"closed/inside", b"in a directory that cannot be written to".to_vec(), 0o644),
-    ];
-    for (name, content, mode) in &files {
-        fs::write(at(name), content).unwrap();
-        fs::set_permissions(at(name), Permissions::from_mode(*mode)).unwrap();
-    }
-    symlink("etc/service.conf", at(b"link")).unwrap();
-    symlink("/nowhere/at all", at(b"dangling")).unwrap();
-    symlink(OsStr::from_bytes(b"not utf-8 \xff\xfe"), at(b"link to \xff")).unwrap();
-    symlink("etc", at(b"link to directory")).unwrap();
-    mknodat(CWD, at(b"fifo"), FileType::Fifo, Mode::from_raw_mode(0o620), 0).unwrap();
-    fs::set_permissions(at(b"fifo"), Permissions::from_mode(0o620)).unwrap();
-    fs::set_permissions(at(b"empty"), Permissions::from_mode(0o1777)).unwrap();
-    fs::set_permissions(at(b"closed"), Permissions::from_mode(0o500)).unwrap();
-    set_time(&at(b"etc/service.conf"), 981_173_106, 123_456_789);
-    set_time(&at(b"nothing"), -86_400, 5);
-    set_time(&at(b"link"), 1_234_567_890, 1);
-    set_time(&at(b"empty"), 4_000_000_000, 999_999_999);
-    set_time(&at(b"etc/deep"), 1_111_111_111, 0);
-    set_time(root, 1_600_000_000, 42);
+    holes
 }
 
-/// Sets the time of a path; of the link itself, where it is one.
-pub(crate) fn set_time(path: &Path, seconds: i64, nanoseconds: i64) {
-    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
-    let times = Timestamps { last_access: time, last_modification: time };
-    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+fn attributes_of(at: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut buffer = vec![0; 64 << 10];
+    let length = expect(at, llistxattr(at, buffer.as_mut_slice()));
+    let names: Vec<Vec<u8>> =
+        buffer[..length].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    let names = names.into_iter().filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            let length = expect(at, lgetxattr(at, name.as_slice(), buffer.as_mut_slice()));
+            let value = buffer[..length].to_vec();
+            (name, value)
+        })
+        // What a security module adds by itself.
+        .filter(|(name, _)| !name.starts_with(b"security."))
+        .collect()
+}
+
+/// Fails where two trees differ, and says at which path; without printing contents.
+#[track_caller]
+pub(crate) fn assert_same_trees(found: &Tree, expected: &Tree) {
+    if let Some(difference) = difference(found, expected) {
+        panic!("{difference}");
+    }
+}
+
+/// The first difference between two trees, in words.
+pub(crate) fn difference(found: &Tree, expected: &Tree) -> Option<String> {
+    let (missing, surplus) = (names_of_one(expected, found), names_of_one(found, expected));
+    if !(missing.is_empty() && surplus.is_empty()) {
+        let count = (missing.len(), surplus.len());
+        let (missing, surplus) = (&missing[..count.0.min(5)], &surplus[..count.1.min(5)]);
+        return Some(format!(
+            "{} names are missing: {missing:?} …, {} are too many: {surplus:?} …",
+            count.0, count.1
+        ));
+    }
+    let (path, expected) = expected.iter().find(|(path, node)| found[*path] != **node)?;
+    let found = &found[path];
+    Some(format!("at {path:?}\n   found: {found:?}\nexpected: {expected:?}"))
+}
+
+/// Those that the other tree lacks.
+fn names_of_one<'t>(tree: &'t Tree, other: &Tree) -> Vec<&'t PathBuf> {
+    tree.keys().filter(|path| !other.contains_key(*path)).collect()
+}
+
+/// A length and the beginning of a hash.
+struct Short<'a>(&'a [u8]);
+
+impl fmt::Debug for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hash = blake3::hash(self.0).to_hex();
+        write!(f, "{} bytes {}", self.0.len(), &hash[..16])
+    }
+}
+
+/// Short: contents and values are told apart by their hashes.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, mode, owner, modified, attributes, same_as } = self;
+        write!(f, "{kind:?}, mode {mode:o}, owner {owner:?}, modified {modified:?}")?;
+        for (name, value) in attributes {
+            write!(f, ", {:?} {:?}", OsStr::from_bytes(name), Short(value))?;
+        }
+        same_as.iter().try_for_each(|first| write!(f, ", the same as {first:?}"))
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(bytes, holes) => {
+                let shown = &holes[..holes.len().min(8)];
+                write!(f, "file, {:?}, {} holes {shown:?}", Short(bytes), holes.len())
+            }
+            Self::Directory => write!(f, "directory"),
+            Self::Symlink(target) => write!(f, "link to {:?}", OsStr::from_bytes(target)),
+            Self::Fifo => write!(f, "fifo"),
+            Self::Socket => write!(f, "socket"),
+            Self::CharacterDevice(major, minor) => write!(f, "character device {major},{minor}"),
+            Self::BlockDevice(major, minor) => write!(f, "block device {major},{minor}"),
+        }
+    }
 }

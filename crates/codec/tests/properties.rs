@@ -61,6 +61,22 @@ fn cut_all(chunker: &Chunker, stream: &[u8]) -> Vec<usize> {
     ends
 }
 
+/// Old chunks of these lengths, one after the other.
+fn join(seed: u64, lens: &[usize]) -> Vec<u8> {
+    (seed..).zip(lens).flat_map(|(seed, len)| noise(seed, *len)).collect()
+}
+
+/// A part of the bases is a small delta against them all.
+fn is_a_small_delta(part: &[u8], bases: &[u8]) -> Result<(), TestCaseError> {
+    // A copy: zstd ignores a prefix that overlaps what it compresses.
+    let text = part.to_vec();
+    let frame = compress::encode_delta_verified(&text, bases).unwrap();
+    prop_assert!(frame.len() < 200, "{} bytes", frame.len());
+    let decoded = compress::decompress(&frame, text.len(), Some(bases));
+    prop_assert_eq!(decoded, Ok(text));
+    Ok(())
+}
+
 /// A stream with a stretch replaced by other bytes.
 fn edit(stream: &[u8], at: prop::sample::Index, remove: usize, insert: &[u8]) -> Vec<u8> {
     let at = at.index(stream.len() + 1);
@@ -147,15 +163,10 @@ proptest! {
         seed: u32, lens in proptest::collection::vec(2_000..60_000usize, 1..=4),
         skip: prop::sample::Index, end: prop::sample::Index,
     ) {
-        let bases: Vec<Vec<u8>> = (seed.into()..).zip(&lens).map(|(seed, len)| noise(seed, *len)).collect();
-        let joined = bases.concat();
+        let joined = join(seed.into(), &lens);
         let start = skip.index(joined.len() - 1_000);
-        // A copy: zstd ignores a prefix that overlaps what it compresses.
-        let text = joined[start..joined.len() - end.index(joined.len() - start - 1_000)].to_vec();
-        let frame = compress::encode_delta_verified(&text, &joined).unwrap();
-        prop_assert!(frame.len() < 200, "{} bytes", frame.len());
-        let decoded = compress::decompress(&frame, text.len(), Some(&joined));
-        prop_assert_eq!(decoded, Ok(text));
+        let end = joined.len() - end.index(joined.len() - start - 1_000);
+        is_a_small_delta(&joined[start..end], &joined)?;
     }
 
     #[test]
@@ -229,4 +240,11 @@ proptest! {
             prop_assert!((padded - len) * 1000 <= len * 32);
         }
     }
+}
+
+/// Found by `a_chunk_across_several_old_ones_is_a_small_delta_against_them`.
+#[test]
+fn a_chunk_from_the_beginning_of_four_old_ones_is_a_small_delta_against_them() {
+    let joined = join(0, &[34_155, 50_464, 52_071, 45_415]);
+    is_a_small_delta(&joined[..67_646], &joined).unwrap();
 }

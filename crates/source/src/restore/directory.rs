@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use nightjar_format::manifest::Entry;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, chmod, fchmod, fgetxattr, fstat, mkdirat, open,
-    openat, statat,
+    openat, stat, statat,
 };
 use rustix::io::Errno;
 
@@ -75,6 +75,25 @@ impl OpenDirectory {
         remove_leftovers(fd.as_fd());
         let entry = entry.filter(|_| made).cloned();
         Ok(Self::new(run, fd, path.to_path_buf(), made, entry))
+    }
+
+    /// Fails if the path that the user named leads elsewhere by now: where a disk is removed while
+    /// it is in use, what is written goes to where nobody finds it.
+    pub(crate) fn still_at(&self, path: &Path) -> Result<(), SourceError> {
+        let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
+        let compare = || -> io::Result<bool> {
+            let mine = identity(fstat(&self.fd)?);
+            match stat(path) {
+                Err(Errno::NOENT) => Ok(false),
+                there => Ok(identity(there?) == mine),
+            }
+        };
+        let moved = || {
+            let why = "it is not where it was: was its disk removed while it was restored to?";
+            io::Error::other(why)
+        };
+        let outcome = compare().and_then(|same| if same { Ok(()) } else { Err(moved()) });
+        outcome.map_err(at("restore to", path))
     }
 
     fn new(run: &Arc<Run>, fd: OwnedFd, path: PathBuf, made: bool, entry: Option<Entry>) -> Self {

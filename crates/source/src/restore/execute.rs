@@ -60,6 +60,7 @@ pub(crate) fn execute(
     // What the destination said comes first: the rest follows from it.
     run.tally.check()?;
     walked?;
+    root.still_at(directory)?;
     drop(root);
     run.tally.check()
 }

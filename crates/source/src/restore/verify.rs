@@ -50,23 +50,32 @@ pub(crate) fn read_back(
         // Below a directory that could not be opened, nothing can, for the same reason.
         let parent = parent.as_ref().map(AsFd::as_fd).map_err(|error: &Errno| *error);
         let (path, entry) = (below(directory, &step.visited.path), &step.visited.entry);
-        match &entry.kind {
+        let failed = match &entry.kind {
             EntryKind::Directory { .. } => {
-                let below = parent.and_then(|parent| open_below(parent, &entry.name));
-                open.push(below);
+                let opened = parent.and_then(|parent| open_below(parent, &entry.name));
+                let failed = opened.as_ref().err().copied();
+                open.push(opened);
+                failed
             }
             EntryKind::File(content) => {
                 match parent.and_then(|parent| open_file(parent, &entry.name)) {
-                    Ok(Some((file, _))) => compare(reader, tally, &path, &file, content)?,
-                    Ok(None) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-                        if complete {
-                            tally.note_damage(format!("{} is not there", path.display()));
-                        }
+                    Ok(Some((file, _))) => {
+                        compare(reader, tally, &path, &file, content)?;
+                        None
                     }
-                    Err(error) => tally.fail("read back", &path, error),
+                    Ok(None) => Some(Errno::NOENT),
+                    Err(error) => Some(error),
                 }
             }
-            _ => {}
+            _ => None,
+        };
+        match failed {
+            None => {}
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !complete => {}
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                tally.note_damage(format!("{} is not there", path.display()));
+            }
+            Some(error) => tally.fail("read back", &path, error),
         }
     }
     tally.check()

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::SourceError;
@@ -30,6 +31,8 @@ pub(crate) struct Given {
     pub(crate) must_exist: bool,
     /// With a slash at its end: a link is followed.
     pub(crate) follow: bool,
+    /// On the command line, and a mount point when the run began.
+    pub(crate) mounted: bool,
 }
 
 impl Root {
@@ -59,7 +62,8 @@ impl Root {
         }
         node.stands_at(&reached)?;
         let follow = bytes.ends_with(b"/") || bytes.ends_with(b"/.") || bytes == b".";
-        node.given = Some(Given { must_exist, follow });
+        let mounted = must_exist && is_mount_point(path);
+        node.given = Some(Given { must_exist, follow, mounted });
         Ok(())
     }
 
@@ -96,6 +100,13 @@ impl Root {
         }
         Ok(())
     }
+}
+
+/// Whether another file system begins there.
+pub(crate) fn is_mount_point(path: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|it| it.dev()).ok();
+    let devices = device(path).zip(device(&path.join("..")));
+    devices.is_some_and(|(here, above)| here != above)
 }
 
 fn same_place(a: &Path, b: &Path) -> bool {

@@ -18,7 +18,7 @@ use crate::listing::sorted_names;
 use crate::tree::entry::EntryFeeder;
 use crate::tree::exclude::Filter;
 use crate::tree::place::{Place, Reached, open_directory};
-use crate::tree::roots::Root;
+use crate::tree::roots::{Root, is_mount_point};
 use crate::tree::status::Status;
 
 /// Goes through what was given.
@@ -173,6 +173,8 @@ impl<'a, 'b> Walker<'a, 'b> {
         }
         let depth = self.open.len();
         let entered = visit_place(&mut self.entries, &mut self.filter, &place, &status, depth)?;
+        // Now it is open: if that was an empty mount point, it still shows.
+        refuse_unmounted(&root, &place.path)?;
         self.enter(entered)
     }
 
@@ -217,6 +219,16 @@ impl<'a, 'b> Walker<'a, 'b> {
         self.open.push(directory);
         Ok(())
     }
+}
+
+/// A mount point whose disk was removed while other paths were read is empty, which must not be
+/// taken for what was to be stored.
+fn refuse_unmounted(root: &Root, path: &Path) -> Result<(), SourceError> {
+    if root.given.is_none_or(|given| !given.mounted) || is_mount_point(path) {
+        return Ok(());
+    }
+    let why = "a file system was mounted there when the run began, and is no more";
+    Err(SourceError::Path { path: path.to_path_buf(), why: why.into() })
 }
 
 /// The engine puts the root in when it has built the directory.

@@ -86,4 +86,11 @@ fn verifying_finds_a_flipped_byte() {
     assert!(found.failures[0].contains("deep/file"), "{:?}", found.failures);
     fs::remove_file(scene.at("other")).unwrap();
     assert_eq!(verify().failed, 2);
+    fs::rename(scene.at("deep"), scene.path("elsewhere")).unwrap();
+    let found = verify();
+    let ends = ["/deep is not there", "/deep/file is not there", "/other is not there"];
+    assert_eq!(found.failed, 3);
+    for (failure, end) in found.failures.iter().zip(ends) {
+        assert!(failure.ends_with(end), "{failure}");
+    }
 }

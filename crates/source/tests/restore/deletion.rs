@@ -8,7 +8,7 @@ use std::process::Command;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_source::{Overwrite, RestoreRequest};
 
-use crate::scene::{Scene, is_root, names};
+use crate::scene::{Scene, done_as_root, names};
 
 fn mirror(request: &mut RestoreRequest<'_>) {
     (request.overwrite, request.delete) = (Overwrite::IfChanged, true);
@@ -80,7 +80,7 @@ impl Drop for Mounted {
 
 #[test]
 fn what_is_mounted_in_the_destination_is_let_alone() {
-    if !is_root() {
+    if done_as_root("deletion::what_is_mounted_in_the_destination_is_let_alone") {
         return;
     }
     let (scene, info) = scene(54);

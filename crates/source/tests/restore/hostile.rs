@@ -90,6 +90,37 @@ fn a_link_and_a_directory_of_the_same_name_are_refused() {
 }
 
 #[test]
+fn two_files_of_the_same_name_are_refused() {
+    for overwrite in [Overwrite::Never, Overwrite::IfChanged, Overwrite::Always] {
+        let mut scene = Scene::new(37);
+        let (snapshot, file) = stored_file(&scene, "file");
+        let ids = plant(&mut scene, &[leaf(vec![file.clone(), file])]);
+        let snapshot = rooted(&snapshot, ids[0]);
+        assert!(scene.try_restore(&snapshot, |it| it.overwrite = overwrite).is_err());
+        assert!(!scene.at("file").exists(), "{overwrite:?}");
+    }
+}
+
+/// Where case counts, these are four entries. Where it does not, the second name finds a link
+/// standing there, which is the test below.
+#[test]
+fn names_that_differ_in_case_only_are_names_of_their_own() {
+    let scene = Scene::new(38);
+    fs::create_dir(scene.path("elsewhere")).unwrap();
+    let info = scene.snapshot(|tree| {
+        tree.directory("A", |a| a.file("file", b"in A"));
+        tree.file("B", b"B");
+        tree.other("a", symlink_to(&scene.path("elsewhere")), |_| {});
+        tree.other("b", symlink_to(&scene.path("elsewhere/file")), |_| {});
+    });
+    scene.restore(&info, |_| {});
+    assert_eq!(names(&scene.target()), ["A", "B", "a", "b"]);
+    assert_eq!(fs::read(scene.at("A/file")).unwrap(), b"in A");
+    assert_eq!(fs::read(scene.at("B")).unwrap(), b"B");
+    assert_eq!(names(&scene.path("elsewhere")), [""; 0]);
+}
+
+#[test]
 fn a_link_that_stands_in_the_place_of_a_directory_is_never_entered() {
     let scene = Scene::new(33);
     let info = scene.snapshot(|tree| tree.directory("a", |a| a.file("file", b"new")));

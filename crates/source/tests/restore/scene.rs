@@ -168,7 +168,7 @@ pub(crate) fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
-pub(crate) fn is_root() -> bool {
+fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
@@ -183,14 +183,35 @@ pub(crate) fn done_as_ordinary_user(test: &str) -> bool {
     // Where tests are built, others may not even look.
     let copy = place.path().join("test");
     fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-    let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(copy)
-        .args(["--exact", "--nocapture", test])
-        .output()
-        .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let mut again = Command::new("setpriv");
+    again.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
+    run_alone(again, test).unwrap_or_else(|said| panic!("{said}"));
     true
+}
+
+/// Runs a test again as root, who alone may give files away, make devices and mount; `true` where
+/// that has been done. Whoever is root already goes on.
+pub(crate) fn done_as_root(test: &str) -> bool {
+    if is_root() {
+        return false;
+    }
+    let mut again = Command::new("sudo");
+    again.arg("-n").arg(std::env::current_exe().unwrap());
+    run_alone(again, test).unwrap_or_else(|said| {
+        panic!(
+            "only root can run this test: run it as root, or as somebody whom `sudo -n` asks for \
+             no password\n{said}"
+        )
+    });
+    true
+}
+
+/// Runs one of the tests of a command that runs tests; an error is what was said if it did not
+/// pass, be it because there is no test of that name.
+fn run_alone(mut command: Command, test: &str) -> Result<(), String> {
+    let output = command.args(["--exact", "--nocapture", test]).output();
+    let output = output.map_err(|error| format!("{command:?}: {error}"))?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    if output.status.success() && said.contains("1 passed") { Ok(()) } else { Err(said) }
 }

@@ -14,23 +14,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The directories below a store's root.
 #[derive(Debug)]
 pub(super) struct Directories {
-    root: PathBuf,
     durable: Mutex<HashSet<PathBuf>>,
 }
 
 impl Directories {
     /// `root` is durable already, and free of symbolic links.
     pub(super) fn below(root: PathBuf) -> Self {
-        let durable = Mutex::new(HashSet::from([root.clone()]));
-        Self { root, durable }
-    }
-
-    pub(super) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub(super) fn parent_is_durable(&self, file: &Path) -> bool {
-        file.parent().is_some_and(|parent| self.durable().contains(parent))
+        Self { durable: Mutex::new(HashSet::from([root])) }
     }
 
     /// Makes the directories above `file`, up to the root, and syncs their entries.
@@ -105,11 +95,11 @@ mod tests {
         let directories = Directories::below(root.path().to_owned());
         fs::create_dir_all(root.path().join("packs/ab")).unwrap();
         let file = root.path().join("packs/ab/x");
-        assert!(!directories.parent_is_durable(&file));
+        let is_trusted = |name: &str| directories.durable().contains(&root.path().join(name));
+        assert!(!is_trusted("packs/ab"));
         directories.make_parent_durable(&file).unwrap();
-        assert!(directories.parent_is_durable(&file));
-        assert!(directories.parent_is_durable(&root.path().join("packs/y")));
-        assert!(!directories.parent_is_durable(&root.path().join("packs/cd/x")));
+        assert!(is_trusted("packs") && is_trusted("packs/ab"));
+        assert!(!is_trusted("packs/cd"));
     }
 
     #[test]

@@ -13,11 +13,14 @@
 //!   index object that goes before it.
 //! - Told that an object exists, the loser of a race may act on it; so the name is synced before
 //!   the loser hears of it.
+//! - It makes directories that are missing, the root among them, and takes for the store whatever
+//!   stands there. Where the disk was removed, that is an empty mount point ([`root`]).
 //!
 //! Its listings leave out in silence what they cannot examine; [`listing`] does not.
 
 mod directories;
 mod listing;
+mod root;
 
 use std::fmt;
 use std::ops::Range;
@@ -36,12 +39,14 @@ use object_store::{
 };
 
 use self::directories::Directories;
+use self::root::Root;
 use crate::StoreError;
 
 /// The store in one directory.
 #[derive(Debug)]
 pub(crate) struct LocalStore {
     files: Arc<LocalFileSystem>,
+    root: Arc<Root>,
     directories: Arc<Directories>,
 }
 
@@ -71,14 +76,37 @@ impl LocalStore {
             .map_err(|error| StoreError::from_io(&url, "open", error))?;
         let files = LocalFileSystem::new_with_prefix(&root)
             .map_err(|error| StoreError::from_store(&url, "open", error))?;
-        Ok(Self {
-            files: Arc::new(files.with_fsync(true)),
-            directories: Arc::new(Directories::below(root)),
-        })
+        let directories = Arc::new(Directories::below(root.clone()));
+        let root = Root::open(root).map_err(|error| StoreError::from_io(&url, "open", error))?;
+        Ok(Self { files: Arc::new(files.with_fsync(true)), root: Arc::new(root), directories })
     }
 
     fn file_of(&self, location: &Path) -> Result<PathBuf> {
         self.files.path_to_filesystem(location)
+    }
+
+    /// Makes sure that a write into the directory of `file` goes where it is to go, and stays.
+    async fn prepare(&self, file: PathBuf) -> Result<()> {
+        let (root, directories) = (Arc::clone(&self.root), Arc::clone(&self.directories));
+        blocking(move || {
+            root.check()?;
+            directories.make_parent_durable(&file)
+        })
+        .await
+    }
+
+    /// Makes sure that what was just done was done in the store.
+    async fn check_root(&self) -> Result<()> {
+        let root = Arc::clone(&self.root);
+        blocking(move || root.check()).await
+    }
+
+    /// An answer, unless something is said to be absent that is only out of reach.
+    async fn found<T>(&self, answer: Result<T>) -> Result<T> {
+        if matches!(answer, Err(Error::NotFound { .. })) {
+            self.check_root().await?;
+        }
+        answer
     }
 
     async fn sync_parent(directories: Arc<Directories>, file: PathBuf) -> Result<()> {
@@ -112,14 +140,12 @@ impl ObjectStore for LocalStore {
         opts: PutOptions,
     ) -> Result<PutResult> {
         let file = self.file_of(location)?;
-        if !self.directories.parent_is_durable(&file) {
-            let (directories, file) = (Arc::clone(&self.directories), file.clone());
-            blocking(move || directories.make_parent_durable(&file)).await?;
-        }
+        self.prepare(file.clone()).await?;
         let result = self.files.put_opts(location, payload, opts).await;
         if matches!(result, Err(Error::AlreadyExists { .. })) {
             Self::sync_parent(Arc::clone(&self.directories), file).await?;
         }
+        self.check_root().await?;
         result
     }
 
@@ -128,31 +154,35 @@ impl ObjectStore for LocalStore {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let (directories, file) = (Arc::clone(&self.directories), self.file_of(location)?);
-        blocking(move || directories.make_parent_durable(&file)).await?;
+        self.prepare(self.file_of(location)?).await?;
         self.files.put_multipart_opts(location, opts).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.files.get_opts(location, options).await
+        self.found(self.files.get_opts(location, options).await).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.files.get_ranges(location, ranges).await
+        self.found(self.files.get_ranges(location, ranges).await).await
     }
 
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        let (files, directories) = (Arc::clone(&self.files), Arc::clone(&self.directories));
+        let (files, root) = (Arc::clone(&self.files), Arc::clone(&self.root));
+        let directories = Arc::clone(&self.directories);
         let delete = move |location: Path| {
-            let (files, directories) = (Arc::clone(&files), Arc::clone(&directories));
+            let (files, root) = (Arc::clone(&files), Arc::clone(&root));
+            let directories = Arc::clone(&directories);
             async move {
+                let before = Arc::clone(&root);
+                blocking(move || before.check()).await?;
                 let deleted = files.delete(&location).await;
                 if matches!(deleted, Ok(()) | Err(Error::NotFound { .. })) {
                     let file = files.path_to_filesystem(&location)?;
                     Self::sync_parent(directories, file).await?;
+                    blocking(move || root.check()).await?;
                 }
                 deleted.map(|()| location)
             }
@@ -162,20 +192,28 @@ impl ObjectStore for LocalStore {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let prefix = prefix.cloned().unwrap_or_default();
-        let root = self.directories.root().to_owned();
-        blocking(move || listing::list(&root, &prefix))
+        let root = Arc::clone(&self.root);
+        let list = move || {
+            let objects = listing::list(root.path(), &prefix)?;
+            root.check()?;
+            Ok(objects)
+        };
+        blocking(list)
             .map_ok(|objects| futures::stream::iter(objects.into_iter().map(Ok)))
             .try_flatten_stream()
             .boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.files.list_with_delimiter(prefix).await
+        let listed = self.files.list_with_delimiter(prefix).await;
+        self.check_root().await?;
+        listed
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let (directories, file) = (Arc::clone(&self.directories), self.file_of(to)?);
-        blocking(move || directories.make_parent_durable(&file)).await?;
-        self.files.copy_opts(from, to, options).await
+        self.prepare(self.file_of(to)?).await?;
+        let copied = self.found(self.files.copy_opts(from, to, options).await).await;
+        self.check_root().await?;
+        copied
     }
 }
