@@ -211,3 +211,30 @@ fn directories_that_lead_to_a_path_keep_what_they_are() {
     assert_eq!(restored.mode() & 0o7777, 0o750);
     assert_eq!((restored.mtime(), restored.mtime_nsec()), (1_600_000_000, 7));
 }
+
+#[test]
+fn what_was_excluded_is_told() {
+    let sandbox = sandbox();
+    let backup = |words: &str| {
+        let run = sandbox.nightjar("backup").args(words).in_directory(&sandbox.path(""));
+        run.with_json().done()
+    };
+    let some = backup("tree --exclude *.tmp --exclude cache");
+    assert_eq!(some.json()["excluded"], 5);
+    backup("tree -e /tree").says("tree was named but is not stored");
+    let run = sandbox.nightjar("backup tree -e cache").in_directory(&sandbox.path(""));
+    run.done().prints("without 2 entries that were excluded");
+}
+
+#[test]
+fn a_repository_is_not_stored_in_itself() {
+    let sandbox = sandbox();
+    let base = sandbox.path("");
+    let repository = sandbox.repository().strip_prefix(&base).unwrap().to_owned();
+    let backup = || sandbox.nightjar("backup --series all .").in_directory(&base).done();
+    backup().says("is not stored: it is nightjar's own");
+    let stored = files(&sandbox);
+    assert!(stored.contains("tree/keep"));
+    assert!(stored.iter().all(|path| !Path::new(path).starts_with(&repository)), "{stored:?}");
+    sandbox.nightjar("backup .").in_directory(&sandbox.repository()).exits(1).says("itself");
+}

@@ -62,8 +62,8 @@ impl Generator {
         let mut node = self.node(kind);
         match &node.kind {
             Kind::Directory => directories.push(path.clone()),
-            Kind::File(..) if self.one_of(4) == 0 => {
-                let others = tree.iter().filter(|(_, it)| matches!(it.kind, Kind::File(..)));
+            _ if self.one_of(4) == 0 => {
+                let others = tree.iter().filter(|(_, it)| it.kind != Kind::Directory);
                 let others: Vec<PathBuf> = others.map(|(path, _)| path.clone()).collect();
                 if !others.is_empty() {
                     let other = others[self.one_of(others.len())].clone();

@@ -78,7 +78,8 @@ pub(crate) fn environment(cache_dir: Option<&Path>) -> anyhow::Result<Environmen
     })
 }
 
-fn find_cache_dir(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+/// The place for caches; `given` as the user gave it.
+pub(crate) fn find_cache_dir(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(directory) = given {
         return std::path::absolute(directory)
             .with_context(|| format!("cannot use {} for caches", directory.display()));

@@ -16,8 +16,6 @@ pub mod recognise;
 pub mod redact;
 pub mod restore;
 pub mod tar;
-#[cfg(test)]
-mod tests;
 pub mod tree;
 
 pub use self::tar::{restore_tar_into_command, restore_to_tar};
@@ -38,7 +36,7 @@ pub struct Notes {
     pub more_warnings: u64,
     /// Files that could not be read.
     pub unreadable: u64,
-    /// Entries that were left out as asked for; what lies in directories among them is not counted.
+    /// Entries that were left out, most as asked for; what lies in directories among them is not counted.
     pub left_out: u64,
 }
 

@@ -209,8 +209,9 @@ pub(crate) struct SnapshotRestore {
     #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
     #[arg(conflicts_with_all = ["stdout", "command"])]
     pub(crate) overwrite: OverwriteWhen,
-    /// Remove what the snapshot does not hold from directories that are restored wholly; what is
-    /// mounted below DIR is left alone
+    /// Remove what the snapshot does not hold from directories that are restored wholly, from each
+    /// when all in it is restored, and not once something has failed; what is mounted below DIR is
+    /// left alone
     #[arg(long, conflicts_with_all = ["stdout", "command"])]
     pub(crate) delete: bool,
     /// Say what would be done, and write nothing

@@ -76,6 +76,8 @@ pub(crate) struct SnapshotView<'a> {
 pub(crate) struct CreatedView<'a> {
     #[serde(flatten)]
     pub(crate) snapshot: SnapshotView<'a>,
+    /// Entries that were left out; what lies in directories among them is not counted.
+    pub(crate) excluded: u64,
     pub(crate) warnings: &'a [String],
 }
 

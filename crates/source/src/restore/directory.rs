@@ -1,14 +1,14 @@
 //! A directory of the destination, open: names are looked up in it, and in nothing else.
 //!
 //! A directory is opened from the one above it, never through a link, and stays open as long as
-//! anything in it is under way. Whoever drops the last hold sets its attributes: by then everything
-//! in it is done. One that the run made is closed to others until then.
+//! anything in it is under way. Whoever drops the last hold removes what does not belong in it and
+//! sets its attributes: by then everything in it is done. One that the run made is closed to others until then.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use nightjar_format::manifest::Entry;
 use rustix::fs::{
@@ -21,8 +21,9 @@ use crate::error::{SourceError, at};
 use crate::proc;
 use crate::restore::attributes::{self, Object, Standing};
 use crate::restore::run::Run;
+use crate::restore::tally::Shortfall;
 use crate::restore::temporary::remove_leftovers;
-use crate::restore::{Overwrite, below};
+use crate::restore::{Overwrite, below, delete};
 
 const OPEN: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -60,6 +61,8 @@ pub(crate) struct OpenDirectory {
     passes_acl_on: bool,
     /// What it is given when all in it is done.
     entry: Option<Entry>,
+    /// What is removed from it then.
+    extras: OnceLock<Vec<Box<[u8]>>>,
     run: Arc<Run>,
 }
 
@@ -102,7 +105,8 @@ impl OpenDirectory {
             fgetxattr(&fd, attributes::DEFAULT_ACL, &mut [0u8; 0]),
             Err(Errno::NODATA | Errno::OPNOTSUPP)
         );
-        Self { fd, path, made, passes_acl_on, entry, run: Arc::clone(run) }
+        let extras = OnceLock::new();
+        Self { fd, path, made, passes_acl_on, entry, extras, run: Arc::clone(run) }
     }
 
     /// Makes a directory in this one, or uses the one that is there.
@@ -160,6 +164,24 @@ impl OpenDirectory {
         self.made
     }
 
+    /// These names are to be removed when all in it is done, if all went well: what is lost by
+    /// damage in the store must not be lost here as well.
+    pub(crate) fn remove_in_the_end(&self, extras: Vec<Box<[u8]>>) {
+        // Entered once, so told once.
+        let _ = self.extras.set(extras);
+    }
+
+    fn remove_extras(&self) {
+        let extras = self.extras.get().map(Vec::as_slice).unwrap_or_default();
+        for name in extras {
+            if self.run.tally.has_failures() {
+                self.run.tally.miss(Shortfall::Extra);
+            } else {
+                delete::remove(&self.run, self.as_fd(), name, &self.path);
+            }
+        }
+    }
+
     /// What is made in it, before it has attributes.
     pub(crate) fn standing(&self) -> Standing {
         if self.passes_acl_on { Standing::WithAcls } else { Standing::Fresh }
@@ -179,6 +201,7 @@ impl Drop for OpenDirectory {
         if self.run.tally.is_stopped() {
             return;
         }
+        self.remove_extras();
         let Some(entry) = &self.entry else { return };
         let standing = if self.made { Standing::Fresh } else { Standing::There };
         let object = Object::Open(self.fd.as_fd());

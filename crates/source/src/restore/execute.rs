@@ -20,7 +20,7 @@ use crate::listing::sorted_names;
 use crate::restore::attributes::{self, Object, Standing};
 use crate::restore::directory::{OpenDirectory, is_directory, look};
 use crate::restore::file::{FileTarget, skip};
-use crate::restore::links::{Inode, Links, Made, Role};
+use crate::restore::links::{First, Inode, Links, Made, Role};
 use crate::restore::run::Run;
 use crate::restore::select::{Selection, Step};
 use crate::restore::tally::count;
@@ -91,9 +91,9 @@ impl Execution<'_, '_, '_, '_> {
         };
         let Step { visited, whole } = step;
         let (path, entry) = (visited.path, visited.entry);
-        self.clear_the_way(&parent, &entry);
         match &entry.kind {
             EntryKind::Directory { root } => {
+                self.clear_the_way(&parent, &entry);
                 let root = Some(*root).filter(|_| whole);
                 self.directory(&parent, &entry, root)
             }
@@ -103,9 +103,7 @@ impl Execution<'_, '_, '_, '_> {
                 Ok(true)
             }
             _ => {
-                if let Err(error) = special::restore(&parent, &entry) {
-                    self.fail("restore", &parent, &entry, error);
-                }
+                self.special(&parent, &path, entry)?;
                 Ok(true)
             }
         }
@@ -115,14 +113,14 @@ impl Execution<'_, '_, '_, '_> {
         self.run.tally.fail(action, &below(parent.path(), &entry.name), why);
     }
 
-    /// Removes what stands in the place of an entry and cannot be replaced, if that is allowed.
+    /// Removes what stands in the place of a directory, if that is allowed. (What replaces a
+    /// directory does so in the moment in which it is whole.)
     fn clear_the_way(&self, parent: &OpenDirectory, entry: &Entry) {
         if parent.made() || !self.run.delete {
             return;
         }
-        let wants_directory = entry.is_directory();
         if let Ok(Some(there)) = look(parent.as_fd(), &entry.name)
-            && is_directory(&there) != wants_directory
+            && !is_directory(&there)
         {
             delete::remove(self.run, parent.as_fd(), &entry.name, parent.path());
         }
@@ -154,18 +152,55 @@ impl Execution<'_, '_, '_, '_> {
         Ok(true)
     }
 
-    /// Removes what stands in a directory and not in the snapshot's.
+    /// Sees to it that what stands in a directory and not in the snapshot's is removed.
     fn mirror(&self, directory: &OpenDirectory, root: BlobId) -> Result<(), SourceError> {
         if !self.run.delete || directory.made() {
             return Ok(());
         }
         match sorted_names(directory) {
             Ok(names) => {
-                for name in delete::extras(self.reader, root, names)? {
-                    delete::remove(self.run, directory.as_fd(), &name, directory.path());
-                }
+                directory.remove_in_the_end(delete::extras(self.reader, root, names)?);
             }
             Err(error) => self.run.tally.fail("list", directory.path(), error),
+        }
+        Ok(())
+    }
+
+    fn special(
+        &mut self,
+        parent: &Arc<OpenDirectory>,
+        path: &[u8],
+        entry: Entry,
+    ) -> Result<(), SourceError> {
+        let made = match self.role(path, &entry) {
+            Role::Link(first) => return self.wait(parent, entry, first),
+            Role::First(made) => Some(made),
+            Role::Alone => None,
+        };
+        match special::restore(parent, &entry) {
+            Ok(inode) => {
+                made.zip(inode).into_iter().for_each(|(made, inode)| made.tell(inode));
+            }
+            Err(error) => self.fail("restore", parent, &entry, error),
+        }
+        Ok(())
+    }
+
+    fn role(&mut self, path: &[u8], entry: &Entry) -> Role {
+        entry.hard_link.map_or(Role::Alone, |key| self.links.role(key, path, entry))
+    }
+
+    /// Lets a link wait for the file that it leads to.
+    fn wait(
+        &mut self,
+        parent: &Arc<OpenDirectory>,
+        entry: Entry,
+        first: Arc<First>,
+    ) -> Result<(), SourceError> {
+        if self.links.wait(parent, entry, first)
+            && let Some(root) = self.open.first().map(Arc::clone)
+        {
+            self.make_links(&root)?;
         }
         Ok(())
     }
@@ -177,16 +212,10 @@ impl Execution<'_, '_, '_, '_> {
         entry: Entry,
         content: &FileContent,
     ) -> Result<(), SourceError> {
-        let made = match entry.hard_link.map(|key| self.links.role(key, path, &entry)) {
-            Some(Role::Link(first)) => {
-                if self.links.wait(parent, entry, first) {
-                    let root = self.open.first().map(Arc::clone);
-                    root.map_or(Ok(()), |root| self.make_links(&root))?;
-                }
-                return Ok(());
-            }
-            Some(Role::First(made)) => Some(made),
-            Some(Role::Alone) | None => None,
+        let made = match self.role(path, &entry) {
+            Role::Link(first) => return self.wait(parent, entry, first),
+            Role::First(made) => Some(made),
+            Role::Alone => None,
         };
         if !parent.made() && self.keep(parent, &entry, content, made.as_deref())? {
             return Ok(());
@@ -230,22 +259,33 @@ impl Execution<'_, '_, '_, '_> {
         Ok(true)
     }
 
+    fn count_link(&self, entry: &Entry) {
+        count(&self.run.tally.links);
+        match &entry.kind {
+            EntryKind::File(content) => {
+                count(&self.run.tally.files);
+                skip(self.reader.progress(), content);
+            }
+            _ => count(&self.run.tally.others),
+        }
+    }
+
     /// Makes the links that wait, once the files that they lead to are done.
     fn make_links(&mut self, root: &OpenDirectory) -> Result<(), SourceError> {
         self.files.drain()?;
         for waiting in self.links.take() {
-            let EntryKind::File(content) = &waiting.entry.kind else { continue };
+            let (parent, entry) = (&waiting.directory, &waiting.entry);
             match waiting.link(root) {
-                Ok(true) => {
-                    count(&self.run.tally.files);
-                    count(&self.run.tally.links);
-                    skip(self.reader.progress(), content);
-                }
-                Ok(false) => {
-                    let (parent, entry) = (&waiting.directory, waiting.entry.clone());
-                    self.push(parent, entry, content, None)?;
-                }
-                Err(error) => self.fail("link", &waiting.directory, &waiting.entry, error),
+                Ok(true) => self.count_link(entry),
+                Ok(false) => match &entry.kind {
+                    EntryKind::File(content) => self.push(parent, entry.clone(), content, None)?,
+                    _ => {
+                        if let Err(error) = special::restore(parent, entry) {
+                            self.fail("restore", parent, entry, error);
+                        }
+                    }
+                },
+                Err(error) => self.fail("link", parent, entry, error),
             }
         }
         Ok(())

@@ -224,12 +224,19 @@ impl Counting<'_, '_> {
                 self.count_file(&step.visited.path, entry, content, parent, replaces)?;
             }
             EntryKind::Socket => {}
+            _ if self.is_link(&step.visited.path, entry) => self.plan.links += 1,
             _ => {
                 self.plan.others += 1;
                 self.plan.replaced += u64::from(replaces);
             }
         }
         Ok(())
+    }
+
+    /// Whether it becomes another name of what was there before.
+    fn is_link(&mut self, path: &[u8], entry: &Entry) -> bool {
+        let role = entry.hard_link.map(|key| self.links.role(key, path, entry));
+        matches!(role, Some(Role::Link(_)))
     }
 
     fn count_file(
@@ -240,8 +247,7 @@ impl Counting<'_, '_> {
         parent: Option<BorrowedFd<'_>>,
         replaces: bool,
     ) -> Result<(), SourceError> {
-        let role = entry.hard_link.map(|key| self.links.role(key, path, entry));
-        if matches!(role, Some(Role::Link(_))) {
+        if self.is_link(path, entry) {
             self.plan.links += 1;
             return Ok(());
         }

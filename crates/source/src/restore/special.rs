@@ -12,11 +12,12 @@ use rustix::io::Errno;
 
 use crate::restore::attributes::{self, Object, Standing};
 use crate::restore::directory::OpenDirectory;
+use crate::restore::links::Inode;
 use crate::restore::tally::{Shortfall, count};
 use crate::restore::temporary::Temporary;
 
-/// Restores what is neither a file nor a directory.
-pub(crate) fn restore(directory: &Arc<OpenDirectory>, entry: &Entry) -> io::Result<()> {
+/// Restores what is neither a file nor a directory, and says which it became, if anything.
+pub(crate) fn restore(directory: &Arc<OpenDirectory>, entry: &Entry) -> io::Result<Option<Inode>> {
     let run = directory.run();
     let (kind, device) = match &entry.kind {
         EntryKind::Symlink { .. } => (FileType::Symlink, 0),
@@ -27,7 +28,7 @@ pub(crate) fn restore(directory: &Arc<OpenDirectory>, entry: &Entry) -> io::Resu
         EntryKind::BlockDevice { major, minor } => (FileType::BlockDevice, makedev(*major, *minor)),
         EntryKind::Socket | EntryKind::File(_) | EntryKind::Directory { .. } => {
             run.tally.miss(Shortfall::Socket);
-            return Ok(());
+            return Ok(None);
         }
     };
     let made = Temporary::make(directory, |at, name| match &entry.kind {
@@ -38,7 +39,7 @@ pub(crate) fn restore(directory: &Arc<OpenDirectory>, entry: &Entry) -> io::Resu
     let (temporary, ()) = match made {
         Err(Errno::PERM | Errno::ACCESS) if is_device => {
             run.tally.miss(Shortfall::Device);
-            return Ok(());
+            return Ok(None);
         }
         made => made?,
     };
@@ -59,5 +60,5 @@ pub(crate) fn restore(directory: &Arc<OpenDirectory>, entry: &Entry) -> io::Resu
     attributes::set(run, &Object::Handle(handle.as_fd()), entry, standing)?;
     temporary.rename(&entry.name)?;
     count(&run.tally.others);
-    Ok(())
+    Ok(Some(Inode::of(&stat)))
 }

@@ -31,6 +31,8 @@ pub(crate) enum Shortfall {
     Attributes(String),
     /// Left alone by `--delete`.
     MountPoint,
+    /// Left alone by `--delete` because something else failed.
+    Extra,
 }
 
 impl Shortfall {
@@ -50,6 +52,10 @@ impl Shortfall {
             Self::Attributes(namespace) => format!(
                 "extended attributes `{namespace}.*` of {entries} could not be set: not by this \
                  user or not on this file system"
+            ),
+            Self::Extra => format!(
+                "{entries} that the snapshot does not hold were not deleted: something could not be \
+                 restored, and they may be all there is of it"
             ),
             Self::MountPoint => format!(
                 "{entries}: other file systems are mounted there, and nothing was deleted in them"

@@ -9,8 +9,8 @@ use rustix::fs::{AtFlags, RenameFlags, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
 use crate::listing::names;
-use crate::restore::Overwrite;
 use crate::restore::directory::OpenDirectory;
+use crate::restore::{Overwrite, delete};
 
 const PREFIX: &str = ".nightjar-restoring-";
 
@@ -64,19 +64,31 @@ impl Temporary {
 
     /// Gives it its final name. What stands there is replaced, if the run may do that.
     pub(crate) fn rename(mut self, name: &[u8]) -> io::Result<()> {
+        let run = self.directory.run();
+        match self.try_rename(name) {
+            Err(Errno::ISDIR) if run.delete => {
+                delete::remove(run, self.directory.as_fd(), name, self.directory.path());
+                self.try_rename(name)?;
+            }
+            outcome => outcome?,
+        }
+        self.stands = false;
+        Ok(())
+    }
+
+    fn try_rename(&self, name: &[u8]) -> rustix::io::Result<()> {
         let fd = self.directory.as_fd();
+        let replace = || renameat(fd, &*self.name, fd, name);
         match self.directory.run().overwrite {
             Overwrite::Never => {
                 match renameat_with(fd, &*self.name, fd, name, RenameFlags::NOREPLACE) {
                     // Some file systems know no flags; the plan has looked.
-                    Err(Errno::INVAL) => renameat(fd, &*self.name, fd, name)?,
-                    outcome => outcome?,
+                    Err(Errno::INVAL) => replace(),
+                    outcome => outcome,
                 }
             }
-            Overwrite::IfChanged | Overwrite::Always => renameat(fd, &*self.name, fd, name)?,
+            Overwrite::IfChanged | Overwrite::Always => replace(),
         }
-        self.stands = false;
-        Ok(())
     }
 }
 

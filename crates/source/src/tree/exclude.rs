@@ -33,6 +33,9 @@ pub struct Excludes {
     pub other_file_systems: bool,
     /// Files of more bytes.
     pub larger_than: Option<u64>,
+    /// Directories of this program, such as the repository: storing them in themselves would make
+    /// them grow with every run.
+    pub own: Vec<PathBuf>,
     /// Files last modified before this time, in Unix nanoseconds.
     pub older_than: Option<i64>,
 }
@@ -41,6 +44,8 @@ pub struct Excludes {
 pub(crate) struct Filter {
     excludes: Excludes,
     given: Gitignore,
+    /// Device and inode of [`Excludes::own`].
+    own: Vec<((u32, u32), u64)>,
     /// Of the ignore files in the directories that are open, the deepest last.
     found: Vec<Gitignore>,
 }
@@ -68,7 +73,16 @@ impl Filter {
             }
         }
         let given = builder.build().map_err(bad)?;
-        Ok(Self { excludes: excludes.clone(), given, found: Vec::new() })
+        // What does not exist yet is not met.
+        let status = |path: &PathBuf| Status::followed(path).ok();
+        let own = excludes.own.iter().filter_map(status).map(|it| (it.device(), it.inode()));
+        let own = own.collect();
+        Ok(Self { excludes: excludes.clone(), given, own, found: Vec::new() })
+    }
+
+    /// Whether this is a directory of this program.
+    pub(crate) fn is_own(&self, status: &Status) -> bool {
+        status.is_directory() && self.own.contains(&(status.device(), status.inode()))
     }
 
     /// Whether an entry is left out; `place` is its path in the snapshot.

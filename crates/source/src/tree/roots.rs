@@ -78,6 +78,11 @@ impl Root {
         Err(SourceError::Path { path: path.to_path_buf(), why })
     }
 
+    /// Whether it was given on the command line.
+    pub(crate) fn must_exist(&self) -> bool {
+        self.given.is_some_and(|given| given.must_exist)
+    }
+
     /// The paths that were given at or below this one.
     pub(crate) fn all_given(&self) -> Vec<(&Path, Given)> {
         let mut found: Vec<_> =

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use nightjar_format::manifest::{Origin, Timestamp};
 use nightjar_repository::ingest::FileState;
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, statx};
+use rustix::fs::{AtFlags, CWD, FileType, Statx, StatxFlags, StatxTimestamp, statx};
 use rustix::io::Result;
 use rustix::path::Arg;
 
@@ -17,6 +17,11 @@ impl Status {
     pub(crate) fn at(directory: impl AsFd, name: impl Arg) -> Result<Self> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         statx(directory, name, flags, StatxFlags::BASIC_STATS).map(Self)
+    }
+
+    /// Of what a path leads to, links followed.
+    pub(crate) fn followed(path: impl Arg) -> Result<Self> {
+        statx(CWD, path, AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS).map(Self)
     }
 
     /// Of what is open.

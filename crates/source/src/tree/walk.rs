@@ -95,7 +95,11 @@ impl<'a, 'b> Walker<'a, 'b> {
     /// Opens a directory that was given by its path, to visit all that is in it.
     fn fill(&mut self, directory: &mut OpenDirectory) -> io::Result<()> {
         let fd = open_directory(&directory.path)?;
-        directory.home = Status::of(&fd)?.device();
+        let status = Status::of(&fd)?;
+        if self.filter.is_own(&status) {
+            return Err(io::Error::other("it is the repository itself, or its cache"));
+        }
+        directory.home = status.device();
         directory.names = names(&fd, &self.filter)?;
         self.enter_filter(&fd, &directory.path, &directory.place);
         directory.fd = Some(fd);
@@ -171,6 +175,11 @@ impl<'a, 'b> Walker<'a, 'b> {
             let path = place.path.display();
             self.entries.notes.warn(format!("{path} is {what}: nothing behind it is stored"));
         }
+        if root.must_exist() && self.filter.leaves_out(&place.place, &status) {
+            let path = place.path.display();
+            let why = "what is to be excluded matches it";
+            self.entries.notes.warn(format!("{path} was named but is not stored: {why}"));
+        }
         let depth = self.open.len();
         let entered = visit_place(&mut self.entries, &mut self.filter, &place, &status, depth)?;
         // Now it is open: if that was an empty mount point, it still shows.
@@ -245,7 +254,13 @@ fn visit_place(
     status: &Status,
     depth: usize,
 ) -> Result<Option<OpenDirectory>, SourceError> {
-    if filter.leaves_out(&place.place, status) {
+    let own = filter.is_own(status);
+    if own {
+        let path = place.path.display();
+        let what = "nightjar's own, the repository or its cache";
+        entries.notes.warn(format!("{path} is not stored: it is {what}"));
+    }
+    if own || filter.leaves_out(&place.place, status) {
         entries.notes.left_out += 1;
         return Ok(None);
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use nightjar_format::BlobId;
 use nightjar_format::manifest::{Content, DirectoryNode, Entry, EntryKind, FileContent};
-use nightjar_source::{RestoreRequest, verify_restored};
+use nightjar_source::{Overwrite, RestoreRequest, verify_restored};
 use nightjar_testkit::damage::{Damage, names as objects, read};
 use nightjar_testkit::generate::noise;
 
@@ -34,6 +34,30 @@ fn a_damaged_pack_fails_only_the_files_in_it() {
         assert_eq!(path.exists(), !failed, "{shown}");
         assert!(failed || fs::read(path).unwrap() == *content, "{shown}");
     }
+}
+
+#[test]
+fn nothing_is_deleted_where_something_is_damaged() {
+    let scene = Scene::new(74);
+    let info = scene.snapshot(|tree| {
+        tree.directory("deep", |deep| deep.file("file", &noise(1, 200_000)));
+        tree.file("was a directory", &noise(2, 100_000));
+    });
+    scene.write("target/extra", b"all there is");
+    scene.write("target/deep/extra", b"all there is");
+    scene.write("target/was a directory/inside", b"all there is");
+    let mut packs = objects(&scene.fixture.store, "packs");
+    packs.sort_by_key(|pack| read(&scene.fixture.store, pack).len());
+    Damage::Empty.inflict(&scene.fixture.store, packs.last().unwrap());
+    let delete = |request: &mut RestoreRequest<'_>| {
+        (request.overwrite, request.delete) = (Overwrite::Always, true);
+    };
+    let report = scene.try_restore(&info.snapshot, delete).unwrap();
+    assert_eq!((report.failed, report.deleted), (2, 0), "{:?}", report.failures);
+    for name in ["extra", "deep/extra", "was a directory/inside"] {
+        assert!(scene.at(name).exists(), "{name}");
+    }
+    assert!(report.warnings[0].starts_with("2 entries that the snapshot does not hold were not"));
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
         }),
         cache_bytes: arguments.cache_size,
     };
-    let tree = tree_request(arguments)?;
+    let tree = tree_request(program, arguments)?;
     let repository = program.open()?;
     let expected = progress::is_wanted(program.globals)
         .then(|| expected_bytes(&repository, &request.series))
@@ -53,8 +53,12 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
         stderr::warn(&format!("{} more warnings", number(notes.more_warnings)));
     }
     let info = created?;
-    let view = CreatedView { snapshot: SnapshotView::new(&info), warnings: &notes.warnings };
-    program.output.summary(&view, || describe(&info))?;
+    let view = CreatedView {
+        snapshot: SnapshotView::new(&info),
+        excluded: notes.left_out,
+        warnings: &notes.warnings,
+    };
+    program.output.summary(&view, || describe(&info, notes.left_out))?;
     let unreadable = info.snapshot.counts.unreadable > 0;
     Ok(if unreadable { Exit::Unreadable } else { Exit::Done })
 }
@@ -91,7 +95,7 @@ fn dump_request(arguments: &SnapshotCreate, name: &str) -> DumpRequest {
 }
 
 /// What to store of the file system.
-fn tree_request(arguments: &SnapshotCreate) -> Result<TreeRequest> {
+fn tree_request(program: &Program<'_>, arguments: &SnapshotCreate) -> Result<TreeRequest> {
     let tree = &arguments.tree;
     let mut listed = Vec::new();
     let lists = tree.files_from.iter().map(|path| (path, b'\n'));
@@ -109,11 +113,19 @@ fn tree_request(arguments: &SnapshotCreate) -> Result<TreeRequest> {
             ignore_files: tree.ignore_file.clone(),
             caches: tree.exclude_caches,
             other_file_systems: tree.one_file_system,
+            own: own_directories(program)?,
             larger_than: tree.exclude_larger_than,
             older_than: tree.exclude_older_than.map(|age| environment::now().saturating_sub(age)),
         },
         read_all: tree.read_all,
     })
+}
+
+/// The repository, if it lies on this machine, and its caches.
+fn own_directories(program: &Program<'_>) -> Result<Vec<PathBuf>> {
+    let caches = environment::find_cache_dir(program.globals.cache_dir.as_deref())?;
+    let repository = program.store_url()?.directory().map(Path::to_path_buf);
+    Ok(repository.into_iter().chain([caches]).collect())
 }
 
 fn read_list(path: &Path) -> io::Result<Vec<u8>> {
@@ -171,7 +183,7 @@ fn expected_bytes(repository: &Repository, series: &str) -> Option<u64> {
     Some(list.latest_of(series)?.snapshot.counts.bytes_read)
 }
 
-fn describe(info: &SnapshotInfo) -> String {
+fn describe(info: &SnapshotInfo, excluded: u64) -> String {
     let Snapshot { series, counts, .. } = &info.snapshot;
     let duration = views::duration(&info.snapshot);
     let rate = format::rate(counts.bytes_read, duration)
@@ -189,6 +201,10 @@ fn describe(info: &SnapshotInfo) -> String {
         let unchanged = count(counts.files_unchanged, "file", "files");
         let bytes = size(counts.bytes_unchanged);
         text += &format!("  kept    {bytes} in {unchanged} that did not change\n");
+    }
+    if excluded > 0 {
+        let entries = count(excluded, "entry", "entries");
+        text += &format!("  without {entries} that were excluded, and what lies in them\n");
     }
     text += &format!("  new     {}\n", views::new_chunks(counts));
     text += &format!("  added   {}\n", views::added(counts));
