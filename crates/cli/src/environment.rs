@@ -50,6 +50,17 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// The variables by which clouds' own tools are configured: credentials, regions, endpoints.
+pub(crate) fn cloud_variables() -> Vec<(String, String)> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    let ours = |(name, _): &(String, String)| {
+        ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|beginning| name.starts_with(beginning))
+    };
+    std::env::vars_os().filter_map(text).filter(ours).collect()
+}
+
 /// The machine's name.
 pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

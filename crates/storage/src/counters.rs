@@ -34,6 +34,13 @@ pub struct Counters {
     pub bytes_up: u64,
     /// Bytes of objects that the store began to send.
     pub bytes_down: u64,
+    /// HTTP requests behind all these, pages of listings, repeated ones and those for credentials
+    /// among them; none to a store on this machine.
+    pub http_requests: u64,
+    /// HTTP requests that repeated another.
+    pub retries: u64,
+    /// Answers by which the store asked for fewer requests.
+    pub throttled: u64,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +80,7 @@ impl CountingStore {
             list: read(&self.cells.list),
             bytes_up: read(&self.cells.bytes_up),
             bytes_down: read(&self.cells.bytes_down),
+            ..Counters::default()
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::io;
 
+use crate::cloud::advice;
+
 /// The error below a [`StoreError`], for the log and for the user's own diagnosis.
 pub type Cause = Box<dyn Error + Send + Sync + 'static>;
 
@@ -81,6 +83,18 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// The store, the way to it or the credentials for it are not as they should be.
+    #[error("could not {operation} {name}: {advice}")]
+    Unusable {
+        /// The object, prefix or URL.
+        name: String,
+        /// What was attempted, as a verb.
+        operation: &'static str,
+        /// What to look at.
+        advice: &'static str,
+        /// The error of the store.
+        source: Cause,
+    },
     /// Anything else. Whether a write took effect is unknown: read back before relying on either.
     #[error(
         "could not {operation} {name}: check that the store can be reached, then run the command again"
@@ -102,6 +116,10 @@ impl StoreError {
         error: object_store::Error,
     ) -> Self {
         use object_store::Error as E;
+        if let Some(advice) = advice::of(&error) {
+            let (name, source) = (name.to_owned(), Box::new(error));
+            return Self::Unusable { name, operation, advice, source };
+        }
         match error {
             E::NotFound { .. } => Self::NotFound { name: name.to_owned() },
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => {

@@ -23,6 +23,7 @@
 //! [`counters`] counts, [`faults`] breaks things in tests. [`Store::inner`] and [`Store::over`] put
 //! one in between.
 
+mod cloud;
 pub mod counters;
 mod error;
 mod executor;
@@ -31,6 +32,7 @@ mod local;
 mod memory;
 mod object;
 mod requests;
+mod settings;
 mod store;
 mod url;
 
@@ -40,5 +42,6 @@ pub use executor::Pending;
 pub use object::{Created, ObjectInfo};
 pub use object_store::ObjectStore;
 pub use object_store::memory::InMemory;
+pub use settings::StoreSettings;
 pub use store::Store;
 pub use url::StoreUrl;

@@ -43,13 +43,34 @@ pub(crate) async fn create(
     object: Object,
     data: Bytes,
 ) -> Result<Created, StoreError> {
-    let put = store.put_opts(&object.path, PutPayload::from(data), PutMode::Create.into());
-    match put.await {
-        Ok(_) => Ok(Created::Created),
-        // S3 answers a failed If-None-Match with "precondition failed".
-        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::Exists),
-        Err(error) => Err(object.error("create")(error)),
+    let payload = PutPayload::from(data.clone());
+    let error = match store.put_opts(&object.path, payload, PutMode::Create.into()).await {
+        Ok(_) => return Ok(Created::Created),
+        Err(error) => error,
+    };
+    // S3 answers a failed If-None-Match with "precondition failed".
+    let exists = matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
+    let unsupported = matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. });
+    if unsupported {
+        return Err(object.error("create")(error));
     }
+    // A request that was repeated can meet what it wrote itself, and one whose answer was lost may
+    // have been done.
+    match stands(&*store, &object.path, &data).await {
+        Some(true) => Ok(Created::Created),
+        Some(false) => Ok(Created::Exists),
+        None if exists => Ok(Created::Exists),
+        None => Err(object.error("create")(error)),
+    }
+}
+
+/// Whether the object has these bytes; nothing if that cannot be told.
+async fn stands(store: &dyn ObjectStore, path: &Path, data: &Bytes) -> Option<bool> {
+    let found = store.get_opts(path, GetOptions::default()).await.ok()?;
+    if found.meta.size != data.len() as u64 {
+        return Some(false);
+    }
+    Some(found.bytes().await.ok()? == *data)
 }
 
 pub(crate) async fn get(

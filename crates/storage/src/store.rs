@@ -2,19 +2,21 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 
+use crate::cloud::{self, Traffic};
 use crate::counters::{Counters, CountingStore};
 use crate::executor::{Executor, Pending};
 use crate::local::LocalStore;
 use crate::object::{Created, ObjectInfo, object_path, prefix_path};
 use crate::requests::{self, Object};
 use crate::url::{Place, StoreUrl, is_cloud};
-use crate::{StoreError, memory};
+use crate::{StoreError, StoreSettings, memory};
 
 /// A handle to a store. Clones are cheap and share everything, the counters included.
 #[derive(Clone, Debug)]
@@ -28,34 +30,35 @@ struct Shared {
     /// What was given to [`Store::over`], before counting.
     undecorated: Arc<dyn ObjectStore>,
     objects: Arc<CountingStore>,
+    traffic: Arc<Traffic>,
     executor: Arc<Executor>,
 }
 
 impl Store {
     /// Opens a store that exists. A missing directory is [`StoreError::NoStore`]; a memory store
-    /// always exists, empty at first.
-    pub fn open(url: &StoreUrl) -> Result<Self, StoreError> {
-        Self::at(url, LocalStore::open)
+    /// always exists, empty at first. Whether a bucket exists shows with the first request.
+    pub fn open(url: &StoreUrl, settings: &StoreSettings) -> Result<Self, StoreError> {
+        Self::at(url, settings, LocalStore::open)
     }
 
     /// Opens a store, making its directory and the ones above it if they are missing. They are
     /// durable when this returns.
-    pub fn open_or_create(url: &StoreUrl) -> Result<Self, StoreError> {
-        Self::at(url, LocalStore::open_or_create)
+    /// A bucket must be there.
+    pub fn open_or_create(url: &StoreUrl, settings: &StoreSettings) -> Result<Self, StoreError> {
+        Self::at(url, settings, LocalStore::open_or_create)
     }
 
     fn at(
         url: &StoreUrl,
+        settings: &StoreSettings,
         open_directory: fn(&std::path::Path) -> Result<LocalStore, StoreError>,
     ) -> Result<Self, StoreError> {
         let inner: Arc<dyn ObjectStore> = match url.place() {
             Place::Directory(path) => Arc::new(open_directory(path)?),
             Place::Memory(name) => memory::named(name),
-            Place::Cloud { scheme, .. } => {
-                return Err(StoreError::BadUrl {
-                    url: url.to_string(),
-                    why: format!("{scheme}:// is not supported by this build yet; use a path"),
-                });
+            Place::Cloud(place) => {
+                let (inner, traffic) = cloud::open(place, settings)?;
+                return Ok(Self::new(inner, &url.to_string(), traffic));
             }
         };
         Ok(Self::over(inner, &url.to_string()))
@@ -68,9 +71,14 @@ impl Store {
 
     /// A store over any other: how tests put decorators in between. `url` is only for messages.
     pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
+        Self::new(inner, url, Arc::default())
+    }
+
+    fn new(inner: Arc<dyn ObjectStore>, url: &str, traffic: Arc<Traffic>) -> Self {
         let objects = Arc::new(CountingStore::new(Arc::clone(&inner)));
         let executor = Arc::default();
-        let shared = Shared { url: url.to_owned(), undecorated: inner, objects, executor };
+        let url = url.to_owned();
+        let shared = Shared { url, undecorated: inner, objects, traffic, executor };
         Self { shared: Arc::new(shared) }
     }
 
@@ -101,8 +109,9 @@ impl Store {
 
     /// Writes an object unless one of that name exists.
     ///
-    /// After [`StoreError::Failed`] the object may exist, with these bytes or another's: read it
-    /// back and compare.
+    /// Nobody else may ever write the same bytes under that name: where the store's answer leaves
+    /// open what happened, the object is read back, and is ours if it has these bytes. After
+    /// [`StoreError::Failed`] it may exist all the same.
     pub fn create(&self, name: &str, data: Bytes) -> Result<Created, StoreError> {
         self.start(name, "create", |store, object| requests::create(store, object, data)).wait()
     }
@@ -142,7 +151,13 @@ impl Store {
 
     /// What has been asked of this store so far, through this handle and its clones.
     pub fn counters(&self) -> Counters {
-        self.shared.objects.counters()
+        let traffic = &self.shared.traffic;
+        Counters {
+            http_requests: traffic.requests.load(Ordering::Relaxed),
+            retries: traffic.retries.load(Ordering::Relaxed),
+            throttled: traffic.throttled.load(Ordering::Relaxed),
+            ..self.shared.objects.counters()
+        }
     }
 
     /// Whether the store refuses to create an object that exists, as not all that claim to do.

@@ -1,4 +1,5 @@
-//! Where a store is: a path, `file://`, `memory://NAME`, later a cloud.
+//! Where a store is: a path, `file://`, `memory://NAME`, or `s3://`, `az://` and `gs://` with a
+//! bucket and a prefix.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,49 @@ pub struct StoreUrl {
 pub(crate) enum Place {
     Directory(PathBuf),
     Memory(String),
-    Cloud { scheme: &'static str, rest: String },
+    Cloud(Cloud),
 }
 
-const CLOUDS: [&str; 3] = ["s3", "az", "gs"];
+/// A bucket, or part of one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Cloud {
+    pub(crate) provider: Provider,
+    /// Azure calls it a container.
+    pub(crate) bucket: String,
+    /// What all names begin with, without slashes at its ends; empty for nothing.
+    pub(crate) prefix: String,
+}
+
+/// Whose protocol a store speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Provider {
+    S3,
+    Azure,
+    Google,
+}
+
+const PROVIDERS: [Provider; 3] = [Provider::S3, Provider::Azure, Provider::Google];
+
+impl Provider {
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Azure => "az",
+            Self::Google => "gs",
+        }
+    }
+
+    fn of(scheme: &str) -> Option<Self> {
+        PROVIDERS.into_iter().find(|provider| provider.scheme() == scheme)
+    }
+}
+
+impl fmt::Display for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.provider.scheme(), self.bucket)?;
+        if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
+    }
+}
 
 impl StoreUrl {
     /// Reads a path, relative to `current_dir` unless absolute, or a URL.
@@ -37,7 +77,7 @@ impl StoreUrl {
     pub fn directory(&self) -> Option<&Path> {
         match &self.place {
             Place::Directory(path) => Some(path),
-            Place::Memory(_) | Place::Cloud { .. } => None,
+            Place::Memory(_) | Place::Cloud(_) => None,
         }
     }
 
@@ -51,14 +91,14 @@ impl fmt::Display for StoreUrl {
         match &self.place {
             Place::Directory(path) => write!(f, "{}", path.display()),
             Place::Memory(name) => write!(f, "memory://{name}"),
-            Place::Cloud { scheme, rest } => write!(f, "{scheme}://{rest}"),
+            Place::Cloud(cloud) => write!(f, "{cloud}"),
         }
     }
 }
 
 /// Whether a URL, as it is displayed, names an object store elsewhere.
 pub(crate) fn is_cloud(url: &str) -> bool {
-    url.split_once("://").is_some_and(|(scheme, _)| CLOUDS.contains(&scheme))
+    url.split_once("://").is_some_and(|(scheme, _)| Provider::of(scheme).is_some())
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -75,8 +115,8 @@ fn parse_path(text: &str, current_dir: &Path) -> Result<Place, String> {
 
 fn parse_url(scheme: &str, rest: &str) -> Result<Place, String> {
     let scheme = scheme.to_ascii_lowercase();
-    if let Some(scheme) = CLOUDS.into_iter().find(|cloud| *cloud == scheme) {
-        return Ok(Place::Cloud { scheme, rest: rest.to_owned() });
+    if let Some(provider) = Provider::of(&scheme) {
+        return parse_cloud(provider, rest).map(Place::Cloud);
     }
     match scheme.as_str() {
         "memory" => Ok(Place::Memory(rest.to_owned())),
@@ -85,6 +125,26 @@ fn parse_url(scheme: &str, rest: &str) -> Result<Place, String> {
             "{scheme}:// is not a kind of store; use a path, file://, memory://, s3://, az:// or gs://"
         )),
     }
+}
+
+fn parse_cloud(provider: Provider, rest: &str) -> Result<Cloud, String> {
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._$".contains(c);
+    if bucket.is_empty() || !bucket.chars().all(allowed) {
+        let scheme = provider.scheme();
+        return Err(format!(
+            "it names no bucket: write {scheme}://BUCKET or {scheme}://BUCKET/PREFIX, and the \
+             address of another endpoint than the provider's with --endpoint"
+        ));
+    }
+    let prefix = prefix.trim_matches('/');
+    if prefix.contains(['#', '%', '\\', '?'])
+        || prefix.split('/').any(|it| it == "." || it == "..")
+        || prefix.contains("//")
+    {
+        return Err(format!("{prefix} cannot be the beginning of names"));
+    }
+    Ok(Cloud { provider, bucket: bucket.to_owned(), prefix: prefix.to_owned() })
 }
 
 fn parse_file_url(rest: &str) -> Result<Place, String> {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use nightjar_storage::{Created, Store, StoreError, StoreUrl};
+use nightjar_storage::{Created, Store, StoreError, StoreSettings, StoreUrl};
 use tempfile::TempDir;
 
 fn url(path: &Path) -> StoreUrl {
@@ -16,7 +16,7 @@ fn url(path: &Path) -> StoreUrl {
 
 fn fresh() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&url(directory.path())).unwrap();
+    let store = Store::open(&url(directory.path()), &StoreSettings::default()).unwrap();
     (directory, store)
 }
 
@@ -52,12 +52,12 @@ fn done_as_nobody(test: &str) -> bool {
 fn a_missing_directory_is_no_store_until_it_is_created() {
     let above = tempfile::tempdir().unwrap();
     let url = url(&above.path().join("some/where"));
-    let error = Store::open(&url).unwrap_err();
+    let error = Store::open(&url, &StoreSettings::default()).unwrap_err();
     assert!(matches!(error, StoreError::NoStore { url: ref u } if *u == url.to_string()));
     assert!(!above.path().join("some").exists());
-    let store = Store::open_or_create(&url).unwrap();
+    let store = Store::open_or_create(&url, &StoreSettings::default()).unwrap();
     store.put("repository", "x".into()).unwrap();
-    let again = Store::open(&url).unwrap();
+    let again = Store::open(&url, &StoreSettings::default()).unwrap();
     assert_eq!(again.get("repository", 10).unwrap(), "x");
     assert_eq!(again.url(), url.to_string());
 }
@@ -67,26 +67,17 @@ fn a_file_is_not_a_store() {
     let above = tempfile::tempdir().unwrap();
     fs::write(above.path().join("file"), "x").unwrap();
     for open in [Store::open, Store::open_or_create] {
-        let error = open(&url(&above.path().join("file"))).unwrap_err();
+        let error = open(&url(&above.path().join("file")), &StoreSettings::default()).unwrap_err();
         assert!(matches!(error, StoreError::BadUrl { .. }), "{error}");
     }
 }
 
 #[test]
-fn clouds_are_refused_by_name() {
-    for text in ["s3://bucket/prefix", "az://container", "gs://bucket"] {
-        let url = StoreUrl::parse(text, Path::new("/")).unwrap();
-        for open in [Store::open, Store::open_or_create] {
-            let message = open(&url).unwrap_err().to_string();
-            assert!(message.contains("not supported by this build yet"), "{message}");
-            assert!(message.contains(text), "{message}");
-        }
-    }
-}
-
-#[test]
 fn a_named_memory_store_is_one_store_within_the_process() {
-    let open = |text| Store::open(&StoreUrl::parse(text, Path::new("/")).unwrap()).unwrap();
+    let open = |text| {
+        Store::open(&StoreUrl::parse(text, Path::new("/")).unwrap(), &StoreSettings::default())
+            .unwrap()
+    };
     open("memory://one").put("a", "x".into()).unwrap();
     assert_eq!(open("memory://one").get("a", 10).unwrap(), "x");
     assert!(open("memory://two").list("").unwrap().is_empty());
@@ -104,7 +95,7 @@ fn unfinished_writes_of_a_killed_process_are_in_nobodys_way() {
     assert!(store.head("packs/ab/cd").unwrap().is_none());
     assert_eq!(store.create("packs/ab/cd", "whole".into()).unwrap(), Created::Created);
     store.put("packs/ab/cd", "other".into()).unwrap();
-    let again = Store::open_or_create(&url(directory.path())).unwrap();
+    let again = Store::open_or_create(&url(directory.path()), &StoreSettings::default()).unwrap();
     assert_eq!(names(&again), ["packs/ab/cd"]);
     assert_eq!(again.get("packs/ab/cd", 10).unwrap(), "other");
 }

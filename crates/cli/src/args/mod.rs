@@ -4,6 +4,7 @@ mod examples;
 mod key;
 mod look;
 mod snapshot;
+mod store;
 mod values;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ pub(crate) use snapshot::{
 
 use crate::exit::Exit;
 use crate::stderr;
+use store::StoreArguments;
 
 /// Deduplicating, encrypted backups of dumps and directories.
 ///
@@ -99,6 +101,8 @@ pub(crate) struct Globals {
     /// Show no progress bar
     #[arg(long, global = true, display_order = 909)]
     pub(crate) no_progress: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use nightjar_format::object::ObjectName;
 use nightjar_format::repository::ChunkerParameters;
 use nightjar_format::slot::Argon2Parameters;
 use nightjar_repository::{NewRepository, Repository, RepositoryError};
-use nightjar_storage::Store;
+use nightjar_storage::{Store, StoreSettings, StoreUrl};
 use serde::Serialize;
 
 use super::Program;
@@ -34,7 +34,8 @@ struct InitView<'a> {
 pub(super) fn run(program: &Program<'_>, arguments: &Init) -> Result<Exit> {
     let url = program.store_url()?;
     let new = parameters(arguments)?;
-    refuse_if_there(&url)?;
+    let settings = program.store_settings()?;
+    refuse_if_there(&url, &settings)?;
     let environment = environment::environment(program.globals.cache_dir.as_deref())?;
     let label = arguments
         .label
@@ -42,7 +43,7 @@ pub(super) fn run(program: &Program<'_>, arguments: &Init) -> Result<Exit> {
         .unwrap_or_else(|| format!("{}@{}", environment.user, environment.host));
     let origin = Origin::choose(program.globals);
     let secret = NewSecret::obtain(&origin, "for the new repository")?;
-    let created = Store::open_or_create(&url)
+    let created = Store::open_or_create(&url, &settings)
         .map_err(RepositoryError::from)
         .and_then(|store| Repository::create(store, &new, &secret.unlock, &label, environment));
     let repository = match created {
@@ -70,9 +71,9 @@ pub(super) fn run(program: &Program<'_>, arguments: &Init) -> Result<Exit> {
 }
 
 /// Before anybody is asked for a passphrase.
-fn refuse_if_there(url: &nightjar_storage::StoreUrl) -> Result<()> {
+fn refuse_if_there(url: &StoreUrl, settings: &StoreSettings) -> Result<()> {
     let name = ObjectName::Repository.to_string();
-    match Store::open(url).and_then(|store| store.head(&name)) {
+    match Store::open(url, settings).and_then(|store| store.head(&name)) {
         Ok(Some(_)) => {
             Err(RepositoryError::AlreadyThere { url: url.to_string(), what: "a repository".into() }
                 .into())

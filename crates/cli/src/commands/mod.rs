@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use nightjar_format::object::ObjectName;
 use nightjar_repository::snapshots::{self, SnapshotInfo, SnapshotList};
 use nightjar_repository::{Repository, RepositoryError};
-use nightjar_storage::{Store, StoreUrl};
+use nightjar_storage::{Store, StoreSettings, StoreUrl};
 
 use crate::args::{Arguments, Command, Globals, KeyCommand, SnapshotCommand};
 use crate::environment;
@@ -72,9 +72,29 @@ impl Program<'_> {
         Ok(StoreUrl::parse(text, &directory)?)
     }
 
+    /// How the store is reached, if it is in a cloud.
+    fn store_settings(&self) -> Result<StoreSettings> {
+        let given = &self.globals.store;
+        let certificates = given.ca_file.iter().map(|path| {
+            std::fs::read(path).with_context(|| format!("cannot read --ca-file {}", path.display()))
+        });
+        Ok(StoreSettings {
+            variables: environment::cloud_variables(),
+            endpoint: given.endpoint.clone().filter(|it| !it.is_empty()),
+            region: given.region.clone().filter(|it| !it.is_empty()),
+            allow_http: given.allow_http,
+            certificates: certificates.collect::<Result<_>>()?,
+            upload_limit: given.limit_upload,
+            download_limit: given.limit_download,
+            seed: u64::from_le_bytes(environment::random().array()),
+            ..StoreSettings::default()
+        })
+    }
+
     /// Opens the repository; looks whether there is one before it asks for a passphrase.
     fn open(&self) -> Result<Repository> {
-        let store = Store::open(&self.store_url()?).map_err(RepositoryError::from)?;
+        let settings = self.store_settings()?;
+        let store = Store::open(&self.store_url()?, &settings).map_err(RepositoryError::from)?;
         let url = store.url().to_owned();
         let lacks = |object: &str| Ok::<_, RepositoryError>(store.head(object)?.is_none());
         if lacks(&ObjectName::Repository.to_string())?

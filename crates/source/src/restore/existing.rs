@@ -46,7 +46,7 @@ pub(crate) fn kept(
         Overwrite::Never => false,
         Overwrite::IfChanged => {
             stat.st_mtime == entry.modified.seconds
-                && stat.st_mtime_nsec == entry.modified.nanoseconds.into()
+                && stat.st_mtime_nsec == u64::from(entry.modified.nanoseconds)
         }
         Overwrite::Always => has_content(reader, &file, content)?,
     };

@@ -1,0 +1,50 @@
+//! What is needed to reach a store beside its URL. This crate reads no environment: whoever opens
+//! a store hands it over.
+
+use std::time::Duration;
+
+/// How to reach a store in a cloud, and how hard to press it. Means nothing for a directory.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// Environment variables: of those of `AWS_…`, `AZURE_…` and `GOOGLE_…`, the kind of store
+    /// takes its own for credentials, region and endpoint.
+    pub variables: Vec<(String, String)>,
+    /// Another address than the provider's, such as `http://127.0.0.1:9000`.
+    pub endpoint: Option<String>,
+    /// The region of the bucket.
+    pub region: Option<String>,
+    /// Whether an endpoint may be reached without TLS, where everybody on the way sees and may
+    /// change every request.
+    pub allow_http: bool,
+    /// Certificates of authorities to be trusted beside the system's, as PEM texts.
+    pub certificates: Vec<Vec<u8>>,
+    /// Bytes sent per second, at most.
+    pub upload_limit: Option<u64>,
+    /// Bytes received per second, at most.
+    pub download_limit: Option<u64>,
+    /// How long a request may stand still before it is given up. However long it takes, it goes on
+    /// as long as bytes move.
+    pub patience: Duration,
+    /// How long one request is tried again and again, in total. Signatures are valid for about 15
+    /// minutes.
+    pub retry_budget: Duration,
+    /// Makes this process wait differently from others before it tries again.
+    pub seed: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            variables: Vec::new(),
+            endpoint: None,
+            region: None,
+            allow_http: false,
+            certificates: Vec::new(),
+            upload_limit: None,
+            download_limit: None,
+            patience: Duration::from_mins(1),
+            retry_budget: Duration::from_mins(5),
+            seed: 0,
+        }
+    }
+}
