@@ -2,6 +2,7 @@
 
 pub(crate) mod entries;
 pub(crate) mod format;
+pub(crate) mod requests;
 pub(crate) mod table;
 pub(crate) mod views;
 

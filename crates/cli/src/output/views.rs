@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::format::{count, number, percent, rfc3339, size};
+use super::requests::RequestsView;
 
 /// A path: text, and its bytes in hexadecimal where the text does not tell them.
 #[derive(Debug, Clone, Serialize)]
@@ -78,6 +79,7 @@ pub(crate) struct CreatedView<'a> {
     pub(crate) snapshot: SnapshotView<'a>,
     /// Entries that were left out; what lies in directories among them is not counted.
     pub(crate) excluded: u64,
+    pub(crate) requests: RequestsView,
     pub(crate) warnings: &'a [String],
 }
 
@@ -219,11 +221,16 @@ pub(crate) struct RestoredView<'a> {
     links: u64,
     deleted: u64,
     failed: u64,
+    requests: RequestsView,
     warnings: &'a [String],
 }
 
 impl<'a> RestoredView<'a> {
-    pub(crate) fn new(info: &'a SnapshotInfo, report: &'a RestoreReport) -> Self {
+    pub(crate) fn new(
+        info: &'a SnapshotInfo,
+        report: &'a RestoreReport,
+        requests: RequestsView,
+    ) -> Self {
         Self {
             snapshot: info.id.to_string(),
             series: &info.snapshot.series,
@@ -235,6 +242,7 @@ impl<'a> RestoredView<'a> {
             links: report.links,
             deleted: report.deleted,
             failed: report.failed,
+            requests,
             warnings: &report.warnings,
         }
     }

@@ -16,6 +16,7 @@ use crate::args::SnapshotCat;
 use crate::exit::Exit;
 use crate::output::entries::kind;
 use crate::output::format;
+use crate::output::requests::RequestsView;
 use crate::output::views::RestoredView;
 use crate::progress::Display;
 use crate::stderr;
@@ -38,7 +39,8 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCat) -
     let report = written?;
     report.warnings.iter().for_each(|warning| stderr::warn(warning));
     // People see the file, and nothing that they did not ask for.
-    stderr::event(&RestoredView::new(&info, &report));
+    let requests = RequestsView::of(repository.store());
+    stderr::event(&RestoredView::new(&info, &report, requests));
     Ok(Exit::Done)
 }
 

@@ -21,6 +21,7 @@ use crate::args::{Delta, SnapshotCreate};
 use crate::environment;
 use crate::exit::{CommandError, Exit};
 use crate::output::format::{self, count, number, printable, size};
+use crate::output::requests::RequestsView;
 use crate::output::views::{self, CreatedView, SnapshotView};
 use crate::progress::{self, Display};
 use crate::stderr;
@@ -56,6 +57,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
     let view = CreatedView {
         snapshot: SnapshotView::new(&info),
         excluded: notes.left_out,
+        requests: RequestsView::of(repository.store()),
         warnings: &notes.warnings,
     };
     program.output.summary(&view, || describe(&info, notes.left_out))?;

@@ -19,6 +19,7 @@ use crate::args::{Globals, OverwriteWhen, SnapshotRestore};
 use crate::exit::{CommandError, Exit};
 use crate::output::Stdout;
 use crate::output::format::{count, local_time, printable, size};
+use crate::output::requests::RequestsView;
 use crate::output::views::{RestorePlanView, RestoredView};
 use crate::progress::Display;
 use crate::stderr;
@@ -71,7 +72,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotRestor
     drop(display);
     let report = restored?;
     report.warnings.iter().for_each(|warning| stderr::warn(warning));
-    let view = RestoredView::new(&info, &report);
+    let view = RestoredView::new(&info, &report, RequestsView::of(repository.store()));
     let text = || describe(&info, &report, arguments.to.as_deref());
     if arguments.to.is_some() {
         program.output.summary(&view, text)?;

@@ -7,6 +7,7 @@ use nightjar_format::slot::Role;
 use nightjar_repository::snapshots::{self, SnapshotList};
 use nightjar_repository::verify::{self, Finding, Level, VerifyReport, VerifyRequest};
 use nightjar_repository::{Progress, Repository};
+use nightjar_storage::Store;
 use serde::Serialize;
 
 use super::super::{Program, list_snapshots};
@@ -14,6 +15,7 @@ use super::selection;
 use crate::args::{SnapshotVerify, VerifyLevel};
 use crate::exit::Exit;
 use crate::output::format::{count, local_time, printable, size};
+use crate::output::requests::RequestsView;
 use crate::progress::Display;
 
 #[derive(Serialize)]
@@ -24,6 +26,7 @@ struct VerifiedView<'a> {
     references: u64,
     blobs: u64,
     bytes: u64,
+    requests: RequestsView,
     findings: Vec<FindingView<'a>>,
 }
 
@@ -55,7 +58,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify
         report.findings.extend(list.findings.iter().map(|problem| finding(problem)));
     }
     let damaged = !report.findings.is_empty();
-    let view = view(request.level, &report);
+    let view = view(request.level, &report, repository.store());
     program.output.result(&view, || describe(request.level, &report, &list))?;
     Ok(if damaged { Exit::Damage } else { Exit::Done })
 }
@@ -82,7 +85,7 @@ fn finding(problem: &str) -> Finding {
     Finding { object, problem: problem.to_owned(), snapshots: Vec::new() }
 }
 
-fn view(level: Level, report: &VerifyReport) -> VerifiedView<'_> {
+fn view<'a>(level: Level, report: &'a VerifyReport, store: &Store) -> VerifiedView<'a> {
     let findings = report.findings.iter().map(|finding| FindingView {
         object: &finding.object,
         problem: &finding.problem,
@@ -95,6 +98,7 @@ fn view(level: Level, report: &VerifyReport) -> VerifiedView<'_> {
         references: report.references,
         blobs: report.blobs,
         bytes: report.bytes,
+        requests: RequestsView::of(store),
         findings: findings.collect(),
     }
 }

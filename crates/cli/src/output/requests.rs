@@ -1,0 +1,56 @@
+//! What a run asked of the store.
+
+use nightjar_storage::{Counters, Store};
+use serde::Serialize;
+
+/// Requests by kind, and bytes moved.
+#[derive(Debug, Serialize)]
+pub(crate) struct RequestsView {
+    put: u64,
+    create: u64,
+    get: u64,
+    head: u64,
+    list: u64,
+    delete: u64,
+    /// HTTP requests behind these, pages of listings, repeated ones and those for credentials among
+    /// them; 0 to a store on this machine.
+    http: u64,
+    /// HTTP requests that repeated another.
+    retries: u64,
+    /// Answers by which the store asked for fewer requests.
+    throttled: u64,
+    bytes_up: u64,
+    bytes_down: u64,
+}
+
+impl RequestsView {
+    /// What was asked of a store so far.
+    pub(crate) fn of(store: &Store) -> Self {
+        let Counters {
+            put,
+            create,
+            get,
+            head,
+            delete,
+            list,
+            bytes_up,
+            bytes_down,
+            http_requests: http,
+            retries,
+            throttled,
+        } = store.counters();
+        Self {
+            put,
+            create,
+            get,
+            head,
+            list,
+            delete,
+            http,
+            retries,
+            throttled,
+            bytes_up,
+            bytes_down,
+        }
+    }
+}
