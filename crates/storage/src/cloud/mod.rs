@@ -5,6 +5,7 @@
 //! through [`transport`], which tries again, keeps to limits and counts.
 
 pub(crate) mod advice;
+mod aws;
 mod backoff;
 mod concurrency;
 mod pace;
@@ -19,6 +20,7 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 
+use self::aws::FoundCredentials;
 use self::transport::Connector;
 pub(crate) use self::transport::Traffic;
 use crate::url::{Cloud, Provider};
@@ -103,10 +105,14 @@ fn s3(
     if let Some(endpoint) = endpoint(cloud.provider, settings) {
         builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
     }
-    if let Some(region) = &settings.region {
+    let given = settings.region.clone();
+    let unknown = builder.get_config_value(&AmazonS3ConfigKey::Region).is_none()
+        && builder.get_config_value(&AmazonS3ConfigKey::DefaultRegion).is_none();
+    if let Some(region) = given.or_else(|| unknown.then(aws::profile_region).flatten()) {
         builder = builder.with_region(region);
     }
     builder
+        .with_credentials(Arc::new(FoundCredentials::default()))
         .with_bucket_name(&cloud.bucket)
         .with_allow_http(settings.allow_http)
         .with_retry(no_retries())
