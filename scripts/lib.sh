@@ -11,6 +11,8 @@ export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 build_packages=(build-essential clang libclang-dev pkg-config)
 # shellcheck disable=SC2034
 test_packages=(postgresql strace python3-venv)
+command -v node >/dev/null || test_packages+=(nodejs)
+command -v npm >/dev/null || test_packages+=(npm)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -69,4 +71,55 @@ need_cargo_tool() {
     say "Installing $1 $2 from crates.io (takes some minutes)"
     env -u CARGO_TARGET_DIR cargo install --quiet --locked "$1" --version "$2" ||
         die "could not install $1 $2 (see above)"
+}
+
+# once FOLDER COMMAND...: runs COMMAND, which fills FOLDER, unless that has been done. Scripts
+# that run side by side wait for each other.
+once() {
+    local folder=$1
+    shift
+    if [ -f "$folder/complete" ]; then return; fi
+    mkdir -p "$folder"
+    (
+        flock 9
+        [ -f "$folder/complete" ] || { "$@" && touch "$folder/complete"; }
+    ) 9>"$folder.lock" >&2
+}
+
+# python_packages LIST: prints the folder of a Python environment that holds the packages of the
+# list. Each version of a list has its own.
+python_packages() {
+    [ -f "$1" ] || die "$1 is missing"
+    local folder
+    folder="$nightjar_cache/python-$(sha256sum "$1" | cut -c1-12)"
+    once "$folder" install_python "$1" "$folder" ||
+        die "could not install the Python packages of $1 (see above)"
+    printf '%s\n' "$folder"
+}
+
+install_python() {
+    say "Installing the Python packages of $1"
+    # Debian's own Python first: python3-venv belongs to it.
+    local python=/usr/bin/python3
+    [ -x "$python" ] || python=python3
+    "$python" -m venv --clear "$2" &&
+        "$2/bin/pip" install --quiet --disable-pip-version-check --requirement "$1"
+}
+
+# npm_packages FOLDER: prints a folder whose node_modules holds what the package-lock.json of
+# FOLDER lists. Each version of the lock has its own.
+npm_packages() {
+    [ -f "$1/package-lock.json" ] || die "$1/package-lock.json is missing"
+    local folder
+    folder="$nightjar_cache/npm-$(sha256sum "$1/package-lock.json" | cut -c1-12)"
+    once "$folder" install_npm "$1" "$folder" ||
+        die "could not install the npm packages of $1 (see above)"
+    printf '%s\n' "$folder"
+}
+
+# Nothing of what the tests need has a step of its own to run at installation.
+install_npm() {
+    say "Installing the npm packages of $1"
+    cp "$1/package.json" "$1/package-lock.json" "$2" &&
+        npm ci --prefix "$2" --ignore-scripts --no-audit --no-fund --loglevel=error
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! cli → source → repository → codec → format
 //!                     ├─────→ storage
-//!                     └─────→ format        testkit: dev-dependency only
+//!                     └─────→ format        testkit, testservers: dev-dependencies only
 //! ```
 //! A crate uses what stands below it, never above. Packages outside `crates/` (tools, benches,
 //! tests) stand on top: they may use any crate, and nothing may use them.
@@ -19,7 +19,11 @@ const BELOW: &[(&str, &[&str])] = &[
     ("source", &["format", "codec", "storage", "repository"]),
     ("cli", &["format", "codec", "storage", "repository", "source"]),
     ("testkit", &["format", "codec", "storage", "repository", "source"]),
+    ("testservers", &[]),
 ];
+
+/// Crates that only tests use.
+const FOR_TESTS: &[&str] = &["testkit", "testservers"];
 
 /// Checks the document that `cargo metadata --no-deps --format-version 1` prints.
 pub fn check(metadata: &Value) -> Vec<String> {
@@ -51,7 +55,7 @@ pub fn check(metadata: &Value) -> Vec<String> {
 }
 
 fn breach(from: &str, to: &str, is_dev: bool) -> Option<String> {
-    if to == "nightjar-testkit" {
+    if FOR_TESTS.contains(&short(to)) && !FOR_TESTS.contains(&short(from)) {
         return (!is_dev)
             .then(|| format!("{from} uses {to} outside of its tests: make it a dev-dependency"));
     }
@@ -122,6 +126,8 @@ mod tests {
             ("nightjar-repository", "nightjar-source"),
             ("nightjar-source", "nightjar-cli"),
             ("nightjar-testkit", "nightjar-cli"),
+            ("nightjar-testservers", "nightjar-storage"),
+            ("nightjar-testservers", "nightjar-testkit"),
         ];
         for (from, to) in forbidden {
             for kind in [None, Some("dev"), Some("build")] {
@@ -135,14 +141,18 @@ mod tests {
     }
 
     #[test]
-    fn testkit_is_for_tests_only() {
-        for kind in [None, Some("build")] {
-            assert_eq!(
-                breaches("crates/cli", "nightjar-cli", "nightjar-testkit", kind),
-                [
-                    "nightjar-cli uses nightjar-testkit outside of its tests: make it a dev-dependency"
-                ]
-            );
+    fn what_is_for_tests_stays_there() {
+        for to in ["nightjar-testkit", "nightjar-testservers"] {
+            for kind in [None, Some("build")] {
+                let found = breaches("crates/cli", "nightjar-cli", to, kind);
+                assert_eq!(
+                    found,
+                    [format!(
+                        "nightjar-cli uses {to} outside of its tests: make it a dev-dependency"
+                    )]
+                );
+            }
+            assert_eq!(breaches("crates/storage", "nightjar-storage", to, Some("dev")), [""; 0]);
         }
     }
 

@@ -1,0 +1,86 @@
+//! Azure's blob service, as Microsoft's emulator Azurite plays it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::process::Server;
+use crate::request;
+
+/// The account that Azurite has unless told otherwise, and its key; both are public.
+const ACCOUNT: &str = "devstoreaccount1";
+const KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// An Azurite blob service with an empty account. It checks signatures, and loses everything
+/// when it ends.
+pub struct Azurite {
+    host: String,
+    endpoint: String,
+    containers: AtomicU32,
+    _server: Server,
+}
+
+impl Azurite {
+    /// Starts a service of its own. Panics with its output if that fails.
+    pub fn start() -> Self {
+        let (server, host) = Server::start(
+            "NIGHTJAR_TEST_AZURITE",
+            |command| {
+                command.args(["--blobHost", "127.0.0.1", "--blobPort", "0"]);
+                command.args(["--inMemoryPersistence", "--silent", "--disableTelemetry"]);
+            },
+            "successfully listens on ",
+        );
+        let endpoint = format!("{host}/{ACCOUNT}");
+        Self { host, endpoint, containers: AtomicU32::new(0), _server: server }
+    }
+
+    /// The account's address, as `http://127.0.0.1:PORT/ACCOUNT`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The name of the account.
+    pub fn account(&self) -> &'static str {
+        ACCOUNT
+    }
+
+    /// The account's key, in Base64 as Azure gives it out.
+    pub fn access_key(&self) -> &'static str {
+        KEY
+    }
+
+    /// Makes a container and returns its name.
+    pub fn new_bucket(&self) -> String {
+        let container = format!("container-{}", self.containers.fetch_add(1, Ordering::Relaxed));
+        let target = format!("/{ACCOUNT}/{container}?restype=container");
+        let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let version = "2021-08-06";
+        // The shared key scheme: the method, eleven headers that are not sent, those that are,
+        // and the resource. The account's name is part of the path as well.
+        let signed = format!(
+            "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:{version}\n\
+             /{ACCOUNT}/{ACCOUNT}/{container}\nrestype:container"
+        );
+        let authorization = format!("SharedKey {ACCOUNT}:{}", signature(&signed));
+        let headers = [
+            ("Authorization", authorization.as_str()),
+            ("x-ms-date", &date),
+            ("x-ms-version", version),
+        ];
+        request::send(&self.host, "PUT", &target, &headers, "")
+            .expect_success("making a container");
+        container
+    }
+}
+
+fn signature(text: &str) -> String {
+    let key = BASE64_STANDARD.decode(KEY).unwrap_or_default();
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key) else { panic!("HMAC takes any key") };
+    mac.update(text.as_bytes());
+    BASE64_STANDARD.encode(mac.finalize().into_bytes())
+}

@@ -1,0 +1,46 @@
+//! A single HTTP request, for what has to be set up on a server: no client needed.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// What a server answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Head and body as they came.
+    pub(crate) text: String,
+}
+
+/// Sends one request to `endpoint` (`http://host:port`).
+pub(crate) fn send(
+    endpoint: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let host = endpoint.trim_start_matches("http://");
+    let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let length = body.len();
+    request.push_str(&format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"));
+    let exchange = || {
+        let mut stream = TcpStream::connect(host)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let text = exchange().unwrap_or_else(|error| panic!("{method} {endpoint}{target}: {error}"));
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    Answer { status, text }
+}
+
+impl Answer {
+    /// The answer, if it is a success.
+    pub(crate) fn expect_success(self, what: &str) -> Self {
+        assert!((200..300).contains(&self.status), "{what} failed:\n{}", self.text);
+        self
+    }
+}
