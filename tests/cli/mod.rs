@@ -1,6 +1,7 @@
 //! The command line, command by command, as its users meet it.
 
 mod access;
+mod clouds;
 mod create;
 mod dedup;
 mod delta;

@@ -7,8 +7,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
     /// Environment variables: of those of `AWS_…`, `AZURE_…` and `GOOGLE_…`, the kind of store
-    /// takes its own for region, endpoint and credentials. AWS's own library looks for those of S3,
-    /// and reads variables and files itself.
+    /// takes its own for region, endpoint and credentials. Where no access key is among
+    /// them, AWS's own library looks for one, and reads variables and files itself.
     pub variables: Vec<(String, String)>,
     /// Another address than the provider's, such as `http://127.0.0.1:9000`.
     pub endpoint: Option<String>,

@@ -1,10 +1,12 @@
 //! What every store promises, tried on each kind of store.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::path::Path;
 use std::sync::Barrier;
 
 use bytes::Bytes;
 use nightjar_storage::{Created, Pending, Store, StoreError, StoreSettings, StoreUrl};
+use nightjar_testservers::{Azurite, Moto};
 
 fn local(run: fn(&Store)) {
     let directory = tempfile::tempdir().unwrap();
@@ -18,8 +20,55 @@ fn memory(run: fn(&Store)) {
     run(&Store::memory());
 }
 
+fn settings(endpoint: &str, variables: &[(&str, &str)]) -> StoreSettings {
+    let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    StoreSettings {
+        endpoint: Some(endpoint.to_owned()),
+        allow_http: true,
+        variables: variables.collect(),
+        ..StoreSettings::default()
+    }
+}
+
+/// Tries all promises on one server, each below a prefix of its own.
+fn in_cloud(bucket: &str, settings: &StoreSettings) {
+    for (name, promise) in PROMISES {
+        let url = StoreUrl::parse(&format!("{bucket}/{name}/deep"), Path::new("/")).unwrap();
+        eprintln!("{name}");
+        promise(&Store::open(&url, settings).unwrap());
+    }
+}
+
+#[test]
+fn s3() {
+    let moto = Moto::start();
+    let settings = settings(
+        moto.endpoint(),
+        &[
+            ("AWS_REGION", moto.region()),
+            ("AWS_ACCESS_KEY_ID", moto.access_key()),
+            ("AWS_SECRET_ACCESS_KEY", moto.secret_key()),
+        ],
+    );
+    in_cloud(&format!("s3://{}", moto.new_bucket()), &settings);
+}
+
+#[test]
+fn azure() {
+    let azurite = Azurite::start();
+    let settings = settings(
+        azurite.endpoint(),
+        &[
+            ("AZURE_STORAGE_ACCOUNT_NAME", azurite.account()),
+            ("AZURE_STORAGE_ACCOUNT_KEY", azurite.access_key()),
+        ],
+    );
+    in_cloud(&format!("az://{}", azurite.new_bucket()), &settings);
+}
+
 macro_rules! promises {
     ($($promise:ident)*) => {
+        const PROMISES: &[(&str, fn(&Store))] = &[$((stringify!($promise), $promise)),*];
         mod local_directory {
             $(#[test] fn $promise() { super::local(super::$promise) })*
         }

@@ -111,8 +111,10 @@ fn s3(
     if let Some(region) = given.or_else(|| unknown.then(aws::profile_region).flatten()) {
         builder = builder.with_region(region);
     }
+    if builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_none() {
+        builder = builder.with_credentials(Arc::new(FoundCredentials::default()));
+    }
     builder
-        .with_credentials(Arc::new(FoundCredentials::default()))
         .with_bucket_name(&cloud.bucket)
         .with_allow_http(settings.allow_http)
         .with_retry(no_retries())

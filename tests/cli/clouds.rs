@@ -1,0 +1,73 @@
+//! A repository in a bucket, through the program and a real server.
+
+use std::time::Instant;
+
+use nightjar_testservers::Moto;
+
+use crate::harness::data::noise;
+use crate::harness::{Nightjar, Sandbox, number};
+
+struct Cloud {
+    sandbox: Sandbox,
+    moto: Moto,
+    url: String,
+}
+
+impl Cloud {
+    fn new() -> Self {
+        let (sandbox, moto) = (Sandbox::without_repository(), Moto::start());
+        let url = format!("s3://{}/backups/db", moto.new_bucket());
+        Self { sandbox, moto, url }
+    }
+
+    fn run(&self, args: &str) -> Nightjar {
+        self.sandbox
+            .nightjar(args)
+            .env("NIGHTJAR_REPOSITORY", &self.url)
+            .env("NIGHTJAR_ENDPOINT", self.moto.endpoint())
+            .env("AWS_REGION", self.moto.region())
+            .env("AWS_ACCESS_KEY_ID", self.moto.access_key())
+            .env("AWS_SECRET_ACCESS_KEY", self.moto.secret_key())
+            .args("--allow-http")
+    }
+}
+
+#[test]
+fn a_dump_goes_to_a_bucket_and_comes_back() {
+    let cloud = Cloud::new();
+    cloud.run("init").done().prints("made at s3://");
+    let dump = noise(1, 30_000_000);
+    let first = cloud.run("backup --stdin a.sql").stdin(dump.clone()).json();
+    let requests = &first["requests"];
+    assert_eq!(number(requests, "retries"), 0);
+    assert!(number(requests, "bytes_up") > 30_000_000, "{requests}");
+    let again = cloud.run("backup --stdin a.sql").stdin(dump.clone()).json();
+    let requests = &again["requests"];
+    assert!(number(requests, "http") <= 30, "{requests}");
+    assert!(number(requests, "bytes_up") < 10_000, "{requests}");
+    cloud.run("restore latest --stdout").done().prints_bytes(&dump);
+    cloud.run("snapshot verify --all --level data").done().prints("no damage found");
+    // Another machine has no cache.
+    let elsewhere = cloud.sandbox.path("elsewhere");
+    let status = cloud.run("status").env("NIGHTJAR_CACHE_DIR", &elsewhere).json();
+    assert_eq!(number(&status, "snapshots"), 2, "{status}");
+}
+
+#[test]
+fn what_is_wrong_with_a_bucket_is_named_with_the_setting_to_look_at() {
+    let cloud = Cloud::new();
+    cloud.run("init").done();
+    let says = |run: Nightjar, text: &str| {
+        let start = Instant::now();
+        run.exits(1).says(text);
+        // Nobody waits minutes for a wrong setting.
+        assert!(start.elapsed().as_secs() < 60);
+    };
+    let status = || cloud.run("status");
+    says(status().env("NIGHTJAR_REPOSITORY", "s3://nowhere/x"), "the bucket of the URL does not");
+    says(status().env("NIGHTJAR_ENDPOINT", "http://127.0.0.1:1"), "the store cannot be reached");
+    says(status().env("NIGHTJAR_ENDPOINT", "http://nowhere.invalid"), "check --endpoint");
+    let plain = cloud.sandbox.nightjar("status").env("NIGHTJAR_REPOSITORY", &cloud.url);
+    says(plain.env("NIGHTJAR_ENDPOINT", cloud.moto.endpoint()), "give --allow-http");
+    cloud.run("status").env("NIGHTJAR_REPOSITORY", "s3://").exits(1).says("it names no bucket");
+}
