@@ -3,6 +3,7 @@
 //! - [`Moto`]: S3, KMS, STS and IAM, as moto plays them;
 //! - [`Azurite`]: Azure's blob service, Microsoft's own emulator;
 //! - [`GcsFake`]: Google Cloud Storage, a fake of ours for want of a real one;
+//! - [`Proxy`]: stands before any of them, counts requests, and does wrong what it is told to;
 //! - [`Authority`]: certificates, for a fake or a proxy that speaks TLS.
 //!
 //! Each listens on a free port of 127.0.0.1 as soon as `start` returns, belongs to the test that
@@ -14,6 +15,7 @@ mod azurite;
 mod gcs;
 mod moto;
 mod process;
+mod proxy;
 mod request;
 mod served;
 mod tls;
@@ -21,4 +23,5 @@ mod tls;
 pub use azurite::Azurite;
 pub use gcs::{GcsFake, GcsFakeBuilder};
 pub use moto::Moto;
+pub use proxy::{Fault, Proxy, Seen};
 pub use tls::Authority;
