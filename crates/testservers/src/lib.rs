@@ -1,7 +1,10 @@
 //! Object stores on this machine, for tests: real servers where there is one, a fake where not.
 //!
 //! - [`Moto`]: S3, KMS, STS and IAM, as moto plays them;
-//! - [`Azurite`]: Azure's blob service, Microsoft's own emulator.
+//! - [`Azurite`]: Azure's blob service, Microsoft's own emulator;
+//! - [`GcsFake`]: Google Cloud Storage, a fake of ours for want of a real one;
+//! - [`Proxy`]: stands before any of them, counts requests, and does wrong what it is told to;
+//! - [`Authority`]: certificates, for a fake or a proxy that speaks TLS.
 //!
 //! Each listens on a free port of 127.0.0.1 as soon as `start` returns, belongs to the test that
 //! started it, and ends with it, however the test ends. `scripts/test` installs moto and Azurite
@@ -9,9 +12,16 @@
 #![expect(clippy::panic, reason = "a test whose server does not run has failed")]
 
 mod azurite;
+mod gcs;
 mod moto;
 mod process;
+mod proxy;
 mod request;
+mod served;
+mod tls;
 
 pub use azurite::Azurite;
+pub use gcs::{GcsFake, GcsFakeBuilder};
 pub use moto::Moto;
+pub use proxy::{Fault, Proxy, Seen};
+pub use tls::Authority;
