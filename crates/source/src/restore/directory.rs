@@ -2,7 +2,8 @@
 //!
 //! A directory is opened from the one above it, never through a link, and stays open as long as
 //! anything in it is under way. Whoever drops the last hold removes what does not belong in it and
-//! sets its attributes: by then everything in it is done. One that the run made is closed to others until then.
+//! sets its attributes: by then everything in it is done, or else the run has broken off, and
+//! nothing happens to it. One that the run made is closed to others until then.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -198,7 +199,7 @@ impl Drop for OpenDirectory {
     fn drop(&mut self) {
         self.run.open_directories.fetch_sub(1, Ordering::Relaxed);
         // What a run that broke off made stays closed to others.
-        if self.run.tally.is_stopped() {
+        if self.run.tally.is_broken_off() {
             return;
         }
         self.remove_extras();

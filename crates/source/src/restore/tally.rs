@@ -97,6 +97,7 @@ pub(crate) struct Tally {
     failed: AtomicU64,
     damaged: AtomicBool,
     stopped: AtomicBool,
+    broken_off: AtomicBool,
     kept: Mutex<Kept>,
 }
 
@@ -152,6 +153,16 @@ impl Tally {
     /// Whether anything failed so far.
     pub(crate) fn has_failures(&self) -> bool {
         self.failed.load(Ordering::Relaxed) > 0
+    }
+
+    /// Not everything will be done: the run ends for a reason of its own.
+    pub(crate) fn break_off(&self) {
+        self.broken_off.store(true, Ordering::Release);
+    }
+
+    /// Whether what is not done will not be done.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.is_stopped() || self.broken_off.load(Ordering::Acquire)
     }
 
     /// Whether the run is to end.
