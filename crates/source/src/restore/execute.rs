@@ -143,13 +143,16 @@ impl Execution<'_, '_, '_, '_> {
     /// Enters a directory. `mirrored`: the snapshot's, if nothing else is to be in it.
     fn directory(
         &mut self,
-        parent: &OpenDirectory,
+        parent: &Arc<OpenDirectory>,
         entry: &Entry,
         mirrored: Option<BlobId>,
     ) -> Result<bool, SourceError> {
         let waiting = self.run.open_directories.load(Ordering::Relaxed);
-        if waiting.saturating_sub(self.open.len()) >= self.most_open {
-            self.files.drain()?;
+        if waiting.saturating_sub(self.open.len()) >= self.most_open
+            && let Some(root) = self.open.first().map(Arc::clone)
+        {
+            // Links that wait keep directories open as well.
+            self.make_links(&root)?;
         }
         let entered = match parent.enter(entry) {
             Ok(entered) => Arc::new(entered),

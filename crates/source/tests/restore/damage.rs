@@ -64,6 +64,29 @@ fn nothing_is_deleted_where_something_is_damaged() {
 }
 
 #[test]
+fn nothing_is_deleted_above_what_is_damaged() {
+    let scene = Scene::new(76);
+    let info = scene.snapshot(|tree| {
+        tree.directory("a", |a| {
+            a.directory("b", |b| b.directory("c", |c| c.file("moved here", &noise(1, 200_000))));
+        });
+        tree.file("later", b"x");
+    });
+    scene.write("target/a/b/moved from here", b"all there is");
+    scene.write("target/a/extra", b"all there is");
+    let mut packs = objects(&scene.fixture.store, "packs");
+    packs.sort_by_key(|pack| read(&scene.fixture.store, pack).len());
+    Damage::Empty.inflict(&scene.fixture.store, packs.last().unwrap());
+    let delete = |request: &mut RestoreRequest<'_>| {
+        (request.overwrite, request.delete) = (Overwrite::Always, true);
+    };
+    let report = scene.try_restore(&info.snapshot, delete).unwrap();
+    assert_eq!(report.deleted, 0, "{:?}", report.failures);
+    assert_eq!(names(&scene.at("a")), ["b", "extra"]);
+    assert_eq!(names(&scene.at("a/b")), ["c", "moved from here"]);
+}
+
+#[test]
 fn a_store_that_fails_leaves_no_half_file_and_nothing_is_deleted() {
     let mut scene = Scene::new(75);
     let content = noise(1, 12 << 20);
