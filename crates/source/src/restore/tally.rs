@@ -53,10 +53,13 @@ impl Shortfall {
                 "extended attributes `{namespace}.*` of {entries} could not be set: not by this \
                  user or not on this file system"
             ),
-            Self::Extra => format!(
-                "{entries} that the snapshot does not hold were not deleted: something could not be \
-                 restored, and they may be all there is of it"
-            ),
+            Self::Extra => {
+                let (were, they) = if count == 1 { ("was", "it") } else { ("were", "they") };
+                format!(
+                    "{entries} that the snapshot does not hold {were} not deleted: something could \
+                     not be restored, and {they} may be all there is of it"
+                )
+            }
             Self::MountPoint => format!(
                 "{entries}: other file systems are mounted there, and nothing was deleted in them"
             ),
