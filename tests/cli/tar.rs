@@ -384,6 +384,28 @@ fn tree(directory: &Path) -> Tree {
 }
 
 #[test]
+fn a_name_that_means_another_file_later_does_not_join_the_two() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("tree")).unwrap();
+    let write = |second: &str| {
+        sandbox.write("tree/name", "alike");
+        set_time(&sandbox.path("tree/name"), 1_500_000_000, 0);
+        fs::hard_link(sandbox.path("tree/name"), sandbox.path(second)).unwrap();
+    };
+    write("tree/before");
+    tar(&sandbox.path(""), "-cf t.tar tree/name tree/before");
+    fs::remove_file(sandbox.path("tree/name")).unwrap();
+    write("tree/zafter");
+    tar(&sandbox.path(""), "-rf t.tar tree/name tree/zafter");
+    store(&sandbox, sandbox.read("t.tar")).done();
+    let restored = sandbox.path("restored");
+    sandbox.nightjar("restore latest --to").arg(&restored).done();
+    let inode = |name: &str| fs::metadata(restored.join("tree").join(name)).unwrap().ino();
+    assert_eq!(inode("name"), inode("zafter"));
+    assert_ne!(inode("name"), inode("before"));
+}
+
+#[test]
 fn a_link_to_what_is_not_in_the_archive_is_counted() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("tree")).unwrap();

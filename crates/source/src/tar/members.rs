@@ -5,7 +5,7 @@
 //! each directory in the order of its names: the names of a path with NULs between them, which
 //! stand in no name and come before every other byte.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -58,6 +58,8 @@ struct Links {
 pub(crate) struct Members {
     nodes: BTreeMap<Key, Node>,
     links: HashMap<u64, Links>,
+    /// The numbers that were given to them: a name may mean several files, one after the other.
+    numbers: HashSet<u64>,
     files: u64,
     /// Members that follow each other mostly have the same.
     owners: Arc<Owners>,
@@ -167,9 +169,9 @@ impl Members {
             Some(_) if key == target => return Ok(None),
             Some(node) => node.clone(),
         };
-        let links =
-            self.links.entry(node.file).or_insert_with(|| Links { names: 1, number: hash(target) });
-        links.names += 1;
+        let numbers = &mut self.numbers;
+        let first = || Links { names: 1, number: free_number(numbers, target) };
+        self.links.entry(node.file).or_insert_with(first).names += 1;
         Ok(self.insert(key, node))
     }
 
@@ -264,6 +266,15 @@ impl Node {
             ..Entry::new(name, kind)
         }
     }
+}
+
+/// The hash of a file's first name, or the next number that no other file has.
+fn free_number(numbers: &mut HashSet<u64>, first_name: &[u8]) -> u64 {
+    let mut number = hash(first_name);
+    while !numbers.insert(number) {
+        number = number.wrapping_add(1);
+    }
+    number
 }
 
 /// FNV-1a: the same each night for a file of the same first name.
