@@ -254,13 +254,13 @@ fn visit_place(
     status: &Status,
     depth: usize,
 ) -> Result<Option<OpenDirectory>, SourceError> {
-    let own = filter.is_own(status);
-    if own {
+    let (own, unwanted) = (filter.is_own(status), filter.leaves_out(&place.place, status));
+    if own && !unwanted {
         let path = place.path.display();
         let what = "nightjar's own, the repository or its cache";
         entries.notes.warn(format!("{path} is not stored: it is {what}"));
     }
-    if own || filter.leaves_out(&place.place, status) {
+    if own || unwanted {
         entries.notes.left_out += 1;
         return Ok(None);
     }
