@@ -29,7 +29,7 @@ struct Node {
     gid: u32,
     owners: Arc<Owners>,
     modified: Timestamp,
-    attributes: Vec<Attribute>,
+    attributes: Arc<Vec<Attribute>>,
     what: What,
 }
 
@@ -63,6 +63,7 @@ pub(crate) struct Members {
     files: u64,
     /// Members that follow each other mostly have the same.
     owners: Arc<Owners>,
+    attributes: Arc<Vec<Attribute>>,
 }
 
 /// The key of a path: `.` and a leading `/` are left out. An error says why it has none.
@@ -135,6 +136,9 @@ impl Members {
         if *self.owners != owners {
             self.owners = Arc::new(owners);
         }
+        if *self.attributes != member.attributes {
+            self.attributes = Arc::new(member.attributes);
+        }
         let what = match member.kind {
             Kind::Directory => What::Directory,
             Kind::Symlink { target } => What::other(EntryKind::Symlink { target }),
@@ -154,7 +158,7 @@ impl Members {
             gid: member.gid,
             owners: Arc::clone(&self.owners),
             modified: member.modified,
-            attributes: member.attributes,
+            attributes: Arc::clone(&self.attributes),
             what,
         };
         self.insert(key, node)
@@ -195,7 +199,7 @@ impl Members {
             gid: 0,
             owners: Arc::default(),
             modified: Timestamp::default(),
-            attributes: Vec::new(),
+            attributes: Arc::default(),
             what: What::Directory,
         }
     }
@@ -262,7 +266,7 @@ impl Node {
             user: self.owners.user.clone(),
             group: self.owners.group.clone(),
             modified: self.modified,
-            attributes: self.attributes,
+            attributes: self.attributes.to_vec(),
             ..Entry::new(name, kind)
         }
     }

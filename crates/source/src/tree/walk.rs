@@ -175,6 +175,10 @@ impl<'a, 'b> Walker<'a, 'b> {
             let path = place.path.display();
             self.entries.notes.warn(format!("{path} is {what}: nothing behind it is stored"));
         }
+        if root.must_exist() && self.filter.is_own(&status) {
+            let why = "it is the repository itself, or its cache".to_owned();
+            return Err(SourceError::Path { path: place.path, why });
+        }
         if root.must_exist() && self.filter.leaves_out(&place.place, &status) {
             let path = place.path.display();
             let why = "what is to be excluded matches it";
