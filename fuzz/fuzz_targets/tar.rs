@@ -9,6 +9,8 @@ use self::tar::sparse::DataReader;
 use libfuzzer_sys::fuzz_target;
 
 // The crate that they are of would bring the engine and its database.
+#[path = "../../crates/source/src/holes.rs"]
+mod holes;
 #[path = "../../crates/source/src/recognise.rs"]
 mod recognise;
 

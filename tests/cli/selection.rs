@@ -224,6 +224,8 @@ fn what_was_excluded_is_told() {
     backup("tree -e /tree").says("tree was named but is not stored");
     let run = sandbox.nightjar("backup tree -e cache").in_directory(&sandbox.path(""));
     run.done().prints("without 2 entries that were excluded");
+    let run = sandbox.nightjar("backup tree -e /tree").in_directory(&sandbox.path(""));
+    run.done().prints("without 1 entry that was excluded");
 }
 
 #[test]
@@ -237,4 +239,7 @@ fn a_repository_is_not_stored_in_itself() {
     assert!(stored.contains("tree/keep"));
     assert!(stored.iter().all(|path| !Path::new(path).starts_with(&repository)), "{stored:?}");
     sandbox.nightjar("backup .").in_directory(&sandbox.repository()).exits(1).says("itself");
+    sandbox.nightjar("backup").arg(sandbox.repository()).exits(1).says("itself");
+    let run = sandbox.nightjar("backup --series asked . -e cache -e").arg(&repository);
+    assert_eq!(run.in_directory(&base).done().stderr, "", "it was asked for");
 }

@@ -384,6 +384,28 @@ fn tree(directory: &Path) -> Tree {
 }
 
 #[test]
+fn a_name_that_means_another_file_later_does_not_join_the_two() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("tree")).unwrap();
+    let write = |second: &str| {
+        sandbox.write("tree/name", "alike");
+        set_time(&sandbox.path("tree/name"), 1_500_000_000, 0);
+        fs::hard_link(sandbox.path("tree/name"), sandbox.path(second)).unwrap();
+    };
+    write("tree/before");
+    tar(&sandbox.path(""), "-cf t.tar tree/name tree/before");
+    fs::remove_file(sandbox.path("tree/name")).unwrap();
+    write("tree/zafter");
+    tar(&sandbox.path(""), "-rf t.tar tree/name tree/zafter");
+    store(&sandbox, sandbox.read("t.tar")).done();
+    let restored = sandbox.path("restored");
+    sandbox.nightjar("restore latest --to").arg(&restored).done();
+    let inode = |name: &str| fs::metadata(restored.join("tree").join(name)).unwrap().ino();
+    assert_eq!(inode("name"), inode("zafter"));
+    assert_ne!(inode("name"), inode("before"));
+}
+
+#[test]
 fn a_link_to_what_is_not_in_the_archive_is_counted() {
     let sandbox = Sandbox::new();
     fs::create_dir(sandbox.path("tree")).unwrap();
@@ -437,6 +459,8 @@ fn what_no_directory_can_hold_is_left_out_and_counted() {
         pad(b"abc".to_vec()),
         header("file/below", b'0', 0),
         header("volume", b'V', 0),
+        header("the rest of a file", b'M', 3),
+        pad(b"abc".to_vec()),
         header("old directory/", b'0', 0),
         vec![0; 1024],
     ]
@@ -444,7 +468,8 @@ fn what_no_directory_can_hold_is_left_out_and_counted() {
     let outcome = store(&sandbox, archive).with_json().exits(3);
     let outcome = outcome.says("NUL").says("name is too long").says("target is too long");
     let outcome = outcome.says("no name").says("no directory").says("of type V").says("too large");
-    assert_eq!(number(&outcome.json(), "unreadable"), 5, "{outcome}");
+    let outcome = outcome.says("of type M");
+    assert_eq!(number(&outcome.json(), "unreadable"), 6, "{outcome}");
     let found = entries(&sandbox);
     let names = ["file", "large attribute", "long owner", "old directory"];
     assert_eq!(found.keys().collect::<Vec<_>>(), names);

@@ -10,6 +10,7 @@
 
 pub mod dump;
 mod error;
+mod holes;
 mod listing;
 mod proc;
 pub mod recognise;

@@ -56,6 +56,16 @@ fn a_full_store_is_reported_as_such_and_can_still_be_read_and_cleaned() {
 }
 
 #[test]
+fn one_object_cannot_be_read_and_the_others_can() {
+    let (_, _, store) = faulty(FaultPlan::unreadable("a"));
+    store.put("a", "1".into()).unwrap();
+    store.put("b", "2".into()).unwrap();
+    assert!(store.get("a", 10).is_err());
+    assert_eq!(store.get("b", 10).unwrap(), "2");
+    assert_eq!(names(&store), ["a", "b"]);
+}
+
+#[test]
 fn the_log_has_what_was_written_in_order() {
     let (_, faults, store) = faulty(FaultPlan::record());
     store.put("a/b", "1".into()).unwrap();

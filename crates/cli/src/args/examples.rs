@@ -104,7 +104,8 @@ Examples:
       says what it would take to make /srv/www what it was
   nightjar restore latest --to restored --verify
   nightjar restore latest --stdout | sha256sum
-  nightjar restore latest --series web --tar -- ssh web2 tar -xpf - -C /srv
+  nightjar restore latest --series web --tar -- \\
+      ssh web2 tar --xattrs --xattrs-include='*' -xpf - -C /srv
 
 The exit code is 4 if something could not be restored because it is damaged, and 1 if only for
 other reasons.";

@@ -9,12 +9,14 @@
 //! **What is under way** is a fixed number of batches: whoever is slow makes the caller wait, and
 //! memory does not depend on the number of files.
 //!
-//! **A file is done** when the last of its pieces is: each piece holds its file, and whoever drops
-//! the last hold finishes it. A damaged chunk fails the files that it belongs to and no others; what
-//! is no damage (the store cannot be reached) ends the run, and files under way are dropped without
-//! a word.
+//! **A file is done** when the last of its pieces is: each piece holds its file, and whoever lets
+//! the last hold go finishes it. A damaged chunk fails the files that it belongs to and no others;
+//! what is no damage (the store cannot be reached) ends the run, and files under way are dropped
+//! without a word: a piece that nobody dealt with leaves its file unfinished, whatever became of
+//! the others.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -55,6 +57,8 @@ pub trait Target: Send + Sync {
 struct Job {
     target: Box<dyn Target>,
     failure: OnceLock<TargetFailure>,
+    /// Not all of its pieces were or will be dealt with.
+    broken_off: AtomicBool,
 }
 
 impl Job {
@@ -68,13 +72,49 @@ impl Job {
     }
 
     fn finish(self) {
-        self.target.done(self.failure.into_inner().map_or(Ok(()), Err));
+        if !self.broken_off.into_inner() {
+            self.target.done(self.failure.into_inner().map_or(Ok(()), Err));
+        }
+    }
+}
+
+/// A hold of a file. If it is dropped instead of let go, the file is never finished.
+struct Hold {
+    job: Arc<Job>,
+    dealt_with: bool,
+}
+
+impl Hold {
+    fn new(target: Box<dyn Target>) -> Self {
+        let (failure, broken_off) = (OnceLock::new(), AtomicBool::new(false));
+        Self { job: Arc::new(Job { target, failure, broken_off }), dealt_with: false }
+    }
+
+    fn another(&self) -> Self {
+        Self { job: Arc::clone(&self.job), dealt_with: false }
+    }
+
+    /// Finishes the file if no other hold is left. Whether it did.
+    fn let_go(mut self) -> bool {
+        self.dealt_with = true;
+        let job = Arc::clone(&self.job);
+        drop(self);
+        Arc::into_inner(job).map(Job::finish).is_some()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.dealt_with {
+            // Seen by whoever lets go last: this hold still counts.
+            self.job.broken_off.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 /// A chunk of a file and where it belongs; without one, the file's end.
 struct Piece {
-    job: Arc<Job>,
+    hold: Hold,
     position: u64,
     chunk: Option<ContentRef>,
 }
@@ -146,15 +186,15 @@ impl<'a> Reader<'a> {
 impl FileFeed<'_, '_, '_> {
     /// Restores a content of so many bytes.
     pub fn push(&mut self, content: &Content, length: u64, target: Box<dyn Target>) -> Result<()> {
-        let job = Arc::new(Job { target, failure: OnceLock::new() });
+        let hold = Hold::new(target);
         let mut walk = ContentWalk::new(content);
         let mut position = 0u64;
-        while !job.has_failed() {
+        while !hold.job.has_failed() {
             let chunk = match walk.next(self.reader) {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 Err(error) if error.is_damage() => {
-                    job.fail(TargetFailure::Damaged(error));
+                    hold.job.fail(TargetFailure::Damaged(error));
                     break;
                 }
                 Err(error) => return Err(error),
@@ -164,17 +204,17 @@ impl FileFeed<'_, '_, '_> {
                 position = end;
                 break;
             }
-            self.add(Piece { job: Arc::clone(&job), position, chunk: Some(chunk) })?;
+            self.add(Piece { hold: hold.another(), position, chunk: Some(chunk) })?;
             position = end;
         }
         if position != length {
             // Told only if nothing else has gone wrong before.
-            job.fail(TargetFailure::Damaged(RepositoryError::Damaged {
+            hold.job.fail(TargetFailure::Damaged(RepositoryError::Damaged {
                 object: "its content list".into(),
                 why: format!("it has not the {length} bytes that the file's entry says"),
             }));
         }
-        self.add(Piece { job, position, chunk: None })
+        self.add(Piece { hold, position, chunk: None })
     }
 
     /// Waits until all files that were pushed are done.
@@ -223,12 +263,11 @@ impl FileFeed<'_, '_, '_> {
 /// Decodes a batch and hands its chunks to their files.
 fn hand_out<'a>(reader: &Reader<'a>, pieces: Vec<Piece>, blobs: PendingBlobs<'a>) -> Result<()> {
     let mut blobs = blobs.wait(reader)?;
-    for Piece { job, position, chunk } in pieces {
-        if let Some(chunk) = chunk.filter(|_| !job.has_failed()) {
-            hand_over(reader, &mut blobs, &job, position, &chunk)?;
+    for Piece { hold, position, chunk } in pieces {
+        if let Some(chunk) = chunk.filter(|_| !hold.job.has_failed()) {
+            hand_over(reader, &mut blobs, &hold.job, position, &chunk)?;
         }
-        if let Some(job) = Arc::into_inner(job) {
-            job.finish();
+        if hold.let_go() {
             Progress::add(&reader.progress.items, 1);
         }
     }

@@ -1,8 +1,9 @@
 //! A directory of the destination, open: names are looked up in it, and in nothing else.
 //!
 //! A directory is opened from the one above it, never through a link, and stays open as long as
-//! anything in it is under way. Whoever drops the last hold removes what does not belong in it and
-//! sets its attributes: by then everything in it is done. One that the run made is closed to others until then.
+//! anything in it or below it is under way. Whoever drops the last hold removes what does not belong in it and
+//! sets its attributes: by then everything in it is done, or else the run has broken off, and
+//! nothing happens to it. One that the run made is closed to others until then.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,6 +64,8 @@ pub(crate) struct OpenDirectory {
     entry: Option<Entry>,
     /// What is removed from it then.
     extras: OnceLock<Vec<Box<[u8]>>>,
+    /// The one that it lies in, which is done after it; the destination has none.
+    above: Option<Arc<Self>>,
     run: Arc<Run>,
 }
 
@@ -77,7 +80,7 @@ impl OpenDirectory {
         let fd = open_destination(path).map_err(|error| at("open", path)(error.into()))?;
         remove_leftovers(fd.as_fd());
         let entry = entry.filter(|_| made).cloned();
-        Ok(Self::new(run, fd, path.to_path_buf(), made, entry))
+        Ok(Self::new(run, fd, path.to_path_buf(), made, entry, None))
     }
 
     /// Fails if the path that the user named leads elsewhere by now: where a disk is removed while
@@ -99,20 +102,27 @@ impl OpenDirectory {
         outcome.map_err(at("restore to", path))
     }
 
-    fn new(run: &Arc<Run>, fd: OwnedFd, path: PathBuf, made: bool, entry: Option<Entry>) -> Self {
+    fn new(
+        run: &Arc<Run>,
+        fd: OwnedFd,
+        path: PathBuf,
+        made: bool,
+        entry: Option<Entry>,
+        above: Option<Arc<Self>>,
+    ) -> Self {
         run.open_directories.fetch_add(1, Ordering::Relaxed);
         let passes_acl_on = !matches!(
             fgetxattr(&fd, attributes::DEFAULT_ACL, &mut [0u8; 0]),
             Err(Errno::NODATA | Errno::OPNOTSUPP)
         );
         let extras = OnceLock::new();
-        Self { fd, path, made, passes_acl_on, entry, extras, run: Arc::clone(run) }
+        Self { fd, path, made, passes_acl_on, entry, extras, above, run: Arc::clone(run) }
     }
 
     /// Makes a directory in this one, or uses the one that is there.
-    pub(crate) fn enter(&self, entry: &Entry) -> io::Result<Self> {
+    pub(crate) fn enter(self: &Arc<Self>, entry: &Entry) -> io::Result<Self> {
         let name = entry.name.as_slice();
-        let made = match mkdirat(self, name, Mode::RWXU) {
+        let made = match mkdirat(self.as_fd(), name, Mode::RWXU) {
             Err(Errno::EXIST) => false,
             outcome => outcome.map(|()| true)?,
         };
@@ -138,7 +148,7 @@ impl OpenDirectory {
         // One that was there keeps what it has, unless it is to be replaced.
         let entry = Some(entry).filter(|_| made || replaces).cloned();
         let path = below(&self.path, name);
-        Ok(Self::new(&self.run, fd, path, made, entry))
+        Ok(Self::new(&self.run, fd, path, made, entry, Some(Arc::clone(self))))
     }
 
     /// Opens a directory that its owner, who runs this, has locked for everybody.
@@ -182,6 +192,22 @@ impl OpenDirectory {
         }
     }
 
+    /// All in it is done, or will not be.
+    fn end(&self) {
+        self.run.open_directories.fetch_sub(1, Ordering::Relaxed);
+        // What a run that broke off made stays closed to others.
+        if self.run.tally.is_broken_off() {
+            return;
+        }
+        self.remove_extras();
+        let Some(entry) = &self.entry else { return };
+        let standing = if self.made { Standing::Fresh } else { Standing::There };
+        let object = Object::Open(self.fd.as_fd());
+        if let Err(error) = attributes::set(&self.run, &object, entry, standing) {
+            self.run.tally.fail("set the attributes of", &self.path, error);
+        }
+    }
+
     /// What is made in it, before it has attributes.
     pub(crate) fn standing(&self) -> Standing {
         if self.passes_acl_on { Standing::WithAcls } else { Standing::Fresh }
@@ -196,17 +222,11 @@ impl AsFd for OpenDirectory {
 
 impl Drop for OpenDirectory {
     fn drop(&mut self) {
-        self.run.open_directories.fetch_sub(1, Ordering::Relaxed);
-        // What a run that broke off made stays closed to others.
-        if self.run.tally.is_stopped() {
-            return;
-        }
-        self.remove_extras();
-        let Some(entry) = &self.entry else { return };
-        let standing = if self.made { Standing::Fresh } else { Standing::There };
-        let object = Object::Open(self.fd.as_fd());
-        if let Err(error) = attributes::set(&self.run, &object, entry, standing) {
-            self.run.tally.fail("set the attributes of", &self.path, error);
+        self.end();
+        // One by one: a tree may be deeper than the stack.
+        let mut above = self.above.take();
+        while let Some(mut directory) = above.and_then(Arc::into_inner) {
+            above = directory.above.take();
         }
     }
 }

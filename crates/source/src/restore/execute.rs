@@ -44,25 +44,20 @@ pub(crate) fn execute(
             links: Links::default(),
             most_open: most_open(),
         };
-        if selection.is_whole() {
-            execution.mirror(&root, selection.root())?;
+        let walked = execution.walk(&mut selection, &root);
+        if walked.is_err() {
+            // Before the directories that are open are let go: not all in them is done.
+            run.tally.break_off();
         }
-        while let Some(step) = selection.next(reader)? {
-            if run.tally.is_stopped() {
-                return Ok(());
-            }
-            if !execution.step(step)? {
-                selection.skip();
-            }
-        }
-        execution.make_links(&root)
+        walked
     });
     // What the destination said comes first: the rest follows from it.
-    run.tally.check()?;
-    walked?;
-    root.still_at(directory)?;
+    let outcome = run.tally.check().and(walked).and_then(|()| root.still_at(directory));
+    if outcome.is_err() {
+        run.tally.break_off();
+    }
     drop(root);
-    run.tally.check()
+    outcome.and_then(|()| run.tally.check())
 }
 
 /// Directories that may be open for the sake of files under way: a part of what the system grants,
@@ -83,6 +78,25 @@ struct Execution<'e, 'f, 'scope, 'a> {
 }
 
 impl Execution<'_, '_, '_, '_> {
+    fn walk(
+        &mut self,
+        selection: &mut Selection<'_>,
+        root: &OpenDirectory,
+    ) -> Result<(), SourceError> {
+        if selection.is_whole() {
+            self.mirror(root, selection.root())?;
+        }
+        while let Some(step) = selection.next(self.reader)? {
+            if self.run.tally.is_stopped() {
+                return Ok(());
+            }
+            if !self.step(step)? {
+                selection.skip();
+            }
+        }
+        self.make_links(root)
+    }
+
     /// Restores an entry. Whether what lies in it is to follow.
     fn step(&mut self, step: Step) -> Result<bool, SourceError> {
         self.open.truncate(step.depth());
@@ -129,13 +143,16 @@ impl Execution<'_, '_, '_, '_> {
     /// Enters a directory. `mirrored`: the snapshot's, if nothing else is to be in it.
     fn directory(
         &mut self,
-        parent: &OpenDirectory,
+        parent: &Arc<OpenDirectory>,
         entry: &Entry,
         mirrored: Option<BlobId>,
     ) -> Result<bool, SourceError> {
         let waiting = self.run.open_directories.load(Ordering::Relaxed);
-        if waiting.saturating_sub(self.open.len()) >= self.most_open {
-            self.files.drain()?;
+        if waiting.saturating_sub(self.open.len()) >= self.most_open
+            && let Some(root) = self.open.first().map(Arc::clone)
+        {
+            // Links that wait keep directories open as well.
+            self.make_links(&root)?;
         }
         let entered = match parent.enter(entry) {
             Ok(entered) => Arc::new(entered),

@@ -38,6 +38,7 @@ pub(crate) struct FileTarget {
     opened: OnceLock<rustix::io::Result<Opened>>,
     /// Told where other names of the same file are to be linked to.
     made: Option<Arc<Made>>,
+    is_done: bool,
 }
 
 impl FileTarget {
@@ -55,6 +56,7 @@ impl FileTarget {
             layout: Layout::new(&content.holes),
             opened: OnceLock::new(),
             made,
+            is_done: false,
         }
     }
 
@@ -122,6 +124,7 @@ impl Target for FileTarget {
     }
 
     fn done(mut self: Box<Self>, outcome: Result<(), TargetFailure>) {
+        self.is_done = true;
         let tally = &Arc::clone(self.directory.run()).tally;
         if tally.is_stopped() {
             return;
@@ -137,6 +140,15 @@ impl Target for FileTarget {
             },
             Err(TargetFailure::Damaged(error)) => tally.damage(&path, &error),
             Err(TargetFailure::Write(error)) => tally.fail("write", &path, error),
+        }
+    }
+}
+
+impl Drop for FileTarget {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // Before its directory is let go, which is not what it was to become.
+            self.directory.run().tally.break_off();
         }
     }
 }

@@ -208,6 +208,10 @@ impl Counting<'_, '_> {
         there: Option<&Stat>,
     ) -> Result<(), SourceError> {
         let entry = &step.visited.entry;
+        if matches!(entry.kind, EntryKind::Socket) {
+            // It is not restored, and replaces nothing.
+            return Ok(());
+        }
         let wants_directory = entry.is_directory();
         if let (Some(there), Some(parent)) = (there, parent)
             && is_directory(there) != wants_directory
@@ -223,7 +227,6 @@ impl Counting<'_, '_> {
             EntryKind::File(content) => {
                 self.count_file(&step.visited.path, entry, content, parent, replaces)?;
             }
-            EntryKind::Socket => {}
             _ if self.is_link(&step.visited.path, entry) => self.plan.links += 1,
             _ => {
                 self.plan.others += 1;

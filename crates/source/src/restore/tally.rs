@@ -53,10 +53,13 @@ impl Shortfall {
                 "extended attributes `{namespace}.*` of {entries} could not be set: not by this \
                  user or not on this file system"
             ),
-            Self::Extra => format!(
-                "{entries} that the snapshot does not hold were not deleted: something could not be \
-                 restored, and they may be all there is of it"
-            ),
+            Self::Extra => {
+                let (were, they) = if count == 1 { ("was", "it") } else { ("were", "they") };
+                format!(
+                    "{entries} that the snapshot does not hold {were} not deleted: something could \
+                     not be restored, and {they} may be all there is of it"
+                )
+            }
             Self::MountPoint => format!(
                 "{entries}: other file systems are mounted there, and nothing was deleted in them"
             ),
@@ -97,6 +100,7 @@ pub(crate) struct Tally {
     failed: AtomicU64,
     damaged: AtomicBool,
     stopped: AtomicBool,
+    broken_off: AtomicBool,
     kept: Mutex<Kept>,
 }
 
@@ -152,6 +156,16 @@ impl Tally {
     /// Whether anything failed so far.
     pub(crate) fn has_failures(&self) -> bool {
         self.failed.load(Ordering::Relaxed) > 0
+    }
+
+    /// Not everything will be done: the run ends for a reason of its own.
+    pub(crate) fn break_off(&self) {
+        self.broken_off.store(true, Ordering::Release);
+    }
+
+    /// Whether what is not done will not be done.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.is_stopped() || self.broken_off.load(Ordering::Acquire)
     }
 
     /// Whether the run is to end.

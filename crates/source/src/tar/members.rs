@@ -5,7 +5,7 @@
 //! each directory in the order of its names: the names of a path with NULs between them, which
 //! stand in no name and come before every other byte.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ struct Node {
     gid: u32,
     owners: Arc<Owners>,
     modified: Timestamp,
-    attributes: Vec<Attribute>,
+    attributes: Arc<Vec<Attribute>>,
     what: What,
 }
 
@@ -58,9 +58,12 @@ struct Links {
 pub(crate) struct Members {
     nodes: BTreeMap<Key, Node>,
     links: HashMap<u64, Links>,
+    /// The numbers that were given to them: a name may mean several files, one after the other.
+    numbers: HashSet<u64>,
     files: u64,
     /// Members that follow each other mostly have the same.
     owners: Arc<Owners>,
+    attributes: Arc<Vec<Attribute>>,
 }
 
 /// The key of a path: `.` and a leading `/` are left out. An error says why it has none.
@@ -133,6 +136,9 @@ impl Members {
         if *self.owners != owners {
             self.owners = Arc::new(owners);
         }
+        if *self.attributes != member.attributes {
+            self.attributes = Arc::new(member.attributes);
+        }
         let what = match member.kind {
             Kind::Directory => What::Directory,
             Kind::Symlink { target } => What::other(EntryKind::Symlink { target }),
@@ -152,7 +158,7 @@ impl Members {
             gid: member.gid,
             owners: Arc::clone(&self.owners),
             modified: member.modified,
-            attributes: member.attributes,
+            attributes: Arc::clone(&self.attributes),
             what,
         };
         self.insert(key, node)
@@ -167,9 +173,9 @@ impl Members {
             Some(_) if key == target => return Ok(None),
             Some(node) => node.clone(),
         };
-        let links =
-            self.links.entry(node.file).or_insert_with(|| Links { names: 1, number: hash(target) });
-        links.names += 1;
+        let numbers = &mut self.numbers;
+        let first = || Links { names: 1, number: free_number(numbers, target) };
+        self.links.entry(node.file).or_insert_with(first).names += 1;
         Ok(self.insert(key, node))
     }
 
@@ -193,7 +199,7 @@ impl Members {
             gid: 0,
             owners: Arc::default(),
             modified: Timestamp::default(),
-            attributes: Vec::new(),
+            attributes: Arc::default(),
             what: What::Directory,
         }
     }
@@ -260,10 +266,19 @@ impl Node {
             user: self.owners.user.clone(),
             group: self.owners.group.clone(),
             modified: self.modified,
-            attributes: self.attributes,
+            attributes: self.attributes.to_vec(),
             ..Entry::new(name, kind)
         }
     }
+}
+
+/// The hash of a file's first name, or the next number that no other file has.
+fn free_number(numbers: &mut HashSet<u64>, first_name: &[u8]) -> u64 {
+    let mut number = hash(first_name);
+    while !numbers.insert(number) {
+        number = number.wrapping_add(1);
+    }
+    number
 }
 
 /// FNV-1a: the same each night for a file of the same first name.

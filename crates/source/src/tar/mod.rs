@@ -40,6 +40,8 @@ use sparse::DataReader;
 
 /// What the attributes of one entry may take together, in bytes (format-spec, chapter 6).
 const MOST_ATTRIBUTE_BYTES: usize = 512 << 10;
+/// The type under which GNU tar writes the name of a volume (`--label`).
+const VOLUME: u8 = b'V';
 /// Bytes of a path that messages show.
 const MOST_SHOWN_BYTES: usize = 1000;
 /// Headers are small, and each read of a pipe is a system call or two.
@@ -96,9 +98,7 @@ impl<R: Read> TarFeeder<'_, '_, R> {
         path: &str,
     ) -> Result<Option<&'static str>, SourceError> {
         if let Kind::Unknown(kind) = member.kind {
-            let kind = char::from(kind).escape_default();
-            let name = self.name;
-            self.notes.warn(format!("{path:?} in {name} is passed over: it is of type {kind}"));
+            self.pass_over(kind, path);
             return Ok(None);
         }
         let is_directory = member.kind == Kind::Directory;
@@ -136,6 +136,15 @@ impl<R: Read> TarFeeder<'_, '_, R> {
             self.feeder.drop_kept(number)?;
         }
         Ok(None)
+    }
+
+    /// Tells of a member of a type that nobody here knows. It counts as left out, unless it is the
+    /// name of a volume, which is no part of a tree.
+    fn pass_over(&mut self, kind: u8, path: &str) {
+        self.notes.unreadable += u64::from(kind != VOLUME);
+        let kind = char::from(kind).escape_default();
+        let name = self.name;
+        self.notes.warn(format!("{path:?} in {name} is passed over: it is of type {kind}"));
     }
 
     /// Reads a file's content, and keeps it under the number that is returned.

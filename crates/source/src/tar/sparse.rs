@@ -10,11 +10,11 @@ use std::io::{self, Read};
 use nightjar_format::manifest::Hole;
 use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
+use crate::holes::Longest;
+
 use super::read::{Archive, BLOCK, malformed};
 use super::records::{Records, decimal};
 
-/// Holes noted of one file, at most (format-spec, chapter 6).
-const MOST_HOLES: usize = 4096;
 /// Stretches of one file, at most: the map stands in memory.
 const MOST_STRETCHES: usize = 1 << 20;
 
@@ -56,9 +56,9 @@ impl Layout {
             return Err(damaged());
         }
         push_gap(&mut gaps, passed, end, *size);
-        let shortest = shortest_noted(&gaps);
+        let mut longest = Longest::of(gaps.iter().map(|(_, hole)| hole.length));
         let (noted, filled) =
-            gaps.into_iter().partition::<Vec<_>, _>(|(_, hole)| hole.length >= shortest);
+            gaps.into_iter().partition::<Vec<_>, _>(|(_, hole)| longest.keeps(hole.length));
         Ok(Self {
             holes: noted.into_iter().map(|(_, hole)| hole).collect(),
             zeros: filled.into_iter().map(|(at, hole)| (at, hole.length)).collect(),
@@ -74,15 +74,6 @@ fn push_gap(gaps: &mut Vec<(u64, Hole)>, passed: u64, from: u64, to: u64) {
     if from < to {
         gaps.push((passed, Hole { offset: from, length: to - from }));
     }
-}
-
-/// The length from which holes are noted, so that they are not too many.
-fn shortest_noted(gaps: &[(u64, Hole)]) -> u64 {
-    let mut shortest = 1;
-    while gaps.iter().filter(|(_, hole)| hole.length >= shortest).count() > MOST_HOLES {
-        shortest *= 2;
-    }
-    shortest
 }
 
 /// Reads a member's data, with zeros for holes that are not noted.

@@ -7,10 +7,8 @@ use nightjar_format::manifest::Hole;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
+use crate::holes::{Longest, MOST_HOLES};
 use crate::tree::status::Status;
-
-/// Holes noted of one file, at most (format-spec, chapter 6).
-const MOST_HOLES: usize = 4096;
 
 /// Reads a file's data to the size that it had when it was opened, holes left out.
 ///
@@ -73,7 +71,6 @@ impl Read for FileReader<'_> {
 /// The holes of a file, the longest if they are too many. The file is left at its beginning.
 fn holes(file: &File, size: u64) -> Vec<Hole> {
     let mut holes = Vec::new();
-    let mut shortest = 1;
     let mut position = 0;
     // Whatever goes wrong here: zeros are read instead.
     while let Ok(offset) = seek(file, SeekFrom::Hole(position))
@@ -84,20 +81,23 @@ fn holes(file: &File, size: u64) -> Vec<Hole> {
             Err(_) => break,
             Ok(end) => end.min(size),
         };
-        if end - offset >= shortest {
-            holes.push(Hole { offset, length: end - offset });
-        }
-        while holes.len() > MOST_HOLES {
-            shortest *= 2;
-            holes.retain(|hole| hole.length >= shortest);
+        holes.push(Hole { offset, length: end - offset });
+        if holes.len() >= 2 * MOST_HOLES {
+            keep_longest(&mut holes);
         }
         position = end;
         if position >= size {
             break;
         }
     }
+    keep_longest(&mut holes);
     match seek(file, SeekFrom::Start(0)) {
         Ok(_) => holes,
         Err(_) => Vec::new(),
     }
+}
+
+fn keep_longest(holes: &mut Vec<Hole>) {
+    let mut longest = Longest::of(holes.iter().map(|hole| hole.length));
+    holes.retain(|hole| longest.keeps(hole.length));
 }

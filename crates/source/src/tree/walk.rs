@@ -175,6 +175,10 @@ impl<'a, 'b> Walker<'a, 'b> {
             let path = place.path.display();
             self.entries.notes.warn(format!("{path} is {what}: nothing behind it is stored"));
         }
+        if root.must_exist() && self.filter.is_own(&status) {
+            let why = "it is the repository itself, or its cache".to_owned();
+            return Err(SourceError::Path { path: place.path, why });
+        }
         if root.must_exist() && self.filter.leaves_out(&place.place, &status) {
             let path = place.path.display();
             let why = "what is to be excluded matches it";
@@ -254,13 +258,13 @@ fn visit_place(
     status: &Status,
     depth: usize,
 ) -> Result<Option<OpenDirectory>, SourceError> {
-    let own = filter.is_own(status);
-    if own {
+    let (own, unwanted) = (filter.is_own(status), filter.leaves_out(&place.place, status));
+    if own && !unwanted {
         let path = place.path.display();
         let what = "nightjar's own, the repository or its cache";
         entries.notes.warn(format!("{path} is not stored: it is {what}"));
     }
-    if own || filter.leaves_out(&place.place, status) {
+    if own || unwanted {
         entries.notes.left_out += 1;
         return Ok(None);
     }

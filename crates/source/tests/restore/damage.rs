@@ -1,10 +1,13 @@
 //! Damage in the store and on the disk: what it does not hit comes back, what it hits is named.
 
 use std::fs;
+use std::sync::Arc;
 
 use nightjar_format::BlobId;
 use nightjar_format::manifest::{Content, DirectoryNode, Entry, EntryKind, FileContent};
 use nightjar_source::{Overwrite, RestoreRequest, verify_restored};
+use nightjar_storage::Store;
+use nightjar_storage::faults::{FaultPlan, FaultStore};
 use nightjar_testkit::damage::{Damage, names as objects, read};
 use nightjar_testkit::generate::noise;
 
@@ -58,6 +61,58 @@ fn nothing_is_deleted_where_something_is_damaged() {
         assert!(scene.at(name).exists(), "{name}");
     }
     assert!(report.warnings[0].starts_with("2 entries that the snapshot does not hold were not"));
+}
+
+#[test]
+fn nothing_is_deleted_above_what_is_damaged() {
+    let scene = Scene::new(76);
+    let info = scene.snapshot(|tree| {
+        tree.directory("a", |a| {
+            a.directory("b", |b| b.directory("c", |c| c.file("moved here", &noise(1, 200_000))));
+        });
+        tree.file("later", b"x");
+    });
+    scene.write("target/a/b/moved from here", b"all there is");
+    scene.write("target/a/extra", b"all there is");
+    let mut packs = objects(&scene.fixture.store, "packs");
+    packs.sort_by_key(|pack| read(&scene.fixture.store, pack).len());
+    Damage::Empty.inflict(&scene.fixture.store, packs.last().unwrap());
+    let delete = |request: &mut RestoreRequest<'_>| {
+        (request.overwrite, request.delete) = (Overwrite::Always, true);
+    };
+    let report = scene.try_restore(&info.snapshot, delete).unwrap();
+    assert_eq!(report.deleted, 0, "{:?}", report.failures);
+    assert_eq!(names(&scene.at("a")), ["b", "extra"]);
+    assert_eq!(names(&scene.at("a/b")), ["c", "moved from here"]);
+}
+
+#[test]
+fn a_store_that_fails_leaves_no_half_file_and_nothing_is_deleted() {
+    let mut scene = Scene::new(75);
+    let content = noise(1, 12 << 20);
+    let info = scene.snapshot(|tree| {
+        tree.directory("deep", |deep| deep.file("large", &content));
+    });
+    let delete = |request: &mut RestoreRequest<'_>| {
+        (request.overwrite, request.delete) = (Overwrite::IfChanged, true);
+    };
+    scene.write("target/extra", b"all there is");
+    scene.write("target/deep/extra", b"all there is");
+    let packs = objects(&scene.fixture.store, "packs");
+    assert!(packs.len() > 10);
+    for pack in packs {
+        let failing = FaultStore::new(scene.fixture.store.inner(), FaultPlan::unreadable(&pack));
+        let store = Store::over(Arc::new(failing), "memory://failing");
+        scene.repository = scene.fixture.at(store, scene.fixture.world.fresh_cache()).open();
+        let error = scene.try_restore(&info.snapshot, delete).unwrap_err();
+        assert!(error.to_string().contains(&pack), "{error}");
+        assert_eq!(names(&scene.target()), ["deep", "extra"], "{pack}");
+        assert_eq!(names(&scene.at("deep")), ["extra"], "{pack}");
+    }
+    scene.repository = scene.fixture.open();
+    let report = scene.restore(&info, delete);
+    assert_eq!((report.files, report.unchanged, report.deleted), (1, 0, 2));
+    assert!(fs::read(scene.at("deep/large")).unwrap() == content);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nightjar_format::manifest::EntryKind;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_source::{Overwrite, RestorePlan, RestoreRequest, plan_restore};
 use nightjar_testkit::generate::noise;
@@ -62,4 +63,18 @@ fn what_the_plan_tells_is_what_is_done() {
     assert_eq!((planned.links, done.links), (1, 1));
     assert_eq!(planned.files + planned.unchanged + planned.links, done.files);
     assert_eq!((planned.replaced, planned.others, planned.directories), (1, 1, 0));
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_socket_stays_and_is_not_counted() {
+    let scene = Scene::new(68);
+    let info = scene.snapshot(|tree| tree.other("socket", EntryKind::Socket, |_| {}));
+    scene.write("target/socket/inside", b"x");
+    let change = |request: &mut RestoreRequest<'_>| {
+        (request.overwrite, request.delete) = (Overwrite::IfChanged, true);
+    };
+    let planned = plan(&scene, &info, change);
+    let done = scene.restore(&info, change);
+    assert_eq!((planned.deleted, done.deleted), (0, 0));
+    assert_eq!(names(&scene.at("socket")), ["inside"]);
 }

@@ -104,7 +104,7 @@ impl ObjectStore for FaultStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.progress.read()?;
+        self.progress.read_object(location)?;
         self.inner.get_opts(location, options).await
     }
 

@@ -19,6 +19,7 @@ enum Rule {
     StopAfterWrites { writes: u64, torn: bool },
     NoSpaceAfterBytes { bytes: u64 },
     Flaky { seed: u64, one_in: u64 },
+    Unreadable { name: String },
 }
 
 impl FaultPlan {
@@ -49,6 +50,11 @@ impl FaultPlan {
     /// nevertheless. The same seed fails the same writes.
     pub fn flaky(seed: u64, one_in: u64) -> Self {
         Self { rule: Rule::Flaky { seed, one_in: one_in.max(1) } }
+    }
+
+    /// Reads of one object are answered with an error that says nothing of the object.
+    pub fn unreadable(name: &str) -> Self {
+        Self { rule: Rule::Unreadable { name: name.to_owned() } }
     }
 }
 
@@ -111,6 +117,15 @@ impl Progress {
         if self.state().stopped { Err(lost()) } else { Ok(()) }
     }
 
+    pub(super) fn read_object(&self, name: &Path) -> Result<()> {
+        match &self.plan.rule {
+            Rule::Unreadable { name: unreadable } if name.as_ref() == unreadable => {
+                Err(injected(io::ErrorKind::TimedOut, "no answer came"))
+            }
+            _ => self.read(),
+        }
+    }
+
     pub(super) fn write(&self, operation: WriteOperation, name: &Path, len: usize) -> Verdict {
         let mut state = self.state();
         if state.stopped {
@@ -132,7 +147,7 @@ impl Progress {
 impl Rule {
     fn judge(&self, state: &mut State, len: u64) -> Verdict {
         match *self {
-            Self::Never => Verdict::Proceed,
+            Self::Never | Self::Unreadable { .. } => Verdict::Proceed,
             Self::StopAfterWrites { writes, .. } if state.writes < writes => Verdict::Proceed,
             Self::StopAfterWrites { torn, .. } => {
                 state.stopped = true;

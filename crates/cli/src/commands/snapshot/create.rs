@@ -205,8 +205,9 @@ fn describe(info: &SnapshotInfo, excluded: u64) -> String {
         text += &format!("  kept    {bytes} in {unchanged} that did not change\n");
     }
     if excluded > 0 {
-        let entries = count(excluded, "entry", "entries");
-        text += &format!("  without {entries} that were excluded, and what lies in them\n");
+        let one = "entry that was excluded, and what lies in it";
+        let several = "entries that were excluded, and what lies in them";
+        text += &format!("  without {}\n", count(excluded, one, several));
     }
     text += &format!("  new     {}\n", views::new_chunks(counts));
     text += &format!("  added   {}\n", views::added(counts));
