@@ -49,7 +49,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Globals {
-    /// Where the repository is: a path or a URL
+    /// Where the repository is: a path, or s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or
+    /// gs://BUCKET/PREFIX
     #[arg(
         long,
         short,
