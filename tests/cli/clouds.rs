@@ -5,7 +5,7 @@ use std::time::Instant;
 use nightjar_testservers::Moto;
 
 use crate::harness::data::noise;
-use crate::harness::{Nightjar, Sandbox, number};
+use crate::harness::{Nightjar, Running, Sandbox, WEAK, number};
 
 struct Cloud {
     sandbox: Sandbox,
@@ -35,7 +35,7 @@ impl Cloud {
 #[test]
 fn a_dump_goes_to_a_bucket_and_comes_back() {
     let cloud = Cloud::new();
-    cloud.run("init").done().prints("made at s3://");
+    cloud.run(&format!("init {WEAK}")).done().prints("made at s3://");
     let dump = noise(1, 30_000_000);
     let first = cloud.run("backup --stdin a.sql").stdin(dump.clone()).json();
     let requests = &first["requests"];
@@ -56,18 +56,53 @@ fn a_dump_goes_to_a_bucket_and_comes_back() {
 #[test]
 fn what_is_wrong_with_a_bucket_is_named_with_the_setting_to_look_at() {
     let cloud = Cloud::new();
-    cloud.run("init").done();
-    let says = |run: Nightjar, text: &str| {
+    cloud.run(&format!("init {WEAK}")).done();
+    let says = |run: Nightjar, code: i32, text: &str| {
         let start = Instant::now();
-        run.exits(1).says(text);
+        run.exits(code).says(text);
         // Nobody waits minutes for a wrong setting.
         assert!(start.elapsed().as_secs() < 60);
     };
     let status = || cloud.run("status");
-    says(status().env("NIGHTJAR_REPOSITORY", "s3://nowhere/x"), "the bucket of the URL does not");
-    says(status().env("NIGHTJAR_ENDPOINT", "http://127.0.0.1:1"), "the store cannot be reached");
-    says(status().env("NIGHTJAR_ENDPOINT", "http://nowhere.invalid"), "check --endpoint");
+    says(
+        status().env("NIGHTJAR_REPOSITORY", "s3://nowhere/x"),
+        1,
+        "the bucket of the URL does not",
+    );
+    says(status().env("NIGHTJAR_ENDPOINT", "http://127.0.0.1:1"), 1, "the store cannot be reached");
+    says(status().env("NIGHTJAR_ENDPOINT", "http://nowhere.invalid"), 1, "check --endpoint");
     let plain = cloud.sandbox.nightjar("status").env("NIGHTJAR_REPOSITORY", &cloud.url);
-    says(plain.env("NIGHTJAR_ENDPOINT", cloud.moto.endpoint()), "give --allow-http");
-    cloud.run("status").env("NIGHTJAR_REPOSITORY", "s3://").exits(1).says("it names no bucket");
+    says(plain.env("NIGHTJAR_ENDPOINT", cloud.moto.endpoint()), 2, "give --allow-http");
+    says(status().env("NIGHTJAR_REPOSITORY", "s3://"), 2, "it names no bucket");
+}
+
+/// Each has a cache of its own, as on machines of their own.
+#[test]
+fn twenty_hosts_write_at_once_and_see_what_the_others_wrote() {
+    let cloud = Cloud::new();
+    cloud.run(&format!("init {WEAK}")).done();
+    let shared = noise(1, 2_000_000);
+    let content = |host: u64| [shared.clone(), noise(100 + host, 500_000)].concat();
+    let host = |host: u64, args: &str| {
+        let run = cloud.run(args).env("NIGHTJAR_CACHE_DIR", cloud.sandbox.path(&format!("{host}")));
+        run.args("--series").arg(format!("host-{host}")).stdin(content(host))
+    };
+    let running: Vec<Running> =
+        (0..20).map(|number| host(number, "backup --stdin dump").start()).collect();
+    for run in running {
+        run.finish().exited(0);
+    }
+    let list = cloud.run("snapshot list").json();
+    assert_eq!(list.as_array().unwrap().len(), 20);
+    for number in 0..20 {
+        let series = format!("restore latest --stdout --series host-{number}");
+        cloud.run(&series).done().prints_bytes(&content(number));
+    }
+    cloud.run("snapshot verify --all --level data").done().prints("no damage found");
+    // Any of them knows by now what any other stored.
+    let first = |seed: u64| {
+        let run = cloud.run("backup --stdin other --series other").stdin(content(seed));
+        run.env("NIGHTJAR_CACHE_DIR", cloud.sandbox.path("3")).json()
+    };
+    assert_eq!(number(&first(17), "chunks_new"), 0);
 }
