@@ -259,7 +259,8 @@ fn find_goes_on_where_a_snapshot_is_damaged() {
 fn find_reads_what_many_snapshots_share_once() {
     let sandbox = Sandbox::new();
     let tree = sandbox.path("tree");
-    for directory in 0..40 {
+    // Fewer entries than any node is cut at: what changes is one node, whatever the keys.
+    for directory in 0..20 {
         let directory = tree.join(format!("{directory}"));
         fs::create_dir_all(&directory).unwrap();
         for file in 0..40 {
@@ -272,7 +273,7 @@ fn find_reads_what_many_snapshots_share_once() {
     }
     let nodes = |words: &str| nodes_read(&sandbox, words);
     let one = nodes("nothing --snapshot latest");
-    assert!(one >= 40, "{one} nodes");
+    assert!(one >= 20, "{one} nodes");
     // The roots and the directory that changed, night by night.
     assert!(nodes("nothing") <= one + 2 * 4, "{} and {one} nodes", nodes("nothing"));
     assert!(nodes("tree/7/7") <= one + 4 * 4, "{} and {one} nodes", nodes("tree/7/7"));
