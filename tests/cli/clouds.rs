@@ -21,14 +21,10 @@ impl Cloud {
     }
 
     fn run(&self, args: &str) -> Nightjar {
-        self.sandbox
-            .nightjar(args)
-            .env("NIGHTJAR_REPOSITORY", &self.url)
-            .env("NIGHTJAR_ENDPOINT", self.moto.endpoint())
-            .env("AWS_REGION", self.moto.region())
-            .env("AWS_ACCESS_KEY_ID", self.moto.access_key())
-            .env("AWS_SECRET_ACCESS_KEY", self.moto.secret_key())
-            .args("--allow-http")
+        let run = self.sandbox.nightjar(args).args("--allow-http");
+        let run = run.env("NIGHTJAR_REPOSITORY", &self.url);
+        let run = run.env("NIGHTJAR_ENDPOINT", self.moto.endpoint());
+        self.moto.variables().into_iter().fold(run, |run, (name, value)| run.env(name, value))
     }
 }
 

@@ -60,7 +60,7 @@ fn a_wrong_command_line_is_a_usage_error() {
         "backup /etc --min-size 1KB",
         "backup --stdin d.sql --min-size lots",
         "restore latest",
-        "restore latest --stdout --to /tmp/x",
+        "restore latest --stdout --to out",
         "restore nonsense --stdout",
         "snapshot ls latest --depth 0",
         "snapshot cat latest",

@@ -8,8 +8,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::data::noise;
-use crate::harness::make::make_everything;
+use crate::harness::make::{make_everything, make_many_files};
 use crate::harness::tree::{assert_same_trees, read};
 use crate::harness::{Sandbox, assert_same, files_below, wait_until};
 
@@ -25,11 +24,7 @@ fn with_tree() -> Sandbox {
 fn with_many_files(files: u64) -> Sandbox {
     let sandbox = Sandbox::without_repository();
     sandbox.nightjar("init --pack-size 1MiB --argon2-memory 1MiB").done();
-    for number in 0..files {
-        let directory = format!("tree/{:02}", number / 50);
-        fs::create_dir_all(sandbox.path(&directory)).unwrap();
-        sandbox.write(&format!("{directory}/{number:04}"), noise(number, 100_000));
-    }
+    make_many_files(&sandbox.path("tree"), files);
     sandbox.nightjar("backup").source(sandbox.path("tree")).done();
     sandbox
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::harness::data::{dump, noise};
+use crate::harness::make::make_many_files;
 use crate::harness::mount::Mount;
 use crate::harness::tree::{assert_same_trees, read};
 use crate::harness::{
@@ -36,11 +37,7 @@ fn stop_when(run: Nightjar, what: &str, happened: impl Fn() -> bool) -> Running 
 /// A repository with a tree of so many files of 100 kB in it.
 fn with_tree(files: u64) -> Sandbox {
     let sandbox = Sandbox::new();
-    for number in 0..files {
-        let directory = format!("tree/{:02}", number / 50);
-        fs::create_dir_all(sandbox.path(&directory)).unwrap();
-        sandbox.write(&format!("{directory}/{number:04}"), noise(number, 100_000));
-    }
+    make_many_files(&sandbox.path("tree"), files);
     sandbox.nightjar("backup").source(sandbox.path("tree")).done();
     sandbox
 }

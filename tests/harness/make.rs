@@ -47,6 +47,15 @@ pub(crate) fn make_everything(root: &Path) {
     set_time(root, 1_600_000_000, 42);
 }
 
+/// Makes a directory with so many files of 100 kB in it.
+pub(crate) fn make_many_files(root: &Path, files: u64) {
+    for number in 0..files {
+        let directory = root.join(format!("{:02}", number / 50));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(format!("{number:04}")), noise(number, 100_000)).unwrap();
+    }
+}
+
 /// Sets the time of a path; of the link itself, where it is one.
 pub(crate) fn set_time(path: &Path, seconds: i64, nanoseconds: i64) {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };

@@ -14,7 +14,7 @@ use nightjar_format::object::{MetadataHeader, MetadataKind, ObjectName};
 use nightjar_format::session::Position;
 use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, SlotId, limits};
-use nightjar_storage::{Created, StoreError};
+use nightjar_storage::Created;
 
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
@@ -295,41 +295,6 @@ pub(crate) fn append_after(
         body: body.clone(),
     };
     let object = repository.seal(MetadataKind::Ledger, &name, &record)?;
-    let settled = create_settled(repository, &name, object)?;
-    Ok((settled == Settled::Ours).then_some(Position { incarnation, number }))
-}
-
-/// Whose record stands under a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settled {
-    /// The one that was to be created.
-    Ours,
-    /// Another.
-    Theirs,
-}
-
-/// Creates an object under a contested name and settles ambiguous answers by reading back: the
-/// fresh salt in every metadata object makes our bytes unmistakable.
-pub(crate) fn create_settled(
-    repository: &Repository,
-    name: &ObjectName,
-    object: Vec<u8>,
-) -> Result<Settled> {
-    let object = bytes::Bytes::from(object);
-    let text = name.to_string();
-    let create = || repository.store.create(&text, object.clone());
-    let outcome = match create() {
-        // The answer was lost. Asked again, the store either creates it, or says that it is
-        // there, and on a file system makes that durable first.
-        Err(StoreError::Failed { .. }) => create(),
-        outcome => outcome,
-    };
-    match outcome {
-        Ok(Created::Created) => Ok(Settled::Ours),
-        Ok(Created::Exists) => {
-            let found = repository.store.get(&text, limits::METADATA_OBJECT_BYTES as u64)?;
-            Ok(if found == object { Settled::Ours } else { Settled::Theirs })
-        }
-        Err(error) => Err(error.into()),
-    }
+    let created = repository.store.create(&name.to_string(), object.into())?;
+    Ok((created == Created::Created).then_some(Position { incarnation, number }))
 }

@@ -1,14 +1,16 @@
 //! A writer's session: announced before anything is read, renewed while it works, ended by the
 //! register (format-spec, chapter 10: the writer's steps 1, 2, 3, 7 and 8).
 
+use bytes::Bytes;
 use nightjar_format::SessionId;
 use nightjar_format::limits;
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::session::SessionRecord;
 use nightjar_format::snapshot::{Register, Snapshot};
+use nightjar_storage::Created;
 
 use crate::error::{RepositoryError, Result};
-use crate::ledger::{self, Ledger, Settled, create_settled};
+use crate::ledger::{self, Ledger};
 use crate::repository::Repository;
 
 /// Writers renew this often, in nanoseconds.
@@ -40,7 +42,7 @@ impl<'a> Session<'a> {
         };
         let name = ObjectName::Session(record.session);
         let object = repository.seal(MetadataKind::Session, &name, &record)?;
-        if create_settled(repository, &name, object)? == Settled::Theirs {
+        if repository.store.create(&name.to_string(), object.into())? == Created::Exists {
             return Err(RepositoryError::Internal("a random session id was taken"));
         }
         let ledger = ledger::read(repository)?;
@@ -106,12 +108,13 @@ impl<'a> Session<'a> {
         let register = Register::Committed(Box::new(snapshot));
         let object = self.repository.seal(MetadataKind::Snapshot, &name, &register)?;
         self.committing = true;
-        match create_settled(self.repository, &name, object.clone())? {
-            Settled::Ours => {
+        let bytes = Bytes::from(object.clone());
+        match self.repository.store.create(&name.to_string(), bytes)? {
+            Created::Created => {
                 self.delete();
                 Ok(object)
             }
-            Settled::Theirs => {
+            Created::Exists => {
                 let reason = read_fence(self.repository, &name)?;
                 self.delete();
                 Err(RepositoryError::Fenced { session: self.record.session, reason })

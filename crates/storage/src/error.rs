@@ -145,6 +145,11 @@ impl StoreError {
         }
     }
 
+    /// Whether a write may have taken effect all the same.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Unusable { .. }) && !self.is_unsupported()
+    }
+
     /// Whether the store said that it cannot do this at all.
     pub(crate) fn is_unsupported(&self) -> bool {
         use object_store::Error as E;

@@ -38,39 +38,57 @@ pub(crate) async fn put(
     Ok(())
 }
 
+/// Creates an object, and settles what the store's answer leaves open. `seen_is_durable`: what can
+/// be read back is there to stay.
 pub(crate) async fn create(
     store: Arc<dyn ObjectStore>,
     object: Object,
     data: Bytes,
+    seen_is_durable: bool,
 ) -> Result<Created, StoreError> {
-    let payload = PutPayload::from(data.clone());
-    let error = match store.put_opts(&object.path, payload, PutMode::Create.into()).await {
-        Ok(_) => return Ok(Created::Created),
-        Err(error) => error,
-    };
-    // S3 answers a failed If-None-Match with "precondition failed".
-    let exists = matches!(error, Error::AlreadyExists { .. } | Error::Precondition { .. });
-    let unsupported = matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. });
-    if unsupported {
-        return Err(object.error("create")(error));
+    let mut outcome = try_create(&*store, &object, &data).await;
+    if matches!(&outcome, Err(error) if error.is_ambiguous()) {
+        // The answer was lost. Asked again, the store either creates it, or says that it is there,
+        // and on a file system makes that durable first.
+        outcome = try_create(&*store, &object, &data).await;
     }
-    // A request that was repeated can meet what it wrote itself, and one whose answer was lost may
-    // have been done.
-    match stands(&*store, &object.path, &data).await {
-        Some(true) => Ok(Created::Created),
-        Some(false) => Ok(Created::Exists),
-        None if exists => Ok(Created::Exists),
-        None => Err(object.error("create")(error)),
+    match outcome {
+        // A request that was repeated meets what it wrote itself.
+        Ok(Created::Exists) => who_created(&*store, &object, &data).await,
+        Err(error) if seen_is_durable && error.is_ambiguous() => {
+            who_created(&*store, &object, &data).await.map_err(|_| error)
+        }
+        outcome => outcome,
     }
 }
 
-/// Whether the object has these bytes; nothing if that cannot be told.
-async fn stands(store: &dyn ObjectStore, path: &Path, data: &Bytes) -> Option<bool> {
-    let found = store.get_opts(path, GetOptions::default()).await.ok()?;
-    if found.meta.size != data.len() as u64 {
-        return Some(false);
+async fn try_create(
+    store: &dyn ObjectStore,
+    object: &Object,
+    data: &Bytes,
+) -> Result<Created, StoreError> {
+    let payload = PutPayload::from(data.clone());
+    match store.put_opts(&object.path, payload, PutMode::Create.into()).await {
+        Ok(_) => Ok(Created::Created),
+        // S3 answers a failed If-None-Match with "precondition failed".
+        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::Exists),
+        Err(error) => Err(object.error("create")(error)),
     }
-    Some(found.bytes().await.ok()? == *data)
+}
+
+/// Whether an object that exists is the one with these bytes.
+async fn who_created(
+    store: &dyn ObjectStore,
+    object: &Object,
+    data: &Bytes,
+) -> Result<Created, StoreError> {
+    let found = store.get_opts(&object.path, GetOptions::default()).await;
+    let found = found.map_err(object.error("read"))?;
+    let same_size = found.meta.size == data.len() as u64;
+    if same_size && found.bytes().await.map_err(object.error("read"))? == *data {
+        return Ok(Created::Created);
+    }
+    Ok(Created::Exists)
 }
 
 pub(crate) async fn get(

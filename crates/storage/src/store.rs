@@ -110,10 +110,12 @@ impl Store {
     /// Writes an object unless one of that name exists.
     ///
     /// Nobody else may ever write the same bytes under that name: where the store's answer leaves
-    /// open what happened, the object is read back, and is ours if it has these bytes. After
-    /// [`StoreError::Failed`] it may exist all the same.
+    /// open what happened, it is asked again, the object is read back, and is ours if it has these
+    /// bytes. After an error it may exist all the same.
     pub fn create(&self, name: &str, data: Bytes) -> Result<Created, StoreError> {
-        self.start(name, "create", |store, object| requests::create(store, object, data)).wait()
+        let in_cloud = self.is_remote();
+        let create = |store, object| requests::create(store, object, data, in_cloud);
+        self.start(name, "create", create).wait()
     }
 
     /// Reads a whole object, unless it is larger than `limit_bytes`.

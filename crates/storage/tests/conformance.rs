@@ -44,27 +44,14 @@ fn in_cloud(bucket: &str, settings: &StoreSettings) {
 #[test]
 fn s3() {
     let moto = Moto::start();
-    let settings = settings(
-        moto.endpoint(),
-        &[
-            ("AWS_REGION", moto.region()),
-            ("AWS_ACCESS_KEY_ID", moto.access_key()),
-            ("AWS_SECRET_ACCESS_KEY", moto.secret_key()),
-        ],
-    );
+    let settings = settings(moto.endpoint(), &moto.variables());
     in_cloud(&format!("s3://{}", moto.new_bucket()), &settings);
 }
 
 #[test]
 fn azure() {
     let azurite = Azurite::start();
-    let settings = settings(
-        azurite.endpoint(),
-        &[
-            ("AZURE_STORAGE_ACCOUNT_NAME", azurite.account()),
-            ("AZURE_STORAGE_ACCOUNT_KEY", azurite.access_key()),
-        ],
-    );
+    let settings = settings(azurite.endpoint(), &azurite.variables());
     in_cloud(&format!("az://{}", azurite.new_bucket()), &settings);
 }
 

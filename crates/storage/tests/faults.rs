@@ -170,3 +170,33 @@ mod careless {
         }
     }
 }
+
+#[test]
+fn a_creation_whose_answer_was_lost_is_never_taken_for_anothers() {
+    let below = Store::memory();
+    let faults = FaultStore::new(below.inner(), FaultPlan::flaky(7, 2));
+    let store = Store::over(Arc::new(faults), "memory://");
+    for number in 0..200 {
+        let name = format!("snapshots/{number}");
+        match store.create(&name, name.clone().into()) {
+            Ok(Created::Created) => assert_eq!(below.get(&name, 100).unwrap(), name),
+            Ok(Created::Exists) => unreachable!("{name} was created by nobody else"),
+            Err(error) => assert!(matches!(error, StoreError::Failed { .. }), "{error}"),
+        }
+    }
+}
+
+/// What can be read back from a disk may be gone after a power failure.
+#[test]
+fn what_can_only_be_seen_is_not_acknowledged() {
+    let mut seen = 0;
+    for seed in 0..20 {
+        let below = Store::memory();
+        let faults = FaultStore::new(below.inner(), FaultPlan::flaky(seed, 1));
+        let store = Store::over(Arc::new(faults), "memory://");
+        if store.create("a", "ours".into()).is_err() {
+            seen += usize::from(below.head("a").unwrap().is_some());
+        }
+    }
+    assert!(seen > 0, "what could be seen was believed");
+}

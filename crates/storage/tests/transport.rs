@@ -25,13 +25,9 @@ impl Far {
 
     /// Settings that give up within seconds.
     fn settings(&self) -> StoreSettings {
-        let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let variables = self.moto.variables();
         StoreSettings {
-            variables: vec![
-                variable("AWS_REGION", self.moto.region()),
-                variable("AWS_ACCESS_KEY_ID", self.moto.access_key()),
-                variable("AWS_SECRET_ACCESS_KEY", self.moto.secret_key()),
-            ],
+            variables: variables.map(|(name, value)| (name.into(), value.into())).into(),
             endpoint: Some(self.proxy.endpoint().to_owned()),
             allow_http: true,
             retry_budget: Duration::from_secs(3),

@@ -54,6 +54,14 @@ impl Azurite {
         KEY
     }
 
+    /// The variables that tell clients of it.
+    pub fn variables(&self) -> [(&'static str, &'static str); 2] {
+        [
+            ("AZURE_STORAGE_ACCOUNT_NAME", self.account()),
+            ("AZURE_STORAGE_ACCOUNT_KEY", self.access_key()),
+        ]
+    }
+
     /// Makes a container and returns its name.
     pub fn new_bucket(&self) -> String {
         let container = format!("container-{}", self.containers.fetch_add(1, Ordering::Relaxed));

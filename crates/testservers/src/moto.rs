@@ -46,6 +46,15 @@ impl Moto {
         "nightjar-test-secret"
     }
 
+    /// The variables that tell clients of it.
+    pub fn variables(&self) -> [(&'static str, &'static str); 3] {
+        [
+            ("AWS_REGION", self.region()),
+            ("AWS_ACCESS_KEY_ID", self.access_key()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret_key()),
+        ]
+    }
+
     /// Makes a bucket and returns its name.
     pub fn new_bucket(&self) -> String {
         let bucket = format!("bucket-{}", self.buckets.fetch_add(1, Ordering::Relaxed));

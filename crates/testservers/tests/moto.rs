@@ -36,19 +36,20 @@ fn moto_is_gone_after_drop() {
     assert!(!promises::takes_connections(&endpoint));
 }
 
-/// Not a test by itself: the next one kills it.
-#[test]
-#[ignore = "started by servers_end_with_a_test_that_is_killed"]
-fn waits_with_a_server() {
-    let moto = Moto::start();
-    eprintln!("\nat {}", moto.endpoint());
-    std::thread::sleep(Duration::from_secs(600));
-}
+/// Set where a test runs only to be killed.
+const TO_BE_KILLED: &str = "NIGHTJAR_TEST_TO_BE_KILLED";
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test tells itself in a variable what it is for")]
 fn servers_end_with_a_test_that_is_killed() {
+    if std::env::var_os(TO_BE_KILLED).is_some() {
+        let moto = Moto::start();
+        eprintln!("\nat {}", moto.endpoint());
+        return std::thread::sleep(Duration::from_secs(600));
+    }
     let mut test = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", "waits_with_a_server"])
+        .args(["--exact", "--nocapture", "servers_end_with_a_test_that_is_killed"])
+        .env(TO_BE_KILLED, "")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

@@ -165,7 +165,7 @@ fn the_model_keeps_what_was_synced_and_nothing_else() {
 7 openat(AT_FDCWD</>, \"/r/packs/a#1\", O_RDWR|O_CREAT|O_EXCL, 0666) = 3</r/packs/a#1>
 7 write(3</r/packs/a#1>, \"\\x01\\x02\", 2) = 2
 7 fsync(3</r/packs/a#1> <unfinished ...>
-8 write(1</tmp/out>, \"done\", 4) = 4
+8 write(1</o/out>, \"done\", 4) = 4
 7 <... fsync resumed>) = 0
 7 rename(\"/r/packs/a#1\", \"/r/packs/a\") = 0
 7 fsync(4</r/packs>) = 0

@@ -95,7 +95,7 @@ mod tests {
     fn breaches(folder: &str, from: &str, to: &str, kind: Option<&str>) -> Vec<String> {
         check(&json!({"packages": [{
             "name": from,
-            "manifest_path": format!("/work/{folder}/Cargo.toml"),
+            "manifest_path": format!("/checkout/{folder}/Cargo.toml"),
             "dependencies": [{"name": to, "kind": kind}, {"name": "serde", "kind": null}],
         }]}))
     }

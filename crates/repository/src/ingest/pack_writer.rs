@@ -168,8 +168,8 @@ impl<'a> PackWriter<'a> {
         let object = self.repository.seal(MetadataKind::Index, &name, &record)?;
         self.counts.bytes_added += object.len() as u64;
         match self.repository.store.create(&name.to_string(), object.into())? {
-            // The name is random: what stands there is our own, by an answer that was lost.
-            Created::Created | Created::Exists => Ok(()),
+            Created::Created => Ok(()),
+            Created::Exists => Err(RepositoryError::Internal("a random index id was taken")),
         }
     }
 

@@ -34,12 +34,11 @@ pub use write::{restore_tar_into_command, restore_to_tar};
 
 use crate::Notes;
 use crate::error::SourceError;
+use crate::tree::MOST_ATTRIBUTE_BYTES;
 use members::{Key, Members, key, path_of};
 use read::{Archive, Kind, Member};
 use sparse::DataReader;
 
-/// What the attributes of one entry may take together, in bytes (format-spec, chapter 6).
-const MOST_ATTRIBUTE_BYTES: usize = 512 << 10;
 /// The type under which GNU tar writes the name of a volume (`--label`).
 const VOLUME: u8 = b'V';
 /// Bytes of a path that messages show.

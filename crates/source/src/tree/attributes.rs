@@ -17,7 +17,7 @@ use crate::tree::place::{Place, Reached};
 /// The largest list of attribute names, and the largest value, that Linux gives, in bytes.
 const LARGEST: usize = 64 << 10;
 /// What the attributes of one entry may take together, in bytes (format-spec, chapter 6).
-const MOST_BYTES: usize = 512 << 10;
+pub(crate) const MOST_ATTRIBUTE_BYTES: usize = 512 << 10;
 
 /// Names of users and groups, each looked up once.
 #[derive(Default)]
@@ -95,7 +95,7 @@ impl AttributeReader {
         for name in self.names.get(..listed).unwrap_or_default().split_inclusive(|it| *it == 0) {
             let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
             match get(name, &mut self.value) {
-                Ok(length) if bytes + name.count_bytes() + length <= MOST_BYTES => {
+                Ok(length) if bytes + name.count_bytes() + length <= MOST_ATTRIBUTE_BYTES => {
                     bytes += name.count_bytes() + length;
                     let value = self.value.get(..length).unwrap_or_default().to_vec();
                     attributes.push(Attribute { name: name.to_bytes().to_vec(), value });

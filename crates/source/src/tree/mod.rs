@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use nightjar_format::snapshot::Source;
 use nightjar_repository::ingest::{Fed, Feeder};
 
+pub(crate) use attributes::MOST_ATTRIBUTE_BYTES;
 pub use exclude::Excludes;
 
 use crate::Notes;

@@ -14,6 +14,17 @@ use nightjar_testkit::generate::noise;
 use crate::hostile::{plant, rooted, stored_file};
 use crate::scene::{Scene, names};
 
+/// The one that holds the files' data.
+fn damage_largest_pack(scene: &Scene, damage: &Damage) {
+    let mut packs = objects(&scene.fixture.store, "packs");
+    packs.sort_by_key(|pack| read(&scene.fixture.store, pack).len());
+    damage.inflict(&scene.fixture.store, packs.last().unwrap());
+}
+
+fn mirror(request: &mut RestoreRequest<'_>) {
+    (request.overwrite, request.delete) = (Overwrite::Always, true);
+}
+
 #[test]
 fn a_damaged_pack_fails_only_the_files_in_it() {
     let scene = Scene::new(71);
@@ -23,9 +34,7 @@ fn a_damaged_pack_fails_only_the_files_in_it() {
             tree.file(&format!("{number:02}"), content);
         }
     });
-    let mut packs = objects(&scene.fixture.store, "packs");
-    packs.sort_by_key(|pack| read(&scene.fixture.store, pack).len());
-    Damage::Flip(500).inflict(&scene.fixture.store, packs.last().unwrap());
+    damage_largest_pack(&scene, &Damage::Flip(500));
     let report = scene.try_restore(&info.snapshot, |_| {}).unwrap();
     assert!(report.damaged);
     assert!((1..=2).contains(&report.failed), "{:?}", report.failures);
@@ -49,13 +58,8 @@ fn nothing_is_deleted_where_something_is_damaged() {
     scene.write("target/extra", b"all there is");
     scene.write("target/deep/extra", b"all there is");
     scene.write("target/was a directory/inside", b"all there is");
-    let mut packs = objects(&scene.fixture.store, "packs");
-    packs.sort_by_key(|pack| read(&scene.fixture.store, pack).len());
-    Damage::Empty.inflict(&scene.fixture.store, packs.last().unwrap());
-    let delete = |request: &mut RestoreRequest<'_>| {
-        (request.overwrite, request.delete) = (Overwrite::Always, true);
-    };
-    let report = scene.try_restore(&info.snapshot, delete).unwrap();
+    damage_largest_pack(&scene, &Damage::Empty);
+    let report = scene.try_restore(&info.snapshot, mirror).unwrap();
     assert_eq!((report.failed, report.deleted), (2, 0), "{:?}", report.failures);
     for name in ["extra", "deep/extra", "was a directory/inside"] {
         assert!(scene.at(name).exists(), "{name}");
@@ -74,13 +78,8 @@ fn nothing_is_deleted_above_what_is_damaged() {
     });
     scene.write("target/a/b/moved from here", b"all there is");
     scene.write("target/a/extra", b"all there is");
-    let mut packs = objects(&scene.fixture.store, "packs");
-    packs.sort_by_key(|pack| read(&scene.fixture.store, pack).len());
-    Damage::Empty.inflict(&scene.fixture.store, packs.last().unwrap());
-    let delete = |request: &mut RestoreRequest<'_>| {
-        (request.overwrite, request.delete) = (Overwrite::Always, true);
-    };
-    let report = scene.try_restore(&info.snapshot, delete).unwrap();
+    damage_largest_pack(&scene, &Damage::Empty);
+    let report = scene.try_restore(&info.snapshot, mirror).unwrap();
     assert_eq!(report.deleted, 0, "{:?}", report.failures);
     assert_eq!(names(&scene.at("a")), ["b", "extra"]);
     assert_eq!(names(&scene.at("a/b")), ["c", "moved from here"]);

@@ -76,7 +76,8 @@ fn endpoint(provider: Provider, settings: &StoreSettings) -> Option<&str> {
         let found = settings.variables.iter().find(|(it, value)| it == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
     };
-    settings.endpoint.as_deref().or_else(|| names.iter().find_map(variable))
+    let given = settings.endpoint.as_deref().or_else(|| names.iter().find_map(variable));
+    given.map(|endpoint| endpoint.trim_end_matches('/'))
 }
 
 /// The variables of a provider whose names its configuration knows.
@@ -103,7 +104,7 @@ fn s3(
         builder = builder.with_config(key, value);
     }
     if let Some(endpoint) = endpoint(cloud.provider, settings) {
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+        builder = builder.with_endpoint(endpoint);
     }
     let given = settings.region.clone();
     let unknown = builder.get_config_value(&AmazonS3ConfigKey::Region).is_none()
@@ -133,7 +134,7 @@ fn azure(
         builder = builder.with_config(key, value);
     }
     if let Some(endpoint) = endpoint(cloud.provider, settings) {
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
+        builder = builder.with_endpoint(endpoint.to_owned());
     }
     builder
         .with_container_name(&cloud.bucket)
@@ -154,7 +155,7 @@ fn google(
         builder = builder.with_config(key, value);
     }
     if let Some(endpoint) = endpoint(cloud.provider, settings) {
-        builder = builder.with_base_url(endpoint.trim_end_matches('/'));
+        builder = builder.with_base_url(endpoint);
     }
     builder
         .with_bucket_name(&cloud.bucket)
