@@ -23,4 +23,5 @@ mod looking;
 mod mark;
 mod mark_places;
 mod round_trip;
+mod unchanged;
 mod write_slots;
