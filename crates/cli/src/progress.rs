@@ -58,17 +58,11 @@ impl Display {
     ) -> Self {
         let no_progress = globals.no_progress || io::stdout().is_terminal();
         let globals = Globals { no_progress, ..globals.clone() };
-        Self::start(&globals, doing, progress, None)
+        Self::start(&globals, doing, progress)
     }
 
-    /// Shows `progress` until the display is dropped. `expected` stands in for a total that the
-    /// engine does not know.
-    pub(crate) fn start(
-        globals: &Globals,
-        doing: &'static str,
-        progress: &Arc<Progress>,
-        expected: Option<u64>,
-    ) -> Self {
+    /// Shows `progress` until the display is dropped.
+    pub(crate) fn start(globals: &Globals, doing: &'static str, progress: &Arc<Progress>) -> Self {
         if !is_wanted(globals) {
             return Self { running: None };
         }
@@ -80,7 +74,7 @@ impl Display {
             let bar = (!json).then(|| new_bar(doing));
             let mut shown = Total::Unknown;
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                let total = Total::of(&progress, expected);
+                let total = Total::of(&progress);
                 match &bar {
                     Some(bar) => update(bar, &progress, shown, total),
                     None => stderr::event(&event(&progress, total)),
@@ -116,11 +110,12 @@ enum Total {
 }
 
 impl Total {
-    fn of(progress: &Progress, expected: Option<u64>) -> Self {
-        let bytes = progress.bytes.load(Ordering::Relaxed);
-        match (progress.total.load(Ordering::Relaxed), expected) {
-            (total, _) if total >= bytes.max(1) => Self::Known(total),
-            (0, Some(expected)) if expected >= bytes.max(1) => Self::Expected(expected),
+    fn of(progress: &Progress) -> Self {
+        let [bytes, total, expected] = [&progress.bytes, &progress.total, &progress.expected]
+            .map(|counter| counter.load(Ordering::Relaxed));
+        match total {
+            total if total >= bytes.max(1) => Self::Known(total),
+            0 if expected >= bytes.max(1) => Self::Expected(expected),
             _ => Self::Unknown,
         }
     }
@@ -190,13 +185,15 @@ mod tests {
     #[test]
     fn an_expected_total_that_was_exceeded_is_unknown() {
         let progress = Progress::default();
-        assert_eq!(Total::of(&progress, Some(0)), Total::Unknown);
+        assert_eq!(Total::of(&progress), Total::Unknown);
         progress.bytes.store(10, Ordering::Relaxed);
-        assert_eq!(Total::of(&progress, None), Total::Unknown);
-        assert_eq!(Total::of(&progress, Some(9)), Total::Unknown);
-        assert_eq!(Total::of(&progress, Some(11)), Total::Expected(11));
+        assert_eq!(Total::of(&progress), Total::Unknown);
+        progress.expected.store(9, Ordering::Relaxed);
+        assert_eq!(Total::of(&progress), Total::Unknown);
+        progress.expected.store(11, Ordering::Relaxed);
+        assert_eq!(Total::of(&progress), Total::Expected(11));
         progress.total.store(12, Ordering::Relaxed);
-        assert_eq!(Total::of(&progress, Some(11)), Total::Known(12));
+        assert_eq!(Total::of(&progress), Total::Known(12));
     }
 
     #[test]

@@ -134,6 +134,10 @@ id_type!(
     IndexId, 16, "index"
 );
 id_type!(
+    /// Names a bundle; random.
+    BundleId, 16, "bundle"
+);
+id_type!(
     /// Tells attempts to make an epoch apart: the beginning of its record's hash.
     AttemptId, 8, "attempt"
 );

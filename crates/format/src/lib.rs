@@ -7,6 +7,7 @@
 //! panics; the fuzz targets hold it to that.
 
 pub mod blob;
+pub mod bundle;
 pub mod error;
 pub mod ids;
 pub mod index;
@@ -25,5 +26,6 @@ pub mod snapshot;
 
 pub use error::FormatError;
 pub use ids::{
-    AttemptId, BlobId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
+    AttemptId, BlobId, BundleId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId,
+    SlotId,
 };

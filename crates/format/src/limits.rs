@@ -11,6 +11,10 @@ pub const KEYRING_BYTES: usize = MIB;
 pub const METADATA_OBJECT_BYTES: usize = 64 * MIB;
 /// The record within such an object, and a pack's footer, in bytes.
 pub const RECORD_BYTES: usize = 256 * MIB;
+/// A bundle, in bytes.
+pub const BUNDLE_BYTES: usize = 96 * MIB;
+/// The table of a bundle, in bytes.
+pub const BUNDLE_TABLE_BYTES: usize = 16 * MIB;
 /// A pack, in bytes.
 pub const PACK_BYTES: u64 = 1 << 30;
 /// A chunk or a node, in bytes.

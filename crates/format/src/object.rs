@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::ids::{AttemptId, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId};
+use crate::bundle::BundleKind;
+use crate::ids::{
+    AttemptId, BundleId, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
+};
 use crate::limits;
 use crate::reader::FieldReader;
 use crate::{FormatError, slot::Signature};
@@ -26,6 +29,8 @@ pub enum ObjectName {
     Snapshot(SessionId),
     /// A maintenance record.
     Ledger(IncarnationId, u64),
+    /// Copies of small objects.
+    Bundle(BundleKind, BundleId),
 }
 
 impl fmt::Display for ObjectName {
@@ -42,6 +47,7 @@ impl fmt::Display for ObjectName {
             Self::Session(id) => write!(f, "sessions/{id}"),
             Self::Snapshot(id) => write!(f, "snapshots/{id}"),
             Self::Ledger(incarnation, number) => write!(f, "ledger/{incarnation}/{number:012}"),
+            Self::Bundle(kind, id) => write!(f, "{}/{id}", kind.folder()),
         }
     }
 }
@@ -64,6 +70,8 @@ impl ObjectName {
             ["ledger", incarnation, number] => {
                 Self::Ledger(incarnation.parse().ok()?, number.parse().ok()?)
             }
+            ["bundles", "index", id] => Self::Bundle(BundleKind::Index, id.parse().ok()?),
+            ["bundles", "records", id] => Self::Bundle(BundleKind::Records, id.parse().ok()?),
             _ => return None,
         };
         let in_bounds = match parsed {
@@ -237,6 +245,8 @@ mod tests {
             ObjectName::Session(SessionId([5; 16])),
             ObjectName::Snapshot(SessionId([6; 16])),
             ObjectName::Ledger(IncarnationId([7; 8]), 12),
+            ObjectName::Bundle(BundleKind::Index, BundleId([8; 16])),
+            ObjectName::Bundle(BundleKind::Records, BundleId([9; 16])),
         ];
         for name in names {
             assert_eq!(ObjectName::parse(&name.to_string()), Some(name));

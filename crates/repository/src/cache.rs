@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <cache dir>/<repository id>/    mode 0700
-//!     objects/<name>              sealed bytes of write-once metadata objects
+//!     objects/<name>              sealed bytes of write-once metadata objects; tables of bundles
 //!     head                        the newest ledger head seen
 //!     lock                        held while the local index is brought up to date
 //!     index/                      the local index, shared
@@ -16,9 +16,11 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use nightjar_format::bundle::BundleKind;
 use nightjar_format::object::ObjectName;
-use nightjar_format::{RepositoryId, SessionId};
+use nightjar_format::{BundleId, RepositoryId, SessionId};
 
 use crate::error::{Result, local};
 
@@ -75,9 +77,23 @@ impl ObjectCache {
         }
     }
 
+    /// Whether something is cached under that name.
+    pub(crate) fn has(&self, name: &ObjectName) -> bool {
+        self.path(name).exists()
+    }
+
     /// The snapshots that are cached.
     pub(crate) fn snapshots(&self) -> Vec<SessionId> {
-        let Ok(entries) = fs::read_dir(self.directory.join("objects/snapshots")) else {
+        self.ids("snapshots")
+    }
+
+    /// The bundles whose tables are cached.
+    pub(crate) fn bundles(&self, kind: BundleKind) -> Vec<BundleId> {
+        self.ids(kind.folder())
+    }
+
+    fn ids<Id: FromStr>(&self, folder: &str) -> Vec<Id> {
+        let Ok(entries) = fs::read_dir(self.directory.join("objects").join(folder)) else {
             return Vec::new();
         };
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()

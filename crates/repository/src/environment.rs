@@ -38,6 +38,8 @@ pub struct Progress {
     pub bytes: AtomicU64,
     /// Bytes of plaintext there will be; 0 while unknown.
     pub total: AtomicU64,
+    /// What they were the last time, good enough for a bar; 0 if there was none.
+    pub expected: AtomicU64,
     /// Bytes sent to or fetched from the store.
     pub stored: AtomicU64,
     /// Files, packs or snapshots done.

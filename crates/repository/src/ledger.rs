@@ -16,6 +16,7 @@ use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, SlotId, limits};
 use nightjar_storage::Created;
 
+use crate::bundles::fill_cache;
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
 
@@ -53,9 +54,12 @@ pub fn read(repository: &Repository) -> Result<Ledger> {
     // Before the listing: a head that another process notes meanwhile may be newer than it.
     let seen = Seen::read(repository);
     let mut incarnations: BTreeMap<IncarnationId, BTreeSet<u64>> = BTreeMap::new();
+    let mut sizes = BTreeMap::new();
     for info in repository.store.list("ledger")? {
-        if let Some(ObjectName::Ledger(incarnation, number)) = ObjectName::parse(&info.name) {
+        if let Some(name @ ObjectName::Ledger(incarnation, number)) = ObjectName::parse(&info.name)
+        {
             incarnations.entry(incarnation).or_default().insert(number);
+            sizes.insert(name, info.size);
         }
     }
     let incarnation = repository.record.incarnation;
@@ -63,6 +67,9 @@ pub fn read(repository: &Repository) -> Result<Ledger> {
         let why = format!("ledger/{incarnation}/ is missing from the store");
         return Err(RepositoryError::Tampered(why));
     };
+    // The newest is read from the store itself: it answers for those before it.
+    let newest = numbers.last().map(|number| ObjectName::Ledger(incarnation, *number));
+    fill_cache(repository, sizes.into_iter().filter(|(name, _)| Some(*name) != newest))?;
     let mut ledger = replay(repository, incarnation, &numbers)?;
     // No program makes a second one yet: whoever did could begin again before its own removal.
     let others = incarnations.keys().map(|id| format!("ledger/{id}/ is ignored: it is nobody's"));

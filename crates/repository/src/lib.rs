@@ -15,6 +15,8 @@
 //! directory come with the [`Environment`]; progress and findings go to the caller, remarks for
 //! the log to `tracing`.
 
+mod ahead;
+mod bundles;
 mod cache;
 mod environment;
 mod error;
@@ -35,4 +37,4 @@ pub mod verify;
 
 pub use environment::{Clock, Environment, Progress};
 pub use error::{RepositoryError, Result};
-pub use repository::{NewRepository, Repository};
+pub use repository::{Found, NewRepository, Repository};

@@ -20,7 +20,7 @@ use nightjar_format::record::{self, Record};
 use nightjar_format::repository::{ChunkerParameters, RepositoryRecord};
 use nightjar_format::slot::{Argon2Parameters, Role, SlotLabel, SlotObject};
 use nightjar_format::{Digest, IncarnationId, RepositoryId, limits};
-use nightjar_storage::{Created, Store};
+use nightjar_storage::{Created, Store, StoreError};
 
 use crate::cache::ObjectCache;
 use crate::environment::Environment;
@@ -55,6 +55,47 @@ impl Default for NewRepository {
             pack_target_bytes: 16 << 20,
             argon2: Argon2Parameters::default(),
         }
+    }
+}
+
+/// A repository that is there, and closed.
+pub struct Found {
+    store: Store,
+    record: RepositoryRecord,
+    hash: Digest,
+}
+
+impl Found {
+    /// Looks whether there is a repository: nobody should be asked for a passphrase for none.
+    pub fn look(store: Store) -> Result<Self> {
+        let (record, hash) = read_repository_object(&store)?;
+        Ok(Self { store, record, hash })
+    }
+
+    /// Opens it with a passphrase or key file.
+    pub fn open(self, unlock: &Unlock, environment: Environment) -> Result<Repository> {
+        let Self { store, record, hash } = self;
+        let slots = read_slots(&store)?;
+        let repository = record.repository_id;
+        let mut failure = None;
+        for (keys, anchor) in unlock_slots(&store, &repository, &slots, unlock, &mut failure)? {
+            let begin = |first| {
+                Keychain::begin(repository, hash, keys.clone(), anchor, first, slots.clone())
+                    .map_err(|error| RepositoryError::Tampered(format!("its keys: {error}")))
+            };
+            let opened = first_epoch(&store, &repository, &keys, begin).and_then(|keychain| {
+                let cache = ObjectCache::open(&environment.cache_dir, &repository)?;
+                let (store, record) = (store.clone(), record.clone());
+                let environment = environment.clone();
+                let mut opened = Repository { store, record, keychain, environment, cache };
+                opened.follow_epochs().map(|()| opened)
+            });
+            match opened {
+                Ok(opened) => return Ok(opened),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or(RepositoryError::WrongSecret))
     }
 }
 
@@ -104,28 +145,7 @@ impl Repository {
 
     /// Opens a repository with a passphrase or key file.
     pub fn open(store: Store, unlock: &Unlock, environment: Environment) -> Result<Self> {
-        let (record, hash) = read_repository_object(&store)?;
-        let slots = read_slots(&store)?;
-        let repository = record.repository_id;
-        let mut failure = None;
-        for (keys, anchor) in unlock_slots(&store, &repository, &slots, unlock, &mut failure)? {
-            let begin = |first| {
-                Keychain::begin(repository, hash, keys.clone(), anchor, first, slots.clone())
-                    .map_err(|error| RepositoryError::Tampered(format!("its keys: {error}")))
-            };
-            let opened = first_epoch(&store, &repository, &keys, begin).and_then(|keychain| {
-                let cache = ObjectCache::open(&environment.cache_dir, &repository)?;
-                let (store, record) = (store.clone(), record.clone());
-                let environment = environment.clone();
-                let mut opened = Self { store, record, keychain, environment, cache };
-                opened.follow_epochs().map(|()| opened)
-            });
-            match opened {
-                Ok(opened) => return Ok(opened),
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.unwrap_or(RepositoryError::WrongSecret))
+        Found::look(store)?.open(unlock, environment)
     }
 
     /// Reads slots and epochs again: others may have changed them since this was opened.
@@ -341,22 +361,26 @@ fn make_root(
 
 fn read_repository_object(store: &Store) -> Result<(RepositoryRecord, Digest)> {
     let name = ObjectName::Repository;
-    if store.head(&name.to_string())?.is_none() {
-        return Err(if store.list("slots")?.is_empty() {
-            RepositoryError::NoRepository { url: store.url().to_owned() }
-        } else {
-            RepositoryError::Damaged {
-                object: name.to_string(),
-                why: "it is missing, though other objects of a repository are there; \
-                      fetch it from a copy of the repository"
-                    .into(),
-            }
-        });
-    }
-    let object = store.get(&name.to_string(), limits::PLAIN_OBJECT_BYTES as u64)?;
+    let object = match store.get(&name.to_string(), limits::PLAIN_OBJECT_BYTES as u64) {
+        Err(StoreError::NotFound { .. }) => return Err(no_repository_object(store)?),
+        object => object?,
+    };
     let record = RepositoryRecord::from_object(&object)
         .map_err(|error| RepositoryError::in_format(name, error))?;
     Ok((record, digest::hash(&object)))
+}
+
+fn no_repository_object(store: &Store) -> Result<RepositoryError> {
+    Ok(if store.list("slots")?.is_empty() {
+        RepositoryError::NoRepository { url: store.url().to_owned() }
+    } else {
+        RepositoryError::Damaged {
+            object: ObjectName::Repository.to_string(),
+            why: "it is missing, though other objects of a repository are there; \
+                  fetch it from a copy of the repository"
+                .into(),
+        }
+    })
 }
 
 /// Every slot object that can be read; a damaged one is reported and passed over.

@@ -8,6 +8,7 @@ use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::snapshot::{Previous, Register, Snapshot};
 use nightjar_format::{Digest, SessionId, SlotId, limits};
 
+use crate::bundles::fill_cache;
 use crate::error::{RepositoryError, Result};
 use crate::ledger::{self, Ledger};
 use crate::repository::Repository;
@@ -51,7 +52,13 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
         findings: ledger.findings.clone(),
         names: BTreeSet::new(),
     };
-    for info in repository.store.list("snapshots")? {
+    let listed = repository.store.list("snapshots")?;
+    let wanted = listed.iter().filter_map(|info| match ObjectName::parse(&info.name)? {
+        name @ ObjectName::Snapshot(id) if !forgotten.contains(&id) => Some((name, info.size)),
+        _ => None,
+    });
+    fill_cache(repository, wanted)?;
+    for info in listed {
         found.names.insert(info.name.clone());
         let Some(name @ ObjectName::Snapshot(id)) = ObjectName::parse(&info.name) else {
             continue;

@@ -84,7 +84,8 @@ pub struct OpenSession {
     pub renewed: i64,
 }
 
-const KINDS: [&str; 7] = ["packs", "index", "snapshots", "sessions", "ledger", "slots", "keyring"];
+const KINDS: [&str; 8] =
+    ["packs", "index", "bundles", "snapshots", "sessions", "ledger", "slots", "keyring"];
 
 /// Counts what a repository holds.
 pub fn status(repository: &Repository) -> Result<Status> {

@@ -123,6 +123,11 @@ impl Store {
         self.start(name, "read", |store, object| requests::get(store, object, limit_bytes)).wait()
     }
 
+    /// Begins to read a whole object, as [`Store::get`] does.
+    pub fn start_get(&self, name: String, limit_bytes: u64) -> Pending<Bytes> {
+        self.start(&name, "read", |store, object| requests::get(store, object, limit_bytes))
+    }
+
     /// Reads exactly the bytes of `range`; [`StoreError::Short`] if the object ends before. An
     /// empty range is answered without asking the store.
     pub fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StoreError> {

@@ -10,9 +10,8 @@ mod status;
 use std::path::{Component, Path};
 
 use anyhow::{Context, Result};
-use nightjar_format::object::ObjectName;
 use nightjar_repository::snapshots::{self, SnapshotInfo, SnapshotList};
-use nightjar_repository::{Repository, RepositoryError};
+use nightjar_repository::{Found, Repository, RepositoryError};
 use nightjar_storage::{Store, StoreSettings, StoreUrl};
 
 use crate::args::{Arguments, Command, Globals, KeyCommand, SnapshotCommand};
@@ -96,15 +95,10 @@ impl Program<'_> {
         let settings = self.store_settings()?;
         let store = Store::open(&self.store_url()?, &settings).map_err(RepositoryError::from)?;
         let url = store.url().to_owned();
-        let lacks = |object: &str| Ok::<_, RepositoryError>(store.head(object)?.is_none());
-        if lacks(&ObjectName::Repository.to_string())?
-            && store.list("slots").map_err(RepositoryError::from)?.is_empty()
-        {
-            return Err(RepositoryError::NoRepository { url }.into());
-        }
+        let found = Found::look(store)?;
         let environment = environment::environment(self.globals.cache_dir.as_deref())?;
         let origin = Origin::choose(self.globals);
-        Repository::open(store, &origin.read()?, environment).map_err(|error| {
+        found.open(&origin.read()?, environment).map_err(|error| {
             let wrong = matches!(error, RepositoryError::WrongSecret);
             let error = anyhow::Error::new(error);
             if wrong { error.context(format!("{origin} does not open {url}")) } else { error }

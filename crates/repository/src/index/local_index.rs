@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use nightjar_codec::sketch::Sketch;
 use nightjar_format::index::PackRecord;
 use nightjar_format::ledger::LedgerState;
-use nightjar_format::{BlobId, PackId, SessionId};
+use nightjar_format::{BlobId, IndexId, PackId, SessionId};
 
 use crate::error::Result;
 use crate::index::database::{Database, Location, PackInfo};
@@ -84,6 +84,11 @@ impl LocalIndex {
     /// Every pack.
     pub(crate) fn packs(&self) -> Result<Vec<(u32, PackInfo)>> {
         self.read().packs()?.collect()
+    }
+
+    /// The index objects that it was filled from.
+    pub(crate) fn applied(&self) -> Result<Vec<IndexId>> {
+        self.read().applied()
     }
 
     /// Whether a writer may rely on a pack.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use nightjar_format::bundle::BundleKind;
 use nightjar_format::index::{IndexRecord, PackRecord};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::pack::{PackHeader, Trailer};
@@ -11,6 +12,8 @@ use nightjar_format::{IndexId, PackId, SessionId, limits};
 use nightjar_storage::ObjectInfo;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::ahead::Ahead;
+use crate::bundles::take_copies;
 use crate::error::{RepositoryError, Result, local};
 use crate::index::LocalIndex;
 use crate::index::database::Database;
@@ -31,9 +34,6 @@ pub struct SyncReport {
     /// What could not be read, for people to read.
     pub findings: Vec<String>,
 }
-
-/// Fetched ahead while filling.
-const FETCH_AHEAD: usize = 16;
 
 /// Brings the shared index up to date and returns a private copy of it.
 pub(crate) fn open_private(repository: &Repository) -> Result<(LocalIndex, SyncReport)> {
@@ -124,25 +124,26 @@ fn remove_database(path: &Path) -> Result<()> {
 /// applies the index objects that it lacks.
 fn bring_up_to_date(repository: &Repository) -> Result<(Database, SyncReport)> {
     let path = shared_path(repository);
-    let listed: Vec<(i64, IndexId)> = repository
+    let mut listed: Vec<(i64, IndexId, u64)> = repository
         .store
         .list("index")?
         .iter()
         .filter_map(|info| match ObjectName::parse(&info.name) {
-            Some(ObjectName::Index(id)) => Some((info.modified_unix_nanos, id)),
+            Some(ObjectName::Index(id)) => Some((info.modified_unix_nanos, id, info.size)),
             _ => None,
         })
         .collect();
-    let present: BTreeSet<IndexId> = listed.iter().map(|(_, id)| *id).collect();
-    let (mut database, applied) = open_or_renew(&path, &present)?;
     // The oldest first: of blobs with like sketches, the newest is to be found.
-    let missing: BTreeSet<(i64, IndexId)> =
-        listed.into_iter().filter(|(_, id)| !applied.contains(id)).collect();
-    let missing: Vec<IndexId> = missing.into_iter().map(|(_, id)| id).collect();
-    let mut report = SyncReport { index_objects: present.len() as u64, ..SyncReport::default() };
-    for ids in missing.chunks(FETCH_AHEAD) {
-        apply(repository, &mut database, ids, &mut report)?;
-    }
+    listed.sort_unstable();
+    let present: BTreeSet<IndexId> = listed.iter().map(|(_, id, _)| *id).collect();
+    let (database, applied) = open_or_renew(&path, &present)?;
+    let missing = listed.into_iter().filter(|(_, id, _)| !applied.contains(id));
+    let missing: Vec<_> = missing.map(|(_, id, size)| (ObjectName::Index(id), size)).collect();
+    let cold = applied.len() < missing.len();
+    let report = SyncReport { index_objects: present.len() as u64, ..SyncReport::default() };
+    let mut filling = Filling { repository, database, report };
+    filling.apply(missing, cold)?;
+    let Filling { database, mut report, .. } = filling;
     for pack in database.packs()? {
         let (_, info) = pack?;
         report.packs += 1;
@@ -175,35 +176,56 @@ fn open_shared(path: &Path) -> Result<(Database, BTreeSet<IndexId>)> {
     Ok((database, applied))
 }
 
-fn apply(
-    repository: &Repository,
-    database: &mut Database,
-    ids: &[IndexId],
-    report: &mut SyncReport,
-) -> Result<()> {
-    for id in ids {
-        match fetch(repository, id) {
-            Ok(record) => {
-                for pack in &record.packs {
-                    database.add_pack(pack, record.session, true)?;
-                }
-                database.mark_applied(id)?;
-                report.applied += 1;
-            }
-            // Its packs count as absent; verify reports it, and the next sync tries again.
-            Err(error) if error.is_damage() => report.findings.push(error.to_string()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+/// The shared index while index objects are added to it.
+struct Filling<'a> {
+    repository: &'a Repository,
+    database: Database,
+    report: SyncReport,
 }
 
-/// Reads an index object.
-pub(crate) fn fetch(repository: &Repository, id: &IndexId) -> Result<IndexRecord> {
-    let name = ObjectName::Index(*id);
-    let limit = limits::METADATA_OBJECT_BYTES as u64;
-    let object = repository.store.get(&name.to_string(), limit)?;
-    Ok(repository.unseal::<IndexRecord>(MetadataKind::Index, &name, &object)?.record)
+impl Filling<'_> {
+    /// Adds index objects, given with their sizes: as copies from bundles where those hold them,
+    /// else as they are.
+    fn apply(&mut self, objects: Vec<(ObjectName, u64)>, cold: bool) -> Result<()> {
+        let repository = self.repository;
+        let names = objects.iter().map(|(name, _)| *name).collect();
+        let rest =
+            take_copies(
+                repository,
+                BundleKind::Index,
+                names,
+                cold,
+                |name, copy| match open_index(repository, name, copy) {
+                    Ok(record) => self.add(name, &record).map(|()| true),
+                    Err(_) => Ok(false),
+                },
+            )?;
+        let rest = objects.into_iter().filter(|(name, _)| rest.contains(name));
+        for (name, object) in Ahead::new(&repository.store, rest, limits::METADATA_OBJECT_BYTES) {
+            match object.and_then(|object| open_index(repository, &name, &object)) {
+                Ok(record) => self.add(&name, &record)?,
+                // Its packs count as absent; verify reports it, and the next sync tries again.
+                Err(error) if error.is_damage() => self.report.findings.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &ObjectName, record: &IndexRecord) -> Result<()> {
+        for pack in &record.packs {
+            self.database.add_pack(pack, record.session, true)?;
+        }
+        if let ObjectName::Index(id) = name {
+            self.database.mark_applied(id)?;
+        }
+        self.report.applied += 1;
+        Ok(())
+    }
+}
+
+fn open_index(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<IndexRecord> {
+    Ok(repository.unseal::<IndexRecord>(MetadataKind::Index, name, object)?.record)
 }
 
 /// What a pack's footer says.

@@ -7,9 +7,11 @@ use std::thread;
 
 use crossbeam_channel::unbounded;
 use nightjar_codec::digest;
+use nightjar_format::IndexId;
 use nightjar_format::object::ObjectName;
 use nightjar_format::snapshot::{Counts, Label, Previous, Snapshot, Source};
 
+use crate::bundles;
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
@@ -64,7 +66,7 @@ pub fn create_snapshot<E: From<RepositoryError>>(
     let started = repository.environment.clock.now();
     let mut session = Session::begin(repository)?;
     let stored = store(repository, &mut session, request, progress, feed);
-    let (fed, assembled, previous) = match stored {
+    let Stored { fed, assembled, previous, applied } = match stored {
         Ok(stored) => stored,
         Err(error) => {
             session.abandon();
@@ -85,7 +87,23 @@ pub fn create_snapshot<E: From<RepositoryError>>(
         root: assembled.root,
         previous,
     };
-    Ok(commit(repository, session, snapshot)?)
+    let info = commit(repository, session, snapshot)?;
+    // Where nothing is new, this is left to another run: few requests are worth more than order.
+    if info.snapshot.counts.chunks_new > 0
+        && let Err(error) = bundles::make(repository, &applied)
+    {
+        tracing::debug!("no bundle was made: {error}");
+    }
+    Ok(info)
+}
+
+/// What a run stored and what it found.
+struct Stored {
+    fed: Fed,
+    assembled: Assembled,
+    previous: Option<Previous>,
+    /// Index objects that were there when it began.
+    applied: Vec<IndexId>,
 }
 
 fn store<E: From<RepositoryError>>(
@@ -94,8 +112,9 @@ fn store<E: From<RepositoryError>>(
     request: &SnapshotRequest,
     progress: &Progress,
     feed: impl FnOnce(&mut Feeder<'_>) -> std::result::Result<Fed, E>,
-) -> std::result::Result<(Fed, Assembled, Option<Previous>), E> {
+) -> std::result::Result<Stored, E> {
     let index = open_for_writing(repository, session)?;
+    let applied = index.applied()?;
     let list = snapshots::list_under(repository, session.ledger())?;
     for finding in &list.findings {
         tracing::warn!("{finding}");
@@ -104,12 +123,14 @@ fn store<E: From<RepositoryError>>(
     let index = Arc::new(index);
     let last = previous.and_then(|last| list.snapshots.iter().find(|info| info.id == last.id));
     let last = last.map(|info| &info.snapshot);
+    let expected = last.map_or(0, |last| last.counts.bytes_read);
+    progress.expected.store(expected, Ordering::Relaxed);
     let ran = run(repository, session, Arc::clone(&index), last, request, progress, feed);
     if index.is_damaged() {
         sync::discard(repository)?;
     }
     let (fed, assembled) = ran?;
-    Ok((fed, assembled, previous))
+    Ok(Stored { fed, assembled, previous, applied })
 }
 
 /// A private copy of the local index that obeys the session's ledger. A damaged one is made anew:

@@ -9,6 +9,7 @@ use nightjar_format::slot::SlotObject;
 use nightjar_format::snapshot::Register;
 use nightjar_format::{SlotId, limits};
 
+use crate::ahead::Ahead;
 use crate::error::Result;
 use crate::repository::Repository;
 use crate::verify::Check;
@@ -17,16 +18,14 @@ impl Check<'_> {
     /// Reads every index object, register and ledger record from the store: caches hide damage.
     pub(super) fn metadata_objects(&mut self) -> Result<()> {
         let repository = self.reader.repository;
-        let limit = limits::METADATA_OBJECT_BYTES as u64;
+        let limit = limits::METADATA_OBJECT_BYTES;
         for folder in ["index", "snapshots", "ledger"] {
-            for info in repository.store.list(folder)? {
-                let Some(name) = ObjectName::parse(&info.name) else { continue };
-                let opened = match repository.store.get(&info.name, limit) {
-                    Ok(object) => open_metadata(repository, &name, &object),
-                    Err(error) => Err(error.into()),
-                };
-                match opened {
-                    Err(error) if error.is_damage() => self.add(&info.name, error),
+            let listed = repository.store.list(folder)?;
+            let objects =
+                listed.iter().filter_map(|info| Some((ObjectName::parse(&info.name)?, info.size)));
+            for (name, object) in Ahead::new(&repository.store, objects, limit) {
+                match object.and_then(|object| open_metadata(repository, &name, &object)) {
+                    Err(error) if error.is_damage() => self.add(&name.to_string(), error),
                     outcome => outcome?,
                 }
             }

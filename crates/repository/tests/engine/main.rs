@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod bundles;
 mod copies;
 mod crashes;
 mod damage_matrix;

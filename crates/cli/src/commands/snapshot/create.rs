@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use nightjar_format::snapshot::{Label, Snapshot};
+use nightjar_repository::Progress;
 use nightjar_repository::ingest::{DeltaParameters, Fed, Feeder, SnapshotRequest, create_snapshot};
-use nightjar_repository::snapshots::{self, SnapshotInfo};
-use nightjar_repository::{Progress, Repository};
+use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_source::{
     DumpChecks, DumpRequest, DumpShape, Excludes, Notes, SourceError, TreeRequest, feed_command,
     feed_paths, feed_stdin,
@@ -23,7 +23,7 @@ use crate::exit::{CommandError, Exit};
 use crate::output::format::{self, count, number, printable, size};
 use crate::output::requests::RequestsView;
 use crate::output::views::{self, CreatedView, SnapshotView};
-use crate::progress::{self, Display};
+use crate::progress::Display;
 use crate::stderr;
 
 pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate) -> Result<Exit> {
@@ -39,11 +39,8 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
     };
     let tree = tree_request(program, arguments)?;
     let repository = program.open()?;
-    let expected = progress::is_wanted(program.globals)
-        .then(|| expected_bytes(&repository, &request.series))
-        .flatten();
     let progress = Arc::new(Progress::default());
-    let display = Display::start(program.globals, "read", &progress, expected);
+    let display = Display::start(program.globals, "read", &progress);
     let mut notes = Notes::default();
     let created = create_snapshot(&repository, &request, &progress, |feeder| {
         feed(feeder, arguments, &tree, &mut notes)
@@ -177,12 +174,6 @@ fn labels(given: &[Label]) -> Result<Vec<Label>> {
         }
     }
     Ok(labels)
-}
-
-/// What is read tonight is likely to be as much as last night: good enough for a bar.
-fn expected_bytes(repository: &Repository, series: &str) -> Option<u64> {
-    let list = snapshots::list(repository).ok()?;
-    Some(list.latest_of(series)?.snapshot.counts.bytes_read)
 }
 
 fn describe(info: &SnapshotInfo, excluded: u64) -> String {

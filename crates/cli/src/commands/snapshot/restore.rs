@@ -115,7 +115,7 @@ fn display(globals: &Globals, arguments: &SnapshotRestore, progress: &Arc<Progre
     if arguments.stdout {
         Display::start_beside_stdout(globals, "restored", progress)
     } else {
-        Display::start(globals, "restored", progress, None)
+        Display::start(globals, "restored", progress)
     }
 }
 

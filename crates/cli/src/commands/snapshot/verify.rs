@@ -49,7 +49,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify
         whole_repository: arguments.all,
     };
     let progress = Arc::new(Progress::default());
-    let display = Display::start(program.globals, "checked", &progress, None);
+    let display = Display::start(program.globals, "checked", &progress);
     let verified = verify::verify(&repository, &request, &progress);
     drop(display);
     let mut report = verified?;
