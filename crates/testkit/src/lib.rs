@@ -7,6 +7,7 @@
 //! - [`chains`]: the chains of deltas that index objects tell of;
 //! - [`model`]: what a repository must hold, kept beside it, and the comparison;
 //! - [`insider`]: the raw keys of a slot, to forge with them what a thief could;
+//! - [`years`]: what a repository says of itself after years;
 //! - [`damage`]: what disks and enemies do to objects.
 //!
 //! Everything here may panic: a test that cannot set itself up has failed. Faults of stores are
@@ -21,3 +22,4 @@ pub mod fixture;
 pub mod generate;
 pub mod insider;
 pub mod model;
+pub mod years;

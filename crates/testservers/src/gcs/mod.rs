@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
+use bytes::Bytes;
 use rustls::ServerConfig;
 
 use crate::Authority;
@@ -72,6 +73,14 @@ impl GcsFake {
         let bucket = format!("bucket-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
         self.shared.buckets().create(&bucket);
         bucket
+    }
+
+    /// Puts objects into a bucket without asking anybody.
+    pub fn fill(&self, bucket: &str, objects: impl IntoIterator<Item = (String, Bytes)>) {
+        let mut buckets = self.shared.buckets();
+        for (name, data) in objects {
+            assert!(buckets.put(bucket, name, data, Vec::new(), None).is_ok(), "there is {bucket}");
+        }
     }
 
     /// Closes the port and all connections; what is stored stays.
