@@ -165,7 +165,9 @@ fn restores(
             Some(place) => place.join(format!("{}-{round}", tool.name)),
             None => tool.target(round),
         };
-        warm(&tool.repository())?;
+        if let Some(repository) = tool.repository() {
+            warm(&repository)?;
+        }
         let cost = tool.restore(&night, &target)?;
         tool.compare(&target, &input, last)?;
         if matches!(input, Input::Stream(_)) || procedure.restore_to.is_some() {

@@ -5,18 +5,21 @@
 
 mod compare;
 mod data;
+mod far;
 mod measure;
 mod report;
 mod tools;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use crate::compare::{Procedure, Source, compare, tell};
 use crate::data::{DataSet, Kind};
+use crate::far::StoreArguments;
 use crate::tools::{Program, Tool, Variant};
 
 const EXAMPLES: &str = "Examples:
@@ -24,6 +27,8 @@ const EXAMPLES: &str = "Examples:
   nightjar-benches --size 225MB --nights 30 --rounds 3 --json result.json
   nightjar-benches --size 225MB --format custom --make
   nightjar-benches --data source-trees --nights 8 --variant fast:--compression-level=1
+  nightjar-benches --store s3 --tools nightjar,restic --size 600MB --rounds 2
+  nightjar-benches --store google --latency 20 --rate 125MB --data random --size 1GB --tools nightjar
   nightjar-benches --data directory --tree ~/.cargo/registry/src --rounds 3";
 
 /// Backs up the same nights with Nightjar, restic, borg and rustic, restores the last night and
@@ -36,6 +41,8 @@ const EXAMPLES: &str = "Examples:
 struct Arguments {
     #[command(flatten)]
     data: DataSet,
+    #[command(flatten)]
+    store: StoreArguments,
     /// How often the last night is restored and verified; the best time counts.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -108,6 +115,7 @@ impl Arguments {
     /// The tools that are installed, each with its version.
     fn tools(&self, runs: &Path) -> Result<Vec<(Tool, String)>> {
         let mut tools = Vec::new();
+        let far = self.store.start().map(Rc::new);
         for &program in &self.tools {
             let executable = match program {
                 Program::Nightjar => match &self.nightjar {
@@ -122,9 +130,19 @@ impl Arguments {
                 tell(&format!("{} is not installed: left out", program.name()));
                 continue;
             };
-            tools.push((tool.clone(), version.clone()));
+            if let Some(far) = &far {
+                tools.push((tool.clone().on(far), version.clone()));
+            }
+            if far.is_none() || program == Program::Nightjar {
+                // What a store costs beyond a directory.
+                let here = if far.is_none() { tool.clone() } else { tool.beside("here") };
+                tools.push((here, version.clone()));
+            }
             if program == Program::Nightjar {
-                let variants = self.variants.iter().map(|variant| tool.variant(variant));
+                let variants = self.variants.iter().map(|variant| {
+                    let variant = tool.variant(variant);
+                    far.iter().fold(variant, |variant, far| variant.on(far))
+                });
                 tools.extend(variants.map(|variant| (variant, version.clone())));
             }
         }

@@ -1,13 +1,16 @@
 //! The tools that are compared, and how each does the same things.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
+use crate::far::Far;
 use crate::measure::{Cost, run, size_of, succeed};
 
 /// The name under which a stream is stored.
@@ -72,13 +75,15 @@ impl Input {
 }
 
 /// A tool with a repository of its own.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Tool {
     pub(crate) name: String,
     pub(crate) program: Program,
     executable: PathBuf,
     arguments: Vec<String>,
     base: PathBuf,
+    /// A server that holds the repository, in place of a directory, and the bucket there.
+    far: Option<(Rc<Far>, RefCell<String>)>,
 }
 
 impl Tool {
@@ -86,7 +91,12 @@ impl Tool {
     pub(crate) fn new(program: Program, executable: PathBuf, runs: &Path) -> Self {
         let name = program.name().to_owned();
         let base = runs.join(&name);
-        Self { name, program, executable, arguments: Vec::new(), base }
+        Self { name, program, executable, arguments: Vec::new(), base, far: None }
+    }
+
+    /// The same tool with its repository on a server.
+    pub(crate) fn on(self, far: &Rc<Far>) -> Self {
+        Self { far: Some((Rc::clone(far), RefCell::default())), ..self }
     }
 
     pub(crate) fn variant(&self, variant: &Variant) -> Self {
@@ -111,18 +121,20 @@ impl Tool {
         }
     }
 
-    pub(crate) fn repository(&self) -> PathBuf {
-        self.base.join("repository")
+    /// Where the repository is, if it is a directory.
+    pub(crate) fn repository(&self) -> Option<PathBuf> {
+        self.far.is_none().then(|| self.base.join("repository"))
     }
 
+    /// What the repository takes, if it is a directory.
     pub(crate) fn repository_bytes(&self) -> Result<u64> {
-        size_of(&self.repository())
+        self.repository().map_or(Ok(0), |path| size_of(&path))
     }
 
-    fn command(&self) -> Command {
+    fn command(&self) -> Result<Command> {
         let mut command = Command::new(&self.executable);
         command.stdin(Stdio::null());
-        let (repository, cache) = (self.repository(), self.base.join("cache"));
+        let (repository, cache) = (self.base.join("repository"), self.base.join("cache"));
         match self.program {
             Program::Nightjar => command
                 .env("NIGHTJAR_REPOSITORY", repository)
@@ -142,7 +154,10 @@ impl Tool {
                 .env("RUSTIC_CACHE_DIR", cache)
                 .env("RUSTIC_NO_PROGRESS", "true"),
         };
-        command
+        if let Some((far, bucket)) = &self.far {
+            far.tell(self.program, &bucket.borrow(), &mut command)?;
+        }
+        Ok(command)
     }
 
     /// Makes an empty repository in place of one from an earlier run.
@@ -151,7 +166,10 @@ impl Tool {
             fs::remove_dir_all(&self.base)?;
         }
         fs::create_dir_all(&self.base)?;
-        let mut command = self.command();
+        if let Some((far, bucket)) = &self.far {
+            bucket.replace(far.new_bucket());
+        }
+        let mut command = self.command()?;
         command.arg("init");
         if self.program == Program::Borg {
             command.args(["--encryption", "repokey-blake2"]);
@@ -161,7 +179,7 @@ impl Tool {
 
     /// Backs up one night under a name that only borg needs.
     pub(crate) fn backup(&self, input: &Input, night: &str) -> Result<Cost> {
-        let mut command = self.command();
+        let mut command = self.command()?;
         match self.program {
             Program::Nightjar => command.args(["snapshot", "create"]).args(&self.arguments),
             Program::Restic | Program::Rustic => command.arg("backup"),
@@ -193,7 +211,7 @@ impl Tool {
 
     /// Restores the night that was backed up last into a directory that is not there yet.
     pub(crate) fn restore(&self, night: &str, target: &Path) -> Result<Cost> {
-        let mut command = self.command();
+        let mut command = self.command()?;
         match self.program {
             Program::Nightjar => {
                 command.args(["snapshot", "restore", "latest", "--to"]).arg(target)
@@ -225,7 +243,7 @@ impl Tool {
 
     /// Checks everything in Nightjar's repository.
     pub(crate) fn verify(&self) -> Result<Cost> {
-        run(self.command().args(["snapshot", "verify", "--all", "--level", "data"]))
+        run(self.command()?.args(["snapshot", "verify", "--all", "--level", "data"]))
     }
 
     /// Where a round's restore goes.

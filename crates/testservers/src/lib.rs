@@ -4,6 +4,7 @@
 //! - [`Azurite`]: Azure's blob service, Microsoft's own emulator;
 //! - [`GcsFake`]: Google Cloud Storage, a fake of ours for want of a real one;
 //! - [`Proxy`]: stands before any of them, counts requests, and does wrong what it is told to;
+//! - [`Link`]: a line with latency and a rate, to any of them;
 //! - [`Authority`]: certificates, for a fake or a proxy that speaks TLS.
 //!
 //! Each listens on a free port of 127.0.0.1 as soon as `start` returns, belongs to the test that
@@ -13,6 +14,7 @@
 
 mod azurite;
 mod gcs;
+mod link;
 mod moto;
 mod process;
 mod proxy;
@@ -22,6 +24,7 @@ mod tls;
 
 pub use azurite::Azurite;
 pub use gcs::{GcsFake, GcsFakeBuilder};
+pub use link::{Line, Link};
 pub use moto::Moto;
 pub use proxy::{Fault, Proxy, Seen};
 pub use tls::Authority;

@@ -22,7 +22,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("testservers", &[]),
 ];
 
-/// Crates that only tests use.
+/// Crates that only tests and benches use.
 const FOR_TESTS: &[&str] = &["testkit", "testservers"];
 
 /// Checks the document that `cargo metadata --no-deps --format-version 1` prints.
@@ -55,7 +55,8 @@ pub fn check(metadata: &Value) -> Vec<String> {
 }
 
 fn breach(from: &str, to: &str, is_dev: bool) -> Option<String> {
-    if FOR_TESTS.contains(&short(to)) && !FOR_TESTS.contains(&short(from)) {
+    let for_tests = FOR_TESTS.contains(&short(from)) || short(from) == "benches";
+    if FOR_TESTS.contains(&short(to)) && !for_tests {
         return (!is_dev)
             .then(|| format!("{from} uses {to} outside of its tests: make it a dev-dependency"));
     }

@@ -11,6 +11,7 @@ mod uploader;
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use nightjar_codec::SecretKey;
 use nightjar_codec::metadata::Trust;
 use nightjar_codec::pack::PackCipher;
@@ -18,6 +19,7 @@ use nightjar_format::PackId;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
 use nightjar_format::pack::PackHeader;
+use nightjar_storage::Pending;
 
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
@@ -38,10 +40,14 @@ pub(crate) fn stored_sizes(repository: &Repository) -> Result<HashMap<PackId, u6
 
 /// Opens a pack of `size` bytes in the store: fetches its beginning and derives its key.
 pub(crate) fn cipher_of(repository: &Repository, id: &PackId, size: u64) -> Result<PackCipher> {
+    cipher_from(repository, id, &start_cipher_of(repository, id, size).wait()?)
+}
+
+/// Begins to fetch what [`cipher_from`] needs.
+fn start_cipher_of(repository: &Repository, id: &PackId, size: u64) -> Pending<Bytes> {
     let name = ObjectName::Pack(*id).to_string();
     let longest = PackHeader::blobs_offset(BlobKind::Data) as u64;
-    let beginning = repository.store.get_range(&name, 0..size.min(longest))?;
-    cipher_from(repository, id, &beginning)
+    repository.store.start_get_range(name, 0..size.min(longest))
 }
 
 /// Opens a pack from its first bytes.

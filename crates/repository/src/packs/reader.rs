@@ -1,7 +1,7 @@
 //! Reading from packs: their ciphers, and ranges of them.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -12,16 +12,18 @@ use nightjar_format::object::ObjectName;
 use nightjar_storage::Pending;
 
 use crate::environment::Progress;
-use crate::error::Result;
+use crate::error::{RepositoryError, Result};
 use crate::index::database::PackInfo;
 use crate::packs::copies::PackCopies;
-use crate::packs::{cipher_from, cipher_of};
+use crate::packs::{cipher_from, start_cipher_of};
 use crate::repository::Repository;
 
 /// Opening a data pack costs a fetch and a decapsulation; a cipher takes some hundred bytes.
 const CACHED_CIPHERS: usize = 1024;
 
-/// Bytes of a tree pack that are read together, and how many such parts are kept.
+/// Bytes of a tree pack that are read together, from far away and from here, and how many such
+/// parts are kept.
+const FAR_WINDOW_BYTES: u64 = 512 << 10;
 const WINDOW_BYTES: u64 = 128 << 10;
 const WINDOWS: usize = 32;
 
@@ -33,10 +35,30 @@ pub(crate) struct PackReader<'a> {
     repository: &'a Repository,
     copies: Option<&'a PackCopies>,
     progress: &'a Progress,
-    /// Of packs that were opened lately.
-    ciphers: Mutex<IndexMap<PackId, Arc<PackCipher>>>,
+    /// Packs that were opened lately.
+    openings: Mutex<IndexMap<PackId, Arc<Opening>>>,
     /// Parts of tree packs that were read lately, by where they begin.
     windows: Mutex<IndexMap<(PackId, u64), Bytes>>,
+}
+
+/// A pack that is being opened: whoever needs it first waits for its beginning.
+pub(crate) struct Opening {
+    id: PackId,
+    size: u64,
+    state: Mutex<OpeningState>,
+}
+
+impl Opening {
+    /// Which pack.
+    pub(crate) fn id(&self) -> PackId {
+        self.id
+    }
+}
+
+enum OpeningState {
+    Pending(Pending<Bytes>),
+    Open(Arc<PackCipher>),
+    Failed,
 }
 
 /// Bytes of a pack that are here or on their way.
@@ -64,18 +86,14 @@ impl<'a> PackReader<'a> {
         copies: Option<&'a PackCopies>,
         progress: &'a Progress,
     ) -> Self {
-        Self { repository, copies, progress, ciphers: Mutex::default(), windows: Mutex::default() }
+        Self { repository, copies, progress, openings: Mutex::default(), windows: Mutex::default() }
     }
 
-    /// The cipher of a pack.
-    pub(crate) fn cipher(&self, pack: &PackInfo) -> Result<Arc<PackCipher>> {
+    /// Begins to open a pack: its key stands at its beginning.
+    pub(crate) fn start_opening(&self, pack: &PackInfo) -> Arc<Opening> {
         let id = &pack.pack_id;
-        let known = || {
-            let ciphers = self.ciphers.lock().unwrap_or_else(PoisonError::into_inner);
-            ciphers.get(id).cloned()
-        };
-        if let Some(cipher) = known() {
-            return Ok(cipher);
+        if let Some(opening) = self.openings().get(id) {
+            return Arc::clone(opening);
         }
         let kept = self.copies.filter(|copies| copies.holds(id)).and_then(|copies| {
             // One that cannot be opened is of no use to anybody.
@@ -84,16 +102,48 @@ impl<'a> PackReader<'a> {
                 None
             })
         });
-        let cipher = Arc::new(match kept {
-            Some(cipher) => cipher,
-            None => cipher_of(self.repository, id, pack.size)?,
-        });
-        let mut ciphers = self.ciphers.lock().unwrap_or_else(PoisonError::into_inner);
-        if ciphers.len() >= CACHED_CIPHERS {
-            ciphers.shift_remove_index(0);
+        let state = match kept {
+            Some(cipher) => OpeningState::Open(Arc::new(cipher)),
+            None => OpeningState::Pending(start_cipher_of(self.repository, id, pack.size)),
+        };
+        let opening = Arc::new(Opening { id: *id, size: pack.size, state: Mutex::new(state) });
+        let mut openings = self.openings();
+        if openings.len() >= CACHED_CIPHERS {
+            openings.shift_remove_index(0);
         }
-        ciphers.insert(*id, Arc::clone(&cipher));
-        Ok(cipher)
+        openings.insert(*id, Arc::clone(&opening));
+        opening
+    }
+
+    /// The cipher of a pack whose opening was begun.
+    pub(crate) fn finish_opening(&self, opening: &Opening) -> Result<Arc<PackCipher>> {
+        let mut state = opening.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = match std::mem::replace(&mut *state, OpeningState::Failed) {
+            OpeningState::Open(cipher) => {
+                *state = OpeningState::Open(Arc::clone(&cipher));
+                return Ok(cipher);
+            }
+            OpeningState::Pending(answer) => answer,
+            // Somebody else was told why.
+            OpeningState::Failed => start_cipher_of(self.repository, &opening.id, opening.size),
+        };
+        let opened = answer.wait().map_err(RepositoryError::from);
+        let opened = opened.and_then(|bytes| cipher_from(self.repository, &opening.id, &bytes));
+        match opened {
+            Ok(cipher) => {
+                let cipher = Arc::new(cipher);
+                *state = OpeningState::Open(Arc::clone(&cipher));
+                Ok(cipher)
+            }
+            Err(error) => {
+                self.openings().shift_remove(&opening.id);
+                Err(error)
+            }
+        }
+    }
+
+    fn openings(&self) -> MutexGuard<'_, IndexMap<PackId, Arc<Opening>>> {
+        self.openings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the pack can be opened without a secret that only full slots have.
@@ -122,8 +172,10 @@ impl<'a> PackReader<'a> {
     /// Reads a range of a tree pack, and what lies around it: nodes are read one after another,
     /// and most of them in the order in which they lie.
     pub(crate) fn read_ahead(&self, pack: &PackInfo, range: Range<u64>) -> Result<Bytes> {
-        let start = range.start - range.start % WINDOW_BYTES;
-        let end = pack.size.min(start + WINDOW_BYTES);
+        let far = self.repository.store.is_remote();
+        let window_bytes = if far { FAR_WINDOW_BYTES } else { WINDOW_BYTES };
+        let start = range.start - range.start % window_bytes;
+        let end = pack.size.min(start + window_bytes);
         if range.end > end {
             return self.start_range(pack, range)?.wait();
         }

@@ -20,7 +20,7 @@ use nightjar_format::blob::{BlobKind, Encoding};
 
 use crate::error::{RepositoryError, Result};
 use crate::index::database::Location;
-use crate::packs::reader::Answer;
+use crate::packs::reader::{Answer, Opening};
 use crate::read::Reader;
 
 /// Plaintext in a batch, in bytes, unless one chunk has more.
@@ -40,22 +40,19 @@ struct Place {
     uses: u32,
 }
 
-/// A pack that blobs of a batch lie in.
-struct OpenedPack {
-    ordinal: u32,
-    cipher: Arc<PackCipher>,
-}
-
 /// One request: a stretch of a pack that holds several blobs.
 struct Fetch<'a> {
-    pack: OpenedPack,
+    /// The pack's ordinal.
+    pack: u32,
+    opening: Arc<Opening>,
     range: Range<u64>,
     answer: Answer<'a>,
 }
 
 /// Its answer.
 struct Fetched {
-    pack: OpenedPack,
+    pack: u32,
+    cipher: Arc<PackCipher>,
     range: Range<u64>,
     bytes: Bytes,
 }
@@ -64,9 +61,8 @@ impl Fetched {
     /// The sealed bytes of the blob at a location, if they are in it.
     fn sealed(&self, at: &Location) -> Option<&[u8]> {
         let range = at.range();
-        let holds = self.pack.ordinal == at.pack
-            && self.range.start <= range.start
-            && range.end <= self.range.end;
+        let holds =
+            self.pack == at.pack && self.range.start <= range.start && range.end <= self.range.end;
         let from = usize::try_from(range.start.checked_sub(self.range.start)?).ok()?;
         holds.then(|| self.bytes.get(from..from + at.stored_len as usize))?
     }
@@ -115,18 +111,11 @@ impl<'a> Reader<'a> {
             .collect();
         let mut fetches = Vec::new();
         for (first, range) in stretches(places.values().map(|place| place.at).collect()) {
-            // A pack that cannot be opened is reported blob by blob, if no other place helps.
-            let opened = self
-                .open_pack(kind, &first)
-                .and_then(|(pack, cipher)| Ok((cipher, self.start_range(&pack, range.clone())?)));
-            let (cipher, answer) = match opened {
-                Ok(opened) => opened,
-                // Nor can what this slot may not read.
-                Err(error) if error.is_damage() || error.is_role() => continue,
-                Err(error) => return Err(error),
-            };
-            let pack = OpenedPack { ordinal: first.pack, cipher };
-            fetches.push(Fetch { pack, range, answer });
+            let begun = self.start_opening(kind, &first).and_then(|(pack, opening)| {
+                let answer = self.start_range(&pack, range.clone())?;
+                Ok(Fetch { pack: first.pack, opening, range, answer })
+            });
+            fetches.extend(or_later(begun)?);
         }
         Ok(PendingBlobs { kind, places, fetches })
     }
@@ -153,18 +142,26 @@ fn stretches(mut locations: Vec<Location>) -> Vec<(Location, Range<u64>)> {
         .collect()
 }
 
+/// A pack that cannot be opened or read is left to [`Reader::blob`], who tries every place there is
+/// and reports it; so is what this slot may not read.
+fn or_later<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_damage() || error.is_role() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl<'a> PendingBlobs<'a> {
     /// Waits for the answers.
     pub(crate) fn wait<'r>(self, reader: &'r Reader<'a>) -> Result<FetchedBlobs<'r, 'a>> {
         let Self { kind, places, fetches } = self;
         let mut fetched = Vec::with_capacity(fetches.len());
-        for Fetch { pack, range, answer } in fetches {
-            match answer.wait() {
-                Ok(bytes) => fetched.push(Fetched { pack, range, bytes }),
-                // Tried again blob by blob, from every place there is.
-                Err(error) if error.is_damage() => {}
-                Err(error) => return Err(error),
-            }
+        for Fetch { pack, opening, range, answer } in fetches {
+            let opened = reader
+                .finish_opening(kind, &opening)
+                .and_then(|cipher| Ok(Fetched { pack, cipher, range, bytes: answer.wait()? }));
+            fetched.extend(or_later(opened)?);
         }
         Ok(FetchedBlobs {
             reader,
@@ -257,10 +254,10 @@ impl FetchedBlobs<'_, '_> {
         out: &mut Vec<u8>,
     ) -> Option<()> {
         let Self { fetched, scratch, .. } = self;
-        let (pack, sealed) = fetched.iter().find_map(|it| Some((&it.pack, it.sealed(at)?)))?;
+        let (cipher, sealed) = fetched.iter().find_map(|it| Some((&it.cipher, it.sealed(at)?)))?;
         scratch.clear();
         scratch.extend_from_slice(sealed);
-        let payload = pack.cipher.open_blob(&at.entry(*id), scratch).ok()?;
+        let payload = cipher.open_blob(&at.entry(*id), scratch).ok()?;
         if at.encoding == Encoding::Raw {
             out.clear();
             out.extend_from_slice(payload);

@@ -20,7 +20,7 @@ use crate::index::LocalIndex;
 use crate::index::database::{Database, Location, PackInfo};
 use crate::index::sync::open_private;
 use crate::packs::copies::PackCopies;
-use crate::packs::reader::{Answer, PackReader};
+use crate::packs::reader::{Answer, Opening, PackReader};
 use crate::repository::Repository;
 
 /// A sealed blob, and where it came from.
@@ -143,7 +143,8 @@ impl<'a> Reader<'a> {
         location: &Location,
         effort: &mut Effort,
     ) -> Result<Vec<u8>> {
-        let (pack, cipher) = self.open_pack(kind, location)?;
+        let (pack, opening) = self.start_opening(kind, location)?;
+        let cipher = self.finish_opening(kind, &opening)?;
         let sealed = match kind {
             BlobKind::Data => self.packs.start_range(&pack, location.range())?.wait()?,
             BlobKind::Tree => self.packs.read_ahead(&pack, location.range())?,
@@ -161,24 +162,35 @@ impl<'a> Reader<'a> {
         decoded
     }
 
-    /// The pack that a location points into, which must be of the right kind.
-    pub(crate) fn open_pack(
+    /// Begins to open the pack that a location points into, which must be of the right kind.
+    pub(crate) fn start_opening(
         &self,
         kind: BlobKind,
         location: &Location,
-    ) -> Result<(PackInfo, Arc<PackCipher>)> {
+    ) -> Result<(PackInfo, Arc<Opening>)> {
         let pack = self.index.pack(location.pack)?;
-        let name = ObjectName::Pack(pack.pack_id);
         if pack.kind() != kind {
+            let object = ObjectName::Pack(pack.pack_id).to_string();
             let why = "the index lists a blob of the other kind in it".into();
-            return Err(RepositoryError::Damaged { object: name.to_string(), why });
+            return Err(RepositoryError::Damaged { object, why });
         }
-        let cipher = self.packs.cipher(&pack)?;
+        let opening = self.packs.start_opening(&pack);
+        Ok((pack, opening))
+    }
+
+    /// The cipher of a pack whose opening was begun.
+    pub(crate) fn finish_opening(
+        &self,
+        kind: BlobKind,
+        opening: &Opening,
+    ) -> Result<Arc<PackCipher>> {
+        let cipher = self.packs.finish_opening(opening)?;
         if cipher.header().kind != kind {
+            let object = ObjectName::Pack(opening.id()).to_string();
             let why = "the index tells another kind than its header".into();
-            return Err(RepositoryError::Damaged { object: name.to_string(), why });
+            return Err(RepositoryError::Damaged { object, why });
         }
-        Ok((pack, cipher))
+        Ok(cipher)
     }
 
     /// Begins to read a range of a pack.
