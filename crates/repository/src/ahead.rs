@@ -24,8 +24,7 @@ pub(crate) struct Ahead<'a, Names> {
 
 impl<'a, Names: Iterator<Item = (ObjectName, u64)>> Ahead<'a, Names> {
     /// Fetches objects, given with the sizes that they are said to have.
-    pub(crate) fn new(store: &'a Store, names: Names, limit_bytes: usize) -> Self {
-        let limit_bytes = limit_bytes as u64;
+    pub(crate) fn new(store: &'a Store, names: Names, limit_bytes: u64) -> Self {
         Self { store, names, limit_bytes, under_way: VecDeque::new(), bytes: 0 }
     }
 }

@@ -71,18 +71,13 @@ pub fn pass(fixture: &Fixture, years: &Years, last: &Snapshot) -> Vec<EmptyPack>
 fn pack(fixture: &Fixture, epoch: u32, blobs: u32, size: u64) -> PackRecord {
     let random = fixture.world.random();
     let stored_len = u32::try_from(size / u64::from(blobs) - 100).unwrap();
-    let entry = |_| {
-        let id = BlobId(random.array());
-        let sketch = random.array::<12>();
-        let word = |at: usize| u32::from_le_bytes(*sketch[at..].first_chunk().unwrap());
-        BlobEntry {
-            id,
-            offset: 0,
-            stored_len,
-            raw_len: 65_536.max(stored_len),
-            encoding: Encoding::Zstd,
-            sketch: [word(0), word(4), word(8)],
-        }
+    let entry = |_| BlobEntry {
+        id: BlobId(random.array()),
+        offset: 0,
+        stored_len,
+        raw_len: 65_536.max(stored_len),
+        encoding: Encoding::Zstd,
+        sketch: [0; 3].map(|_| u32::from_le_bytes(random.array())),
     };
     let table = BlobTable::from_entries(&(0..blobs).map(entry).collect::<Vec<_>>());
     let (pack_id, kind) = (PackId(random.array()), BlobKind::Data as u8);

@@ -35,7 +35,9 @@ pub(crate) fn take_copies(
         }
     }
     // The newest last: it holds what no older one does.
-    for (name, object) in Ahead::new(&repository.store, useful.into_iter(), limits::BUNDLE_BYTES) {
+    for (name, object) in
+        Ahead::new(&repository.store, useful.into_iter(), limits::BUNDLE_BYTES as u64)
+    {
         let Some(object) = given(&name, object)? else { continue };
         let (table, copies) = match bundle::from_object(&object) {
             Ok(opened) => opened,
@@ -75,7 +77,8 @@ pub(crate) fn fill_cache(
         Ok(true)
     })?;
     let rest = lacking.into_iter().filter(|(name, _)| rest.contains(name));
-    for (name, object) in Ahead::new(&repository.store, rest, limits::METADATA_OBJECT_BYTES) {
+    for (name, object) in Ahead::new(&repository.store, rest, limits::METADATA_OBJECT_BYTES as u64)
+    {
         if let Some(object) = given(&name, object)? {
             repository.cache.put(&name, &object);
         }

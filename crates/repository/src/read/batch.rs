@@ -23,15 +23,27 @@ use crate::index::database::Location;
 use crate::packs::reader::{Answer, Opening};
 use crate::read::Reader;
 
-/// Plaintext in a batch, in bytes, unless one chunk has more.
-pub(crate) const BATCH_BYTES: u64 = 2 << 20;
 /// Chunks in a batch: a list may name any number that have no bytes.
 pub(crate) const MOST_CHUNKS: usize = 4096;
-/// Batches under way.
-pub(crate) const WINDOW: usize = 12;
 
-/// Bytes between two blobs that are fetched rather than asking twice.
-const GAP_BYTES: u64 = 64 << 10;
+/// How much is asked for at once. What is under way is bounded by `bytes` times `window`, as sealed
+/// bytes and again as plaintext.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batching {
+    /// Plaintext in a batch, in bytes, unless one chunk has more.
+    pub(crate) bytes: u64,
+    /// Batches under way.
+    pub(crate) window: usize,
+    /// Bytes between two blobs that are fetched rather than asking twice.
+    gap: u64,
+}
+
+impl Batching {
+    /// A request costs next to nothing; small batches keep all workers busy.
+    const HERE: Self = Self { bytes: 2 << 20, window: 12, gap: 64 << 10 };
+    /// A request costs a round trip and money: as few as fill the line.
+    const FAR: Self = Self { bytes: 8 << 20, window: 5, gap: 256 << 10 };
+}
 
 /// A blob that is needed.
 struct Place {
@@ -88,6 +100,11 @@ pub(crate) struct FetchedBlobs<'r, 'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// How much is asked for at once.
+    pub(crate) fn batching(&self) -> Batching {
+        if self.repository.store.is_remote() { Batching::FAR } else { Batching::HERE }
+    }
+
     /// Begins to fetch blobs. An id may stand there several times: it can be had as often.
     pub(crate) fn begin(&self, kind: BlobKind, ids: &[BlobId]) -> Result<PendingBlobs<'a>> {
         self.begin_at(kind, ids, self.index.places(ids)?)
@@ -110,7 +127,9 @@ impl<'a> Reader<'a> {
             .filter_map(|(id, at)| Some((id, Place { at, uses: *uses.get(&id)? })))
             .collect();
         let mut fetches = Vec::new();
-        for (first, range) in stretches(places.values().map(|place| place.at).collect()) {
+        for (first, range) in
+            stretches(places.values().map(|place| place.at).collect(), self.batching().gap)
+        {
             let begun = self.start_opening(kind, &first).and_then(|(pack, opening)| {
                 let answer = self.start_range(&pack, range.clone())?;
                 Ok(Fetch { pack: first.pack, opening, range, answer })
@@ -123,15 +142,15 @@ impl<'a> Reader<'a> {
     /// How many requests it takes to fetch blobs and all they rest on.
     pub(crate) fn count_requests(&self, ids: &[BlobId]) -> Result<u64> {
         let places = self.index.places(ids)?;
-        Ok(stretches(places.into_values().collect()).len() as u64)
+        Ok(stretches(places.into_values().collect(), self.batching().gap).len() as u64)
     }
 }
 
 /// Joins what lies close together in one pack; each stretch with the place it begins with.
-fn stretches(mut locations: Vec<Location>) -> Vec<(Location, Range<u64>)> {
+fn stretches(mut locations: Vec<Location>, gap: u64) -> Vec<(Location, Range<u64>)> {
     locations.sort_by_key(|location| (location.pack, location.offset));
     let close = |a: &Location, b: &Location| {
-        a.pack == b.pack && b.range().start <= a.range().end.saturating_add(GAP_BYTES)
+        a.pack == b.pack && b.range().start <= a.range().end.saturating_add(gap)
     };
     locations
         .chunk_by(close)

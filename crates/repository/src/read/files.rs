@@ -29,9 +29,7 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::manifest::walk::ContentWalk;
 use crate::read::Reader;
-use crate::read::batch::{
-    BATCH_BYTES, FetchedBlobs, MOST_CHUNKS, PendingBlobs, WINDOW, check_length,
-};
+use crate::read::batch::{FetchedBlobs, MOST_CHUNKS, PendingBlobs, check_length};
 
 /// Why a file did not get all its bytes.
 #[derive(Debug)]
@@ -136,10 +134,10 @@ struct Window {
 }
 
 impl Window {
-    fn new() -> Self {
-        let (give_back, free) = bounded(WINDOW);
+    fn of(batches: usize) -> Self {
+        let (give_back, free) = bounded(batches);
         let window = Self { free, give_back };
-        (0..WINDOW).for_each(|_| drop(Ticket(window.give_back.clone())));
+        (0..batches).for_each(|_| drop(Ticket(window.give_back.clone())));
         window
     }
 
@@ -171,7 +169,7 @@ impl<'a> Reader<'a> {
             let mut files = FileFeed {
                 reader: self,
                 scope,
-                window: Window::new(),
+                window: Window::of(self.batching().window),
                 pieces: Vec::new(),
                 bytes: 0,
                 fatal: Arc::default(),
@@ -220,7 +218,8 @@ impl FileFeed<'_, '_, '_> {
     /// Waits until all files that were pushed are done.
     pub fn drain(&mut self) -> Result<()> {
         self.flush()?;
-        let tickets: Vec<Ticket> = (0..WINDOW).map(|_| self.window.ticket()).collect();
+        let batches = self.reader.batching().window;
+        let tickets: Vec<Ticket> = (0..batches).map(|_| self.window.ticket()).collect();
         drop(tickets);
         self.check()
     }
@@ -228,7 +227,7 @@ impl FileFeed<'_, '_, '_> {
     fn add(&mut self, piece: Piece) -> Result<()> {
         self.bytes += piece.chunk.map_or(0, |chunk| chunk.length);
         self.pieces.push(piece);
-        if self.bytes >= BATCH_BYTES || self.pieces.len() >= MOST_CHUNKS {
+        if self.bytes >= self.reader.batching().bytes || self.pieces.len() >= MOST_CHUNKS {
             self.flush()?;
         }
         Ok(())
@@ -319,7 +318,7 @@ impl<'r, 'a> RequestForecast<'r, 'a> {
         while let Some(chunk) = walk.next(self.reader)? {
             self.ids.push(chunk.id);
             self.bytes = self.bytes.saturating_add(chunk.length);
-            if self.bytes >= BATCH_BYTES || self.ids.len() >= MOST_CHUNKS {
+            if self.bytes >= self.reader.batching().bytes || self.ids.len() >= MOST_CHUNKS {
                 self.count()?;
             }
         }

@@ -19,7 +19,7 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::manifest::walk::ContentWalk;
 use crate::read::Reader;
-use crate::read::batch::{BATCH_BYTES, MOST_CHUNKS, PendingBlobs, WINDOW, check_length};
+use crate::read::batch::{MOST_CHUNKS, PendingBlobs, check_length};
 
 /// What takes items, each with its bytes, in the order in which they were pushed.
 pub trait StreamSink {
@@ -135,7 +135,7 @@ impl<S: StreamSink> StreamFeed<'_, '_, '_, S> {
 
     fn add(&mut self, piece: Piece<S::Item>) -> Result<()> {
         self.pieces.push(piece);
-        if self.bytes >= BATCH_BYTES || self.pieces.len() >= MOST_CHUNKS {
+        if self.bytes >= self.reader.batching().bytes || self.pieces.len() >= MOST_CHUNKS {
             self.flush()?;
         }
         Ok(())
@@ -143,7 +143,7 @@ impl<S: StreamSink> StreamFeed<'_, '_, '_, S> {
 
     /// Begins to fetch what has gathered.
     fn flush(&mut self) -> Result<()> {
-        if self.window.len() == WINDOW {
+        if self.window.len() == self.reader.batching().window {
             self.deliver()?;
         }
         let pieces = std::mem::take(&mut self.pieces);

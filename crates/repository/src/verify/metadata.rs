@@ -18,7 +18,7 @@ impl Check<'_> {
     /// Reads every index object, register and ledger record from the store: caches hide damage.
     pub(super) fn metadata_objects(&mut self) -> Result<()> {
         let repository = self.reader.repository;
-        let limit = limits::METADATA_OBJECT_BYTES;
+        let limit = limits::METADATA_OBJECT_BYTES as u64;
         for folder in ["index", "snapshots", "ledger"] {
             let listed = repository.store.list(folder)?;
             let objects =

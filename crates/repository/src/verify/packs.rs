@@ -1,6 +1,6 @@
 //! Packs, read whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use nightjar_codec::pack::PackCipher;
@@ -8,10 +8,11 @@ use nightjar_codec::{CodecError, digest};
 use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable};
 use nightjar_format::object::ObjectName;
 use nightjar_format::pack::Trailer;
-use nightjar_format::{BlobId, limits};
+use nightjar_format::{BlobId, SessionId, limits};
 use rayon::iter::ParallelIterator;
 use rayon::slice::ParallelSlice;
 
+use crate::ahead::Ahead;
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::database::{Location, PackInfo};
@@ -34,36 +35,53 @@ impl Check<'_> {
             let progress = &self.reader.progress;
             progress.total.store(total, std::sync::atomic::Ordering::Relaxed);
         }
+        let mut whole = Vec::new();
         for (ordinal, snapshots) in touched {
             let pack = self.reader.index.pack(ordinal)?;
             self.report.packs += 1;
-            let name = ObjectName::Pack(pack.pack_id).to_string();
             let problem = match self.sizes.get(&pack.pack_id) {
-                None => Some("it is missing from the store".to_owned()),
+                None => "it is missing from the store".to_owned(),
                 Some(size) if *size != pack.size => {
-                    Some(format!("it has {size} bytes, the index says {}", pack.size))
+                    format!("it has {size} bytes, the index says {}", pack.size)
                 }
-                Some(_) if level == Level::Presence => None,
-                Some(_) => self.check_pack(&pack, level)?,
+                Some(_) if level == Level::Presence => continue,
+                Some(_) => {
+                    whole.push((pack, snapshots));
+                    continue;
+                }
             };
-            Progress::add(&self.reader.progress.items, 1);
-            if let Some(problem) = problem {
-                let snapshots = snapshots.into_iter().collect();
-                self.report.findings.push(Finding { object: name, problem, snapshots });
+            self.report_pack(&pack, problem, snapshots);
+        }
+        let store = self.reader.repository.store.clone();
+        let names = whole.iter().map(|(pack, _)| (ObjectName::Pack(pack.pack_id), pack.size));
+        let names: Vec<(ObjectName, u64)> = names.collect();
+        let objects = Ahead::new(&store, names.into_iter(), limits::PACK_BYTES);
+        for ((pack, snapshots), (_, object)) in whole.into_iter().zip(objects) {
+            if let Some(problem) = self.check_pack(&pack, object, level)? {
+                self.report_pack(&pack, problem, snapshots);
             }
+            Progress::add(&self.reader.progress.items, 1);
         }
         Ok(())
     }
 
-    /// Reads a pack and says what is wrong with it.
-    fn check_pack(&mut self, pack: &PackInfo, level: Level) -> Result<Option<String>> {
-        let name = ObjectName::Pack(pack.pack_id);
-        let object = match self.reader.repository.store.get(&name.to_string(), limits::PACK_BYTES) {
+    fn report_pack(&mut self, pack: &PackInfo, problem: String, snapshots: BTreeSet<SessionId>) {
+        let object = ObjectName::Pack(pack.pack_id).to_string();
+        let snapshots = snapshots.into_iter().collect();
+        self.report.findings.push(Finding { object, problem, snapshots });
+    }
+
+    /// Says what is wrong with a pack.
+    fn check_pack(
+        &mut self,
+        pack: &PackInfo,
+        object: Result<Bytes>,
+        level: Level,
+    ) -> Result<Option<String>> {
+        let object = match object {
             Ok(object) => object,
-            Err(error) => {
-                let error = RepositoryError::from(error);
-                return if error.is_damage() { Ok(Some(error.to_string())) } else { Err(error) };
-            }
+            Err(error) if error.is_damage() => return Ok(Some(error.to_string())),
+            Err(error) => return Err(error),
         };
         self.report.bytes += object.len() as u64;
         Progress::add(&self.reader.progress.bytes, object.len() as u64);
