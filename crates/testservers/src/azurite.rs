@@ -65,14 +65,26 @@ impl Azurite {
     /// Makes a container and returns its name.
     pub fn new_bucket(&self) -> String {
         let container = format!("container-{}", self.containers.fetch_add(1, Ordering::Relaxed));
-        let target = format!("/{ACCOUNT}/{container}?restype=container");
+        self.send("PUT", &container, "\nrestype:container", "?restype=container")
+            .expect_success("making a container");
+        container
+    }
+
+    /// The head of the answer to a look at a blob: what Azure knows of it.
+    pub fn head(&self, container: &str, name: &str) -> String {
+        let place = format!("{container}/{name}");
+        self.send("HEAD", &place, "", "").expect_success("looking at a blob").text
+    }
+
+    /// `signed_query` is the query as signatures have it.
+    fn send(&self, method: &str, place: &str, signed_query: &str, query: &str) -> request::Answer {
         let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        let version = "2021-08-06";
+        let version = "2021-12-02";
         // The shared key scheme: the method, eleven headers that are not sent, those that are,
         // and the resource. The account's name is part of the path as well.
         let signed = format!(
-            "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:{version}\n\
-             /{ACCOUNT}/{ACCOUNT}/{container}\nrestype:container"
+            "{method}\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:{version}\n\
+             /{ACCOUNT}/{ACCOUNT}/{place}{signed_query}"
         );
         let authorization = format!("SharedKey {ACCOUNT}:{}", signature(&signed));
         let headers = [
@@ -80,9 +92,8 @@ impl Azurite {
             ("x-ms-date", &date),
             ("x-ms-version", version),
         ];
-        request::send(&self.host, "PUT", &target, &headers, "")
-            .expect_success("making a container");
-        container
+        let target = format!("/{ACCOUNT}/{place}{query}");
+        request::send(&self.host, method, &target, &headers, "")
     }
 }
 

@@ -73,6 +73,19 @@ impl Moto {
         id.unwrap_or_else(|| panic!("no KeyId in:\n{}", answer.text)).to_owned()
     }
 
+    /// The head of the answer to a look at an object (`HeadObject`): what S3 knows of it.
+    pub fn head(&self, bucket: &str, name: &str) -> String {
+        let target = format!("/{bucket}/{name}");
+        self.send("s3", "HEAD", &target, &[], "").expect_success("looking at an object").text
+    }
+
+    /// How many uploads in parts are neither completed nor aborted.
+    pub fn open_uploads(&self, bucket: &str) -> usize {
+        let answer = self.send("s3", "GET", &format!("/{bucket}?uploads"), &[], "");
+        let text = answer.expect_success("listing uploads").text;
+        text.matches("<UploadId>").count()
+    }
+
     /// Moto tells its services apart by the scope of the credential.
     fn send(
         &self,

@@ -83,6 +83,19 @@ impl GcsFake {
         }
     }
 
+    /// A header that came with an object, such as its storage class.
+    pub fn header(&self, bucket: &str, object: &str, header: &str) -> Option<String> {
+        let mut buckets = self.shared.buckets();
+        let object = buckets.bucket(bucket).ok()?.object(object, None).ok()?;
+        let found = object.attributes.iter().find(|(name, _)| name.as_str() == header);
+        found.and_then(|(_, value)| value.to_str().ok()).map(str::to_owned)
+    }
+
+    /// How many uploads in parts are neither completed nor aborted.
+    pub fn open_uploads(&self, bucket: &str) -> usize {
+        self.shared.buckets().bucket(bucket).map_or(0, |bucket| bucket.uploads.len())
+    }
+
     /// Closes the port and all connections; what is stored stays.
     pub fn stop(&mut self) {
         self.served.stop();
