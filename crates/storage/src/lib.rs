@@ -23,25 +23,30 @@
 //! [`counters`] counts, [`faults`] breaks things in tests. [`Store::inner`] and [`Store::over`] put
 //! one in between.
 
+mod class;
 mod cloud;
 pub mod counters;
+mod encryption;
 mod error;
 mod executor;
 pub mod faults;
 mod local;
 mod memory;
+mod multipart;
 mod object;
 mod requests;
 mod settings;
 mod store;
 mod url;
 
+pub use class::{Purpose, StorageClasses};
 pub use counters::Counters;
+pub use encryption::{Encryption, EncryptionMode};
 pub use error::{Cause, StoreError};
 pub use executor::Pending;
 pub use object::{Created, ObjectInfo};
 pub use object_store::ObjectStore;
 pub use object_store::memory::InMemory;
-pub use settings::StoreSettings;
+pub use settings::{Multipart, StoreSettings};
 pub use store::Store;
 pub use url::StoreUrl;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{
-    Error, GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
+    Attributes, Error, GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, PutPayload,
 };
 
 use crate::{Created, ObjectInfo, StoreError};
@@ -19,7 +20,7 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    fn error(&self, operation: &'static str) -> impl FnOnce(Error) -> StoreError {
+    pub(crate) fn error(&self, operation: &'static str) -> impl FnOnce(Error) -> StoreError {
         move |error| StoreError::from_store(&self.name, operation, error)
     }
 
@@ -32,8 +33,10 @@ pub(crate) async fn put(
     store: Arc<dyn ObjectStore>,
     object: Object,
     data: Bytes,
+    attributes: Attributes,
 ) -> Result<(), StoreError> {
-    let put = store.put_opts(&object.path, PutPayload::from(data), PutMode::Overwrite.into());
+    let options = PutOptions { mode: PutMode::Overwrite, attributes, ..PutOptions::default() };
+    let put = store.put_opts(&object.path, PutPayload::from(data), options);
     put.await.map_err(object.error("write"))?;
     Ok(())
 }
@@ -44,13 +47,15 @@ pub(crate) async fn create(
     store: Arc<dyn ObjectStore>,
     object: Object,
     data: Bytes,
+    attributes: Attributes,
     seen_is_durable: bool,
 ) -> Result<Created, StoreError> {
-    let mut outcome = try_create(&*store, &object, &data).await;
+    let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+    let mut outcome = try_create(&*store, &object, &data, options.clone()).await;
     if matches!(&outcome, Err(error) if error.is_ambiguous()) {
         // The answer was lost. Asked again, the store either creates it, or says that it is there,
         // and on a file system makes that durable first.
-        outcome = try_create(&*store, &object, &data).await;
+        outcome = try_create(&*store, &object, &data, options).await;
     }
     match outcome {
         // A request that was repeated meets what it wrote itself.
@@ -66,9 +71,10 @@ async fn try_create(
     store: &dyn ObjectStore,
     object: &Object,
     data: &Bytes,
+    options: PutOptions,
 ) -> Result<Created, StoreError> {
     let payload = PutPayload::from(data.clone());
-    match store.put_opts(&object.path, payload, PutMode::Create.into()).await {
+    match store.put_opts(&object.path, payload, options).await {
         Ok(_) => Ok(Created::Created),
         // S3 answers a failed If-None-Match with "precondition failed".
         Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::Exists),
@@ -82,13 +88,20 @@ async fn who_created(
     object: &Object,
     data: &Bytes,
 ) -> Result<Created, StoreError> {
+    let ours = has_bytes(store, object, data).await?;
+    Ok(if ours { Created::Created } else { Created::Exists })
+}
+
+/// Whether an object has exactly these bytes; they are read only if the size is right.
+pub(crate) async fn has_bytes(
+    store: &dyn ObjectStore,
+    object: &Object,
+    data: &Bytes,
+) -> Result<bool, StoreError> {
     let found = store.get_opts(&object.path, GetOptions::default()).await;
     let found = found.map_err(object.error("read"))?;
     let same_size = found.meta.size == data.len() as u64;
-    if same_size && found.bytes().await.map_err(object.error("read"))? == *data {
-        return Ok(Created::Created);
-    }
-    Ok(Created::Exists)
+    Ok(same_size && found.bytes().await.map_err(object.error("read"))? == *data)
 }
 
 pub(crate) async fn get(

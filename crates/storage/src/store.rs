@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::{Attribute, Attributes, ObjectStore};
 
 use crate::cloud::{self, Traffic};
 use crate::counters::{Counters, CountingStore};
@@ -16,7 +16,7 @@ use crate::local::LocalStore;
 use crate::object::{Created, ObjectInfo, object_path, prefix_path};
 use crate::requests::{self, Object};
 use crate::url::{Place, StoreUrl, is_cloud};
-use crate::{StoreError, StoreSettings, memory};
+use crate::{Multipart, Purpose, StorageClasses, StoreError, StoreSettings, memory, multipart};
 
 /// A handle to a store. Clones are cheap and share everything, the counters included.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ struct Shared {
     undecorated: Arc<dyn ObjectStore>,
     objects: Arc<CountingStore>,
     traffic: Arc<Traffic>,
+    classes: StorageClasses,
+    multipart: Multipart,
     executor: Arc<Executor>,
 }
 
@@ -53,12 +55,22 @@ impl Store {
         settings: &StoreSettings,
         open_directory: fn(&std::path::Path) -> Result<LocalStore, StoreError>,
     ) -> Result<Self, StoreError> {
+        let bad = |why| StoreError::BadUrl { url: url.to_string(), why };
+        let class = |name: &Option<String>| {
+            let class = name.as_ref().map(|name| url.storage_class(name, settings));
+            class.transpose().map_err(bad)
+        };
+        let StorageClasses { data, metadata } = &settings.classes;
+        let classes = StorageClasses { data: class(data)?, metadata: class(metadata)? };
+        if let Some(encryption) = &settings.encryption {
+            url.check_encryption(encryption).map_err(bad)?;
+        }
         let inner: Arc<dyn ObjectStore> = match url.place() {
             Place::Directory(path) => Arc::new(open_directory(path)?),
             Place::Memory(name) => memory::named(name),
             Place::Cloud(place) => {
                 let (inner, traffic) = cloud::open(place, settings)?;
-                return Ok(Self::new(inner, &url.to_string(), traffic));
+                return Ok(Self::new(inner, url.to_string(), traffic, classes, settings.multipart));
             }
         };
         Ok(Self::over(inner, &url.to_string()))
@@ -71,14 +83,20 @@ impl Store {
 
     /// A store over any other: how tests put decorators in between. `url` is only for messages.
     pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
-        Self::new(inner, url, Arc::default())
+        let (classes, multipart) = (StorageClasses::default(), Multipart::default());
+        Self::new(inner, url.to_owned(), Arc::default(), classes, multipart)
     }
 
-    fn new(inner: Arc<dyn ObjectStore>, url: &str, traffic: Arc<Traffic>) -> Self {
-        let objects = Arc::new(CountingStore::new(Arc::clone(&inner)));
+    fn new(
+        undecorated: Arc<dyn ObjectStore>,
+        url: String,
+        traffic: Arc<Traffic>,
+        classes: StorageClasses,
+        multipart: Multipart,
+    ) -> Self {
+        let objects = Arc::new(CountingStore::new(Arc::clone(&undecorated)));
         let executor = Arc::default();
-        let url = url.to_owned();
-        let shared = Shared { url, undecorated: inner, objects, traffic, executor };
+        let shared = Shared { url, undecorated, objects, traffic, classes, multipart, executor };
         Self { shared: Arc::new(shared) }
     }
 
@@ -97,24 +115,38 @@ impl Store {
         is_cloud(&self.shared.url)
     }
 
-    /// Writes an object, replacing one of that name.
+    /// Writes an object, replacing one of that name, for [`Purpose::Metadata`].
     pub fn put(&self, name: &str, data: Bytes) -> Result<(), StoreError> {
-        self.start(name, "write", |store, object| requests::put(store, object, data)).wait()
+        self.start_put(name.to_owned(), data, Purpose::Metadata).wait()
     }
 
-    /// Begins to write an object, replacing one of that name.
-    pub fn start_put(&self, name: String, data: Bytes) -> Pending<()> {
-        self.start(&name, "write", |store, object| requests::put(store, object, data))
+    /// Begins to write an object, replacing one of that name. A large one goes to a cloud in parts,
+    /// several at once.
+    pub fn start_put(&self, name: String, data: Bytes, purpose: Purpose) -> Pending<()> {
+        let Multipart { above_bytes, part_bytes } = self.shared.multipart;
+        let attributes = self.attributes(purpose);
+        if self.is_remote() && data.len() as u64 > above_bytes {
+            return self.start(&name, "write", |store, object| {
+                multipart::put(store, object, data, attributes, part_bytes)
+            });
+        }
+        self.start(&name, "write", |store, object| requests::put(store, object, data, attributes))
     }
 
-    /// Writes an object unless one of that name exists.
+    fn attributes(&self, purpose: Purpose) -> Attributes {
+        let class = self.shared.classes.of(purpose);
+        class.map(|class| (Attribute::StorageClass, class.to_owned())).into_iter().collect()
+    }
+
+    /// Writes an object, for [`Purpose::Metadata`], unless one of that name exists.
     ///
     /// Nobody else may ever write the same bytes under that name: where the store's answer leaves
     /// open what happened, it is asked again, the object is read back, and is ours if it has these
     /// bytes. After an error it may exist all the same.
     pub fn create(&self, name: &str, data: Bytes) -> Result<Created, StoreError> {
         let in_cloud = self.is_remote();
-        let create = |store, object| requests::create(store, object, data, in_cloud);
+        let attributes = self.attributes(Purpose::Metadata);
+        let create = |store, object| requests::create(store, object, data, attributes, in_cloud);
         self.start(name, "create", create).wait()
     }
 

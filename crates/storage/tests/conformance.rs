@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Barrier;
 
 use bytes::Bytes;
-use nightjar_storage::{Created, ObjectInfo, Pending, Store, StoreError, StoreSettings, StoreUrl};
+use nightjar_storage::{
+    Created, ObjectInfo, Pending, Purpose, Store, StoreError, StoreSettings, StoreUrl,
+};
 use nightjar_testservers::{Azurite, GcsFake, Moto};
 
 fn local(run: fn(&Store)) {
@@ -233,7 +235,8 @@ fn large_objects_come_back_as_they_were(store: &Store) {
 fn concurrent_writes_and_reads_all_arrive(store: &Store) {
     let name = |i: usize| format!("packs/{:02x}/{i}", i % 7);
     let data = |i: usize| Bytes::from(vec![i.to_le_bytes()[0]; 10_000 + i]);
-    let writes: Vec<_> = (0..100).map(|i| store.start_put(name(i), data(i))).collect();
+    let writes: Vec<_> =
+        (0..100).map(|i| store.start_put(name(i), data(i), Purpose::Data)).collect();
     writes.into_iter().try_for_each(Pending::wait).unwrap();
     let read = |i| store.start_get_range(name(i), 5_000..10_000);
     let reads: Vec<_> = (0..100).map(read).collect();
@@ -241,14 +244,17 @@ fn concurrent_writes_and_reads_all_arrive(store: &Store) {
         assert_eq!(read.wait().unwrap(), data(i).slice(5_000..10_000));
     }
     assert_eq!(names(store, "packs").len(), 100);
-    store.start_put(name(1), "again".into()).wait().unwrap();
+    store.start_put(name(1), "again".into(), Purpose::Data).wait().unwrap();
     assert_eq!(store.get(&name(1), LIMIT).unwrap(), "again");
 }
 
 fn names_that_no_object_can_have_are_refused(store: &Store) {
     for name in ["", "/", "a//b", "../a", "a/../b", "a/./b", "a\nb", "a#1", "a%2fb", "a\\b"] {
         assert!(store.put(name, "x".into()).is_err(), "{name:?}");
-        assert!(store.start_put(name.to_owned(), "x".into()).wait().is_err(), "{name:?}");
+        assert!(
+            store.start_put(name.to_owned(), "x".into(), Purpose::Data).wait().is_err(),
+            "{name:?}"
+        );
         assert!(store.get(name, LIMIT).is_err(), "{name:?}");
     }
     assert!(store.list("").unwrap().is_empty());

@@ -200,3 +200,25 @@ fn what_can_only_be_seen_is_not_acknowledged() {
     }
     assert!(seen > 0, "what could be seen was believed");
 }
+
+/// An upload in parts is one write, which counts when it is completed.
+#[test]
+fn an_upload_in_parts_is_one_write() {
+    use object_store::ObjectStoreExt;
+    let upload = |plan: FaultPlan| {
+        let (below, faults, _) = faulty(plan);
+        let done = futures::executor::block_on(async {
+            let mut upload = faults.put_multipart(&"large".into()).await.unwrap();
+            upload.put_part("12345".into()).await?;
+            upload.put_part("678".into()).await?;
+            upload.complete().await
+        });
+        (done.is_ok(), below.get("large", 10).ok(), faults.log().len())
+    };
+    let there = || Some("12345678".into());
+    assert_eq!(upload(FaultPlan::record()), (true, there(), 1));
+    assert_eq!(upload(FaultPlan::stop_after_writes(1)), (true, there(), 1));
+    assert_eq!(upload(FaultPlan::stop_after_writes(0)), (false, None, 0));
+    assert_eq!(upload(FaultPlan::stop_after_writes_torn(0)), (false, there(), 1));
+    assert_eq!(upload(FaultPlan::no_space_after_bytes(7)), (false, None, 0));
+}

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use nightjar_storage::{Created, Store, StoreError, StoreSettings, StoreUrl};
+use nightjar_storage::{Created, Purpose, Store, StoreError, StoreSettings, StoreUrl};
 use tempfile::TempDir;
 
 fn url(path: &Path) -> StoreUrl {
@@ -206,7 +206,9 @@ fn a_directory_without_permission_is_a_permission_error() {
 fn when_the_last_handle_is_dropped_nothing_is_written_any_more() {
     for _ in 0..20 {
         let (directory, store) = fresh();
-        let write = |i: usize| store.start_put(format!("packs/{i}"), vec![7; 100_000].into());
+        let write = |i: usize| {
+            store.start_put(format!("packs/{i}"), vec![7; 100_000].into(), Purpose::Data)
+        };
         let pending: Vec<_> = (0..20).map(write).collect();
         drop(pending);
         drop(store);

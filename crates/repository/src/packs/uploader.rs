@@ -5,7 +5,9 @@ use std::thread::Scope;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use nightjar_format::blob::BlobKind;
 use nightjar_format::index::PackRecord;
+use nightjar_storage::Purpose;
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
@@ -74,7 +76,11 @@ fn upload(
 ) -> Uploaded {
     let sealed = pack.seal()?;
     let object = Bytes::from(sealed.object);
-    repository.store.start_put(sealed.name.to_string(), object.clone()).wait()?;
+    let purpose = match sealed.cipher.header().kind {
+        BlobKind::Data => Purpose::Data,
+        BlobKind::Tree => Purpose::Metadata,
+    };
+    repository.store.start_put(sealed.name.to_string(), object.clone(), purpose).wait()?;
     if let Some(copies) = copies {
         copies.keep_own(&sealed.record.pack_id, &sealed.cipher, &object);
     }

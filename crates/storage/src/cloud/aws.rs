@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::meta::region::ProvideRegion;
-use aws_config::profile::ProfileFileRegionProvider;
-use aws_credential_types::provider::ProvideCredentials;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use tokio::runtime::Builder;
@@ -20,14 +20,16 @@ use tokio::sync::Mutex;
 const MARGIN: Duration = Duration::from_mins(5);
 
 /// Finds credentials when they are first needed, and again before they expire.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FoundCredentials {
+    /// Nothing but this profile counts, if there is one.
+    profile: Option<String>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    chain: Option<DefaultCredentialsChain>,
+    provider: Option<SharedCredentialsProvider>,
     found: Option<Found>,
 }
 
@@ -44,6 +46,23 @@ impl Found {
     }
 }
 
+impl FoundCredentials {
+    pub(crate) fn new(profile: Option<&str>) -> Self {
+        Self { profile: profile.map(str::to_owned), state: Mutex::default() }
+    }
+
+    async fn provider(&self) -> SharedCredentialsProvider {
+        match &self.profile {
+            Some(profile) => SharedCredentialsProvider::new(
+                ProfileFileCredentialsProvider::builder().profile_name(profile).build(),
+            ),
+            None => {
+                SharedCredentialsProvider::new(DefaultCredentialsChain::builder().build().await)
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl CredentialProvider for FoundCredentials {
     type Credential = AwsCredential;
@@ -53,11 +72,11 @@ impl CredentialProvider for FoundCredentials {
         if let Some(found) = state.found.as_ref().filter(|found| found.is_fresh()) {
             return Ok(Arc::clone(&found.credential));
         }
-        if state.chain.is_none() {
-            state.chain = Some(DefaultCredentialsChain::builder().build().await);
-        }
-        let chain = state.chain.as_ref().ok_or_else(|| none_found("there is no chain"))?;
-        let found = chain.provide_credentials().await.map_err(none_found)?;
+        let provider = match &state.provider {
+            Some(provider) => provider.clone(),
+            None => state.provider.insert(self.provider().await).clone(),
+        };
+        let found = provider.provide_credentials().await.map_err(none_found)?;
         let credential = Arc::new(AwsCredential {
             key_id: found.access_key_id().to_owned(),
             secret_key: found.secret_access_key().to_owned(),
@@ -72,11 +91,15 @@ fn none_found(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ob
     object_store::Error::Generic { store: "S3 credentials", source: source.into() }
 }
 
-/// The region that the profile in use names.
-pub(crate) fn profile_region() -> Option<String> {
-    let find = || {
+/// The region that a profile names; that of the one in use, if none is given.
+pub(crate) fn profile_region(profile: Option<&str>) -> Option<String> {
+    let mut provider = ProfileFileRegionProvider::builder();
+    if let Some(profile) = profile {
+        provider = provider.profile_name(profile);
+    }
+    let find = move || {
         let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-        runtime.block_on(ProfileFileRegionProvider::new().region())
+        runtime.block_on(provider.build().region())
     };
     // A thread of its own: the caller may be within somebody's runtime.
     let region = std::thread::spawn(find).join().ok().flatten()?;

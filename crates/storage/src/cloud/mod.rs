@@ -24,7 +24,7 @@ use self::aws::FoundCredentials;
 use self::transport::Connector;
 pub(crate) use self::transport::Traffic;
 use crate::url::{Cloud, Provider};
-use crate::{StoreError, StoreSettings};
+use crate::{Encryption, StoreError, StoreSettings};
 
 /// A store in a cloud, and what goes over the wire to it.
 pub(crate) fn open(
@@ -94,6 +94,20 @@ fn known<'a, K: std::str::FromStr>(
         .filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.as_str())))
 }
 
+impl Cloud {
+    /// Whether it speaks S3 and is not Amazon's.
+    pub(crate) fn has_own_classes(&self, settings: &StoreSettings) -> bool {
+        let host = |endpoint: &str| {
+            let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+            host.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase()
+        };
+        let amazons = [".amazonaws.com", ".amazonaws.com.cn"];
+        self.provider == Provider::S3
+            && endpoint(self.provider, settings)
+                .is_some_and(|endpoint| !amazons.iter().any(|end| host(endpoint).ends_with(end)))
+    }
+}
+
 fn s3(
     cloud: &Cloud,
     settings: &StoreSettings,
@@ -101,19 +115,28 @@ fn s3(
 ) -> Result<impl ObjectStore, StoreError> {
     let mut builder = AmazonS3Builder::new();
     for (key, value) in known::<AmazonS3ConfigKey>(settings, "AWS_") {
+        // One source at a time: a key from here does not go with a mode from there.
+        if settings.encryption.is_none() || !matches!(key, AmazonS3ConfigKey::Encryption(_)) {
+            builder = builder.with_config(key, value);
+        }
+    }
+    for (key, value) in settings.encryption.iter().flat_map(encryption) {
+        let key: AmazonS3ConfigKey = key.parse().map_err(misconfigured(cloud))?;
         builder = builder.with_config(key, value);
     }
     if let Some(endpoint) = endpoint(cloud.provider, settings) {
         builder = builder.with_endpoint(endpoint);
     }
     let given = settings.region.clone();
+    let profile = settings.profile.as_deref();
     let unknown = builder.get_config_value(&AmazonS3ConfigKey::Region).is_none()
         && builder.get_config_value(&AmazonS3ConfigKey::DefaultRegion).is_none();
-    if let Some(region) = given.or_else(|| unknown.then(aws::profile_region).flatten()) {
+    let region = || (unknown || profile.is_some()).then(|| aws::profile_region(profile)).flatten();
+    if let Some(region) = given.or_else(region) {
         builder = builder.with_region(region);
     }
-    if builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_none() {
-        builder = builder.with_credentials(Arc::new(FoundCredentials::default()));
+    if profile.is_some() || builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_none() {
+        builder = builder.with_credentials(Arc::new(FoundCredentials::new(profile)));
     }
     builder
         .with_bucket_name(&cloud.bucket)
@@ -122,6 +145,18 @@ fn s3(
         .with_http_connector(connector)
         .build()
         .map_err(misconfigured(cloud))
+}
+
+/// Encryption as `object_store` is configured for it.
+fn encryption(encryption: &Encryption) -> impl Iterator<Item = (&'static str, String)> + use<> {
+    let Encryption { mode, kms_key_id, bucket_key } = encryption.clone();
+    [
+        Some(("aws_server_side_encryption", mode.name().to_owned())),
+        kms_key_id.map(|id| ("aws_sse_kms_key_id", id)),
+        bucket_key.map(|on| ("aws_sse_bucket_key_enabled", on.to_string())),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn azure(

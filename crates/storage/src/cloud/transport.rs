@@ -25,7 +25,7 @@ use object_store::client::{
 };
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, StatusCode};
+use reqwest::{Certificate, Method, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::backoff::{Attempts, Jitter};
@@ -193,6 +193,8 @@ impl Transport {
         let url = url.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let mut request = reqwest::Request::new(head.method.clone(), url);
         *request.headers_mut() = head.headers.clone();
+        let query = head.uri.query().unwrap_or_default();
+        let completes = head.method == Method::POST && query.contains("uploadId=");
         let length = body.content_length();
         if length > 0 {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -208,7 +210,15 @@ impl Transport {
             return Ok(HttpResponse::from_parts(head, body));
         }
         let bytes = self.download(body, &progress).await?;
-        if head.status == StatusCode::CONFLICT && holds(&bytes, b"ConditionalRequestConflict") {
+        let undecided = match head.status {
+            StatusCode::CONFLICT => holds(&bytes, b"ConditionalRequestConflict"),
+            // S3 begins to answer a completion before it is done, and may then think otherwise.
+            StatusCode::OK if completes => {
+                holds(&bytes, b"InternalError") || holds(&bytes, b"SlowDown")
+            }
+            _ => false,
+        };
+        if undecided {
             head.extensions.insert(Undecided);
         }
         Ok(HttpResponse::from_parts(head, body_of(bytes)))
@@ -252,7 +262,7 @@ impl Transport {
     }
 }
 
-/// Marks a creation that a store did not decide.
+/// Marks a creation, or the end of an upload in parts, that a store did not decide.
 #[derive(Clone, Debug)]
 struct Undecided;
 

@@ -32,6 +32,7 @@ use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart,
 };
 
 pub use self::plan::{FaultPlan, LoggedWrite, WriteOperation};
@@ -97,10 +98,13 @@ impl ObjectStore for FaultStore {
 
     async fn put_multipart_opts(
         &self,
-        _location: &Path,
-        _opts: PutMultipartOptions,
+        location: &Path,
+        opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Err(self.not_implemented("put_multipart_opts"))
+        self.progress.read()?;
+        let inner = self.inner.put_multipart_opts(location, opts).await?;
+        let progress = Arc::clone(&self.progress);
+        Ok(Box::new(FaultUpload { inner, progress, location: location.clone(), len: 0 }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -154,5 +158,41 @@ impl FaultStore {
             operation: operation.to_owned(),
             implementer: self.to_string(),
         }
+    }
+}
+
+/// An upload in parts: one write, which begins and takes effect with its completion.
+#[derive(Debug)]
+struct FaultUpload {
+    inner: Box<dyn MultipartUpload>,
+    progress: Arc<Progress>,
+    location: Path,
+    len: usize,
+}
+
+#[async_trait]
+impl MultipartUpload for FaultUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.len = self.len.saturating_add(data.content_length());
+        match self.progress.read() {
+            Ok(()) => self.inner.put_part(data),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        match self.progress.write(WriteOperation::Put, &self.location, self.len) {
+            Verdict::Proceed => self.inner.complete().await,
+            Verdict::Refuse(error) => Err(error),
+            Verdict::ProceedAndDeny(error) => {
+                self.inner.complete().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.progress.read()?;
+        self.inner.abort().await
     }
 }
