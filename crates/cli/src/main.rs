@@ -5,10 +5,11 @@
 //! ([`output`]); warnings, errors and progress go to standard error, all through one door
 //! ([`stderr`]), so that they never tear a progress bar. What the engine must not look up by
 //! itself (clock, random numbers, names, directories, secrets) comes from [`environment`] and
-//! [`secret_input`].
+//! [`secret_input`]; which repository is meant, and how it is reached, from [`config`].
 
 mod args;
 mod commands;
+mod config;
 mod environment;
 mod exit;
 mod output;

@@ -1,6 +1,7 @@
 //! Where passphrases and key files come from.
 //!
-//! What the command line names goes before what the environment names. A secret itself is never
+//! What the command line names goes before what the environment names, and that before what the
+//! configuration file names. A secret itself is never
 //! an argument: other users of the machine can read those. An empty passphrase is refused
 //! everywhere, because it is far more often an unset variable than somebody's wish.
 
@@ -48,12 +49,16 @@ impl std::fmt::Display for Origin {
 
 impl Origin {
     /// The first that the command line names, else the first that the environment names, else
-    /// the terminal.
-    pub(crate) fn choose(globals: &Globals) -> Self {
-        Self::choose_from(globals, &environment::variable)
+    /// what the configuration file says, else the terminal.
+    pub(crate) fn choose(globals: &Globals, configured: Option<Self>) -> Self {
+        Self::choose_from(globals, &environment::variable, configured)
     }
 
-    fn choose_from(globals: &Globals, variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
+    fn choose_from(
+        globals: &Globals,
+        variable: &dyn Fn(&str) -> Option<OsString>,
+        configured: Option<Self>,
+    ) -> Self {
         if let Some(path) = &globals.password_file {
             return Self::PasswordFile(path.clone());
         }
@@ -69,6 +74,7 @@ impl Origin {
             })
             .or_else(|| variable("NIGHTJAR_PASSWORD_COMMAND").map(Self::PasswordCommand))
             .or_else(|| variable("NIGHTJAR_KEY_FILE").map(|path| Self::KeyFile(path.into())))
+            .or(configured)
             .unwrap_or(Self::Terminal)
     }
 
@@ -258,7 +264,8 @@ mod tests {
     #[test]
     fn the_command_line_goes_before_the_environment() {
         let all = |name: &str| Some(OsString::from(name));
-        let chosen = |words: &[&str]| Origin::choose_from(&globals(words), &all);
+        let configured = || Some(Origin::KeyFile("configured".into()));
+        let chosen = |words: &[&str]| Origin::choose_from(&globals(words), &all, configured());
         assert_eq!(chosen(&["--password-file", "f"]), Origin::PasswordFile("f".into()));
         assert_eq!(chosen(&["--password-command", "c"]), Origin::PasswordCommand("c".into()));
         assert_eq!(chosen(&["--key-file", "k"]), Origin::KeyFile("k".into()));
@@ -266,14 +273,16 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_goes_before_the_terminal() {
+    fn the_environment_goes_before_the_file_and_that_before_the_terminal() {
         let only = |wanted: &'static str| {
-            Origin::choose_from(&globals(&[]), &move |name| (name == wanted).then(|| "x".into()))
+            let variable = move |name: &str| (name == wanted).then(|| "x".into());
+            Origin::choose_from(&globals(&[]), &variable, Some(Origin::KeyFile("file".into())))
         };
         assert_eq!(only("NIGHTJAR_PASSWORD_FILE"), Origin::PasswordFile("x".into()));
         assert_eq!(only("NIGHTJAR_PASSWORD_COMMAND"), Origin::PasswordCommand("x".into()));
         assert_eq!(only("NIGHTJAR_KEY_FILE"), Origin::KeyFile("x".into()));
-        assert_eq!(only(""), Origin::Terminal);
+        assert_eq!(only(""), Origin::KeyFile("file".into()));
+        assert_eq!(Origin::choose_from(&globals(&[]), &|_| None, None), Origin::Terminal);
     }
 
     #[test]

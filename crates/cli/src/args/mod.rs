@@ -19,6 +19,7 @@ pub(crate) use snapshot::{
     Delta, OverwriteWhen, SnapshotCommand, SnapshotCreate, SnapshotForget, SnapshotList,
     SnapshotRestore, SnapshotShow, SnapshotVerify, VerifyLevel,
 };
+pub(crate) use values::size;
 
 use crate::exit::Exit;
 use crate::stderr;
@@ -50,16 +51,20 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Globals {
     /// Where the repository is: a path, or s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or
-    /// gs://BUCKET/PREFIX
+    /// gs://BUCKET/PREFIX; or its name in the configuration file
     #[arg(
         long,
         short,
         global = true,
         display_order = 901,
-        value_name = "URL",
+        value_name = "URL|NAME",
         env = "NIGHTJAR_REPOSITORY"
     )]
     pub(crate) repository: Option<String>,
+    /// The configuration file, which names repositories [default: nightjar/nightjar.toml in the
+    /// user's configuration directory, else /etc/nightjar/nightjar.toml]
+    #[arg(long, global = true, display_order = 901, value_name = "FILE", env = "NIGHTJAR_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
     /// Read the passphrase from a file; one newline at its end is dropped [env:
     /// NIGHTJAR_PASSWORD_FILE; or the passphrase itself in NIGHTJAR_PASSWORD]
     #[arg(long, global = true, display_order = 902, value_name = "FILE")]

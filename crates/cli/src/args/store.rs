@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::values;
 
-/// How to reach a store in a cloud. Credentials come from the usual variables, and from nowhere on
-/// the command line, where others could see them.
+/// How to reach a store in a cloud. Credentials come from the usual variables or from where the
+/// configuration file says, and from nowhere on the command line, where others could see them.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options for stores in a cloud")]
 pub(crate) struct StoreArguments {

@@ -9,7 +9,7 @@ use nightjar_format::snapshot::Label;
 const ARGON2_MEMORY_MIN_KIB: u32 = 32;
 
 /// A number of bytes: `500`, `64KiB`, `1.5 GB`.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     text.parse::<ByteSize>()
         .map(|size| size.0)
         .map_err(|_| "expected a number of bytes such as 500, 64KiB, 10MB or 1.5GiB".to_owned())

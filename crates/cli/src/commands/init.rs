@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Program;
 use crate::args::Init;
-use crate::environment;
+use crate::config::Access;
 use crate::exit::{CommandError, Exit};
 use crate::output::format::{printable, size};
 use crate::secret_input::{NewSecret, Origin};
@@ -32,18 +32,16 @@ struct InitView<'a> {
 }
 
 pub(super) fn run(program: &Program<'_>, arguments: &Init) -> Result<Exit> {
-    let url = program.store_url()?;
+    let Access { url, settings, origin, .. } = program.access()?;
     let new = parameters(arguments)?;
-    let settings = program.store_settings()?;
-    refuse_if_there(&url, &settings)?;
-    let environment = environment::environment(program.globals.cache_dir.as_deref())?;
+    refuse_if_there(url, settings)?;
+    let environment = program.environment()?;
     let label = arguments
         .label
         .clone()
         .unwrap_or_else(|| format!("{}@{}", environment.user, environment.host));
-    let origin = Origin::choose(program.globals);
-    let secret = NewSecret::obtain(&origin, "for the new repository")?;
-    let created = Store::open_or_create(&url, &settings)
+    let secret = NewSecret::obtain(origin, "for the new repository")?;
+    let created = Store::open_or_create(url, settings)
         .map_err(RepositoryError::from)
         .and_then(|store| Repository::create(store, &new, &secret.unlock, &label, environment));
     let repository = match created {
@@ -66,7 +64,7 @@ pub(super) fn run(program: &Program<'_>, arguments: &Init) -> Result<Exit> {
         conditional_create: record.conditional_create,
         key_file: secret.made.as_ref().map(|path| path.display().to_string()),
     };
-    program.output.summary(&view, || describe(&view, &origin))?;
+    program.output.summary(&view, || describe(&view, origin))?;
     Ok(Exit::Done)
 }
 

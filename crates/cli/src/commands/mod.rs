@@ -7,24 +7,25 @@ mod key;
 mod snapshot;
 mod status;
 
+use std::cell::OnceCell;
 use std::path::{Component, Path};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nightjar_repository::snapshots::{self, SnapshotInfo, SnapshotList};
-use nightjar_repository::{Found, Repository, RepositoryError};
-use nightjar_storage::{Store, StoreSettings, StoreUrl};
+use nightjar_repository::{Environment, Found, Repository, RepositoryError};
+use nightjar_storage::Store;
 
 use crate::args::{Arguments, Command, Globals, KeyCommand, SnapshotCommand};
+use crate::config::Access;
 use crate::environment;
 use crate::exit::{CommandError, Exit};
 use crate::output::Output;
-use crate::secret_input::Origin;
 use crate::stderr;
 
 /// Runs a command.
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let globals = &arguments.globals;
-    let program = Program { globals, output: Output::new(globals) };
+    let program = Program { globals, output: Output::new(globals), access: OnceCell::new() };
     match &arguments.command {
         Command::Init(init) => init::run(&program, init),
         Command::Snapshot(command) => match command {
@@ -57,47 +58,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
 struct Program<'a> {
     globals: &'a Globals,
     output: Output,
+    access: OnceCell<Access>,
 }
 
 impl Program<'_> {
-    fn store_url(&self) -> Result<StoreUrl> {
-        let given = self.globals.repository.as_deref().filter(|text| !text.is_empty());
-        let text = given.ok_or_else(|| {
-            CommandError::Usage(
-                "no repository was given; name one with --repository or NIGHTJAR_REPOSITORY".into(),
-            )
-        })?;
-        let directory = std::env::current_dir().context("cannot tell the current directory")?;
-        Ok(StoreUrl::parse(text, &directory)?)
+    /// Which repository is meant, and how it is reached.
+    fn access(&self) -> Result<&Access> {
+        if let Some(access) = self.access.get() {
+            return Ok(access);
+        }
+        let access = Access::of(self.globals)?;
+        Ok(self.access.get_or_init(|| access))
     }
 
-    /// How the store is reached, if it is in a cloud.
-    fn store_settings(&self) -> Result<StoreSettings> {
-        let given = &self.globals.store;
-        let certificates = given.ca_file.iter().map(|path| {
-            std::fs::read(path).with_context(|| format!("cannot read --ca-file {}", path.display()))
-        });
-        Ok(StoreSettings {
-            variables: environment::cloud_variables(),
-            endpoint: given.endpoint.clone().filter(|it| !it.is_empty()),
-            region: given.region.clone().filter(|it| !it.is_empty()),
-            allow_http: given.allow_http,
-            certificates: certificates.collect::<Result<_>>()?,
-            upload_limit: given.limit_upload,
-            download_limit: given.limit_download,
-            seed: u64::from_le_bytes(environment::random().array()),
-            ..StoreSettings::default()
-        })
+    /// What the engine is handed.
+    fn environment(&self) -> Result<Environment> {
+        environment::environment(self.access()?.cache_dir.as_deref())
     }
 
     /// Opens the repository; looks whether there is one before it asks for a passphrase.
     fn open(&self) -> Result<Repository> {
-        let settings = self.store_settings()?;
-        let store = Store::open(&self.store_url()?, &settings).map_err(RepositoryError::from)?;
+        let Access { url, settings, origin, .. } = self.access()?;
+        let store = Store::open(url, settings).map_err(RepositoryError::from)?;
         let url = store.url().to_owned();
         let found = Found::look(store)?;
-        let environment = environment::environment(self.globals.cache_dir.as_deref())?;
-        let origin = Origin::choose(self.globals);
+        let environment = self.environment()?;
         found.open(&origin.read()?, environment).map_err(|error| {
             let wrong = matches!(error, RepositoryError::WrongSecret);
             let error = anyhow::Error::new(error);

@@ -122,8 +122,9 @@ fn tree_request(program: &Program<'_>, arguments: &SnapshotCreate) -> Result<Tre
 
 /// The repository, if it lies on this machine, and its caches.
 fn own_directories(program: &Program<'_>) -> Result<Vec<PathBuf>> {
-    let caches = environment::find_cache_dir(program.globals.cache_dir.as_deref())?;
-    let repository = program.store_url()?.directory().map(Path::to_path_buf);
+    let access = program.access()?;
+    let caches = environment::find_cache_dir(access.cache_dir.as_deref())?;
+    let repository = access.url.directory().map(Path::to_path_buf);
     Ok(repository.into_iter().chain([caches]).collect())
 }
 

@@ -16,7 +16,7 @@ pub(super) fn spare_repository(
     destination: &Path,
     paths: &[Vec<u8>],
 ) -> Result<()> {
-    let url = program.store_url()?;
+    let url = &program.access()?.url;
     // What is not there holds nothing.
     let real = |path: &Path| path.canonicalize().ok();
     let (Some(repository), Some(real_destination)) =
