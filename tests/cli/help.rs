@@ -83,8 +83,10 @@ fn a_wrong_command_line_is_a_usage_error() {
 
 #[test]
 fn without_a_repository_named_it_says_how_to_name_one() {
-    let outcome = Nightjar::new().args("snapshot list").exits(2).prints_nothing();
-    outcome.says("--repository").says("NIGHTJAR_REPOSITORY");
+    // No file of this machine's counts.
+    let run = Nightjar::new().args("snapshot list --config /dev/null");
+    let outcome = run.exits(2).prints_nothing();
+    outcome.says("--repository").says("NIGHTJAR_REPOSITORY").says("nightjar.toml");
 }
 
 #[test]

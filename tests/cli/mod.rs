@@ -2,6 +2,7 @@
 
 mod access;
 mod clouds;
+mod config;
 mod create;
 mod dedup;
 mod delta;

@@ -14,14 +14,19 @@ use serde_json::Value;
 use super::program;
 
 /// Variables that must not reach the program from outside.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 13] = [
+    "NIGHTJAR_CONFIG",
     "NIGHTJAR_REPOSITORY",
     "NIGHTJAR_PASSWORD",
     "NIGHTJAR_PASSWORD_FILE",
     "NIGHTJAR_PASSWORD_COMMAND",
     "NIGHTJAR_KEY_FILE",
     "NIGHTJAR_CACHE_DIR",
+    "NIGHTJAR_ENDPOINT",
+    "NIGHTJAR_REGION",
+    "NIGHTJAR_CA_FILE",
     "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
     "RUST_BACKTRACE",
 ];
 

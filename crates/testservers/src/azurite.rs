@@ -70,6 +70,13 @@ impl Azurite {
         container
     }
 
+    /// The names of the blobs in a container, which are no more than some thousands.
+    pub fn names(&self, container: &str) -> Vec<String> {
+        let (signed, query) = ("\ncomp:list\nrestype:container", "?restype=container&comp=list");
+        let answer = self.send("GET", container, signed, query).expect_success("listing blobs");
+        request::elements(&answer.text, "Name")
+    }
+
     /// The head of the answer to a look at a blob: what Azure knows of it.
     pub fn head(&self, container: &str, name: &str) -> String {
         let place = format!("{container}/{name}");

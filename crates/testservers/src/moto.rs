@@ -73,6 +73,12 @@ impl Moto {
         id.unwrap_or_else(|| panic!("no KeyId in:\n{}", answer.text)).to_owned()
     }
 
+    /// The names of the objects in a bucket, which are no more than a thousand.
+    pub fn names(&self, bucket: &str) -> Vec<String> {
+        let answer = self.send("s3", "GET", &format!("/{bucket}?list-type=2"), &[], "");
+        request::elements(&answer.expect_success("listing objects").text, "Key")
+    }
+
     /// The head of the answer to a look at an object (`HeadObject`): what S3 knows of it.
     pub fn head(&self, bucket: &str, name: &str) -> String {
         let target = format!("/{bucket}/{name}");
@@ -82,8 +88,7 @@ impl Moto {
     /// How many uploads in parts are neither completed nor aborted.
     pub fn open_uploads(&self, bucket: &str) -> usize {
         let answer = self.send("s3", "GET", &format!("/{bucket}?uploads"), &[], "");
-        let text = answer.expect_success("listing uploads").text;
-        text.matches("<UploadId>").count()
+        request::elements(&answer.expect_success("listing uploads").text, "UploadId").len()
     }
 
     /// Moto tells its services apart by the scope of the credential.

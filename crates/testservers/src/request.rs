@@ -44,3 +44,10 @@ impl Answer {
         self
     }
 }
+
+/// The contents of all elements of this name in a document, which do not lie within each other.
+pub(crate) fn elements(document: &str, name: &str) -> Vec<String> {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let rest = document.split(&open).skip(1);
+    rest.filter_map(|rest| rest.split_once(&close)).map(|(text, _)| text.to_owned()).collect()
+}

@@ -26,7 +26,9 @@ Examples:
       asks twice for a passphrase
   nightjar --repository /srv/backup --key-file /etc/nightjar/key init
       makes the key file: copy it to a safe place
-  nightjar -r /srv/backup --password-command 'pass show backup' init --label admin";
+  nightjar -r /srv/backup --password-command 'pass show backup' init --label admin
+  nightjar -r offsite init
+      offsite is a name in nightjar.toml";
 
 pub(super) const SNAPSHOT: &str = "\
 Examples:

@@ -8,7 +8,7 @@ use nightjar_storage::{Encryption, StorageClasses, StoreSettings, StoreUrl};
 use toml::Spanned;
 
 use super::file::{EncryptionSection, RepositorySection};
-use super::{Configuration, NAME, credentials};
+use super::{Configuration, NAME, credentials, unreadable};
 use crate::args::Globals;
 use crate::environment;
 use crate::exit::CommandError;
@@ -179,7 +179,7 @@ fn fill(
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read the CA file {}", path.display()))
+    std::fs::read(path).map_err(|error| unreadable(path, "certificates in", error))
 }
 
 /// What opens the repository, as the file says.

@@ -25,7 +25,14 @@ impl Mistake {
         if let Some(key) = message.strip_prefix("missing field ") {
             return Self { start: span.start, what: format!("the key {key} is missing here") };
         }
-        Self::at(span, message.replace('\n', ", "), text)
+        let what = match message.rsplit_once(", expected ") {
+            // What stands there instead may be a secret.
+            Some((found, expected)) if found.starts_with("invalid type") => {
+                format!("expected {}", kind(expected))
+            }
+            _ => message.replace('\n', ", "),
+        };
+        Self::at(span, what, text)
     }
 
     /// What is wrong with the value at `span`; the key before it is named.
@@ -62,6 +69,17 @@ fn unknown_value(rest: &str) -> String {
     let near = nearest(name, known).map(|near| format!("did you mean {near:?}? "));
     let near = near.unwrap_or_default();
     format!("{name:?} is not known; {near}it may be {}", one_of(known))
+}
+
+/// A kind of value as people call it.
+fn kind(expected: &str) -> &str {
+    match expected {
+        "a string" | "path string" => "text in quotes",
+        "a boolean" => "true or false",
+        "a map" => "a table, in square brackets",
+        _ if expected.starts_with("struct ") => "a table, in square brackets",
+        other => other,
+    }
 }
 
 fn quoted(text: &str) -> Vec<&str> {

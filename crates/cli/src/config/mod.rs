@@ -60,9 +60,9 @@ impl Configuration {
     }
 
     fn parse(path: PathBuf, text: String) -> Result<Self> {
+        let path = std::path::absolute(&path).unwrap_or(path);
         let file = toml::from_str(&text)
             .map_err(|error| CommandError::Usage(Mistake::of(&error, &text).told(&path, &text)))?;
-        let path = std::path::absolute(&path).unwrap_or(path);
         Ok(Self { path, text, file })
     }
 

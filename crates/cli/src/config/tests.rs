@@ -150,16 +150,21 @@ fn mistakes_are_told_with_line_column_key_and_what_there_should_be() {
         ),
         (
             "[repository.a]\nurl = \"/x\"\nlimit-upload = 20",
-            "line 3, column 16: limit-upload: invalid type: integer `20`, expected a string",
+            "line 3, column 16: limit-upload: expected text in quotes",
         ),
         (
             "[repository.a]\nurl = \"/x\"\nallow-http = \"yes\"",
-            "line 3, column 14: allow-http: invalid type: string \"yes\", expected a boolean",
+            "line 3, column 14: allow-http: expected true or false",
         ),
         (
             "[repository.a]\nurl = \"/x\"\nencryption = { mode = \"aws:kmss\" }",
             "line 3, column 23: mode: \"aws:kmss\" is not known; did you mean \"aws:kms\"? it may be \"AES256\", \"aws:kms\", \"aws:kms:dsse\"",
         ),
+        (
+            "[repository.a]\nurl = \"/x\"\ncredentials = \"s3cr3t\"",
+            "line 3, column 15: credentials: expected a table",
+        ),
+        ("[repository]\na = 1", "line 2, column 5: a: expected a table"),
         ("\n[repository.a]\nregion = \"x\"", "line 2, column 1: the key `url` is missing here"),
         (
             "[repository.\"a/b\"]\nurl = \"/x\"",

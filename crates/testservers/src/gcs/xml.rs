@@ -1,15 +1,10 @@
 //! As much XML as the API needs.
 
+use crate::request::elements;
+
 /// Text as it stands in a document.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// The contents of all elements of this name, which do not lie within each other.
-pub(super) fn elements<'a>(document: &'a str, name: &str) -> Vec<&'a str> {
-    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-    let rest = document.split(&open).skip(1);
-    rest.filter_map(|rest| rest.split_once(&close)).map(|(content, _)| content).collect()
 }
 
 /// Number and tag of each part that a document completes an upload with.
@@ -18,7 +13,7 @@ pub(super) fn parts(document: &str) -> Option<Vec<(u32, String)>> {
         let number = elements(part, "PartNumber").first()?.parse().ok()?;
         Some((number, elements(part, "ETag").first()?.replace("&quot;", "\"")))
     };
-    elements(document, "Part").into_iter().map(part).collect()
+    elements(document, "Part").iter().map(|text| part(text)).collect()
 }
 
 #[cfg(test)]
