@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use nightjar_testservers::{Azurite, GcsFake, Moto};
+use nightjar_testservers::{Azurite, GcsFake, Head, Moto};
 
 use crate::harness::data::noise;
 use crate::harness::{Nightjar, PASSPHRASE, Sandbox, WEAK, files_below};
@@ -220,21 +220,15 @@ fn azure_and_google_have_credentials_of_their_own_kind() {
     run("status").exits(2).says("chmod o-rw");
 }
 
-/// A header of an answer.
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
-    fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
-}
-
 /// Every object has the class of its kind; what is large and incompressible is in data packs.
-fn assert_classes(objects: &[(String, String)], class_header: &str, data: &str, metadata: &str) {
+fn assert_classes(objects: &[(String, Head)], class_header: &str, data: &str, metadata: &str) {
     let mut data_packs = 0;
     for (name, head) in objects {
-        let size: u64 = header(head, "content-length").unwrap().parse().unwrap();
+        let size: u64 = head.field("content-length").unwrap().parse().unwrap();
         let holds_data = name.contains("/packs/") && size > 1_000_000;
         data_packs += u32::from(holds_data);
         let expected = if holds_data { data } else { metadata };
-        assert_eq!(header(head, class_header).unwrap_or("STANDARD"), expected, "{name}\n{head}");
+        assert_eq!(head.field(class_header).unwrap_or("STANDARD"), expected, "{name}\n{head}");
     }
     assert!(data_packs > 0, "no pack with data was written");
     let packs = objects.iter().filter(|(name, _)| name.contains("/packs/")).count();
@@ -262,14 +256,14 @@ fn data_and_metadata_lie_in_classes_of_their_own_and_are_encrypted_as_was_said()
     let dump = noise(1, 3_000_000);
     run("backup --stdin dump").stdin(dump.clone()).done();
     run("restore latest --stdout").done().prints_bytes(&dump);
-    let objects: Vec<(String, String)> = moto
+    let objects: Vec<(String, Head)> = moto
         .names(&bucket)
         .into_iter()
         .map(|name| (name.clone(), moto.head(&bucket, &name)))
         .collect();
     assert_classes(&objects, "x-amz-storage-class", "GLACIER_IR", "STANDARD");
     for (name, head) in &objects {
-        let field = |field: &str| header(head, &format!("x-amz-server-side-encryption{field}"));
+        let field = |field: &str| head.field(&format!("x-amz-server-side-encryption{field}"));
         assert_eq!(field(""), Some("aws:kms"), "{name}\n{head}");
         assert!(field("-aws-kms-key-id").unwrap().ends_with(&key), "{name}\n{head}");
         assert!(field("-bucket-key-enabled").is_some(), "{name}\n{head}");
@@ -290,7 +284,7 @@ fn data_and_metadata_lie_in_tiers_of_their_own() {
     run("init").args(WEAK).done();
     run("backup --stdin dump").stdin(noise(1, 3_000_000)).done();
     let names = azurite.names(&container).into_iter();
-    let objects: Vec<(String, String)> =
+    let objects: Vec<(String, Head)> =
         names.map(|name| (name.clone(), azurite.head(&container, &name))).collect();
     assert_classes(&objects, "x-ms-access-tier", "Cold", "Hot");
 }
@@ -324,7 +318,7 @@ fn large_packs_go_to_a_bucket_in_parts() {
     let tags: Vec<String> = moto
         .names(&bucket)
         .iter()
-        .filter_map(|name| header(&moto.head(&bucket, name), "etag").map(str::to_owned))
+        .filter_map(|name| moto.head(&bucket, name).field("etag").map(str::to_owned))
         .collect();
     assert_eq!(tags.iter().filter(|tag| tag.ends_with("-9\"")).count(), 1, "{tags:?}");
     assert_eq!(tags.iter().filter(|tag| tag.contains('-')).count(), 1, "{tags:?}");

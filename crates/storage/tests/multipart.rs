@@ -135,19 +135,20 @@ fn outlives_faults(far: &Far, part: &str, completion: &str) {
             Fault::hang_up_after(),
         ]
     };
-    for (number, fault) in faults().into_iter().enumerate() {
+    let torn = [Fault::tear(100_000), Fault::tear(4 * MIB)];
+    for (number, fault) in faults().into_iter().chain(torn).enumerate() {
         far.proxy.inject(fault.on(part).spare(1));
         put(&store, &format!("part-{number}"), data.clone()).unwrap();
         assert_eq!(store.get(&format!("part-{number}"), LIMIT).unwrap(), data, "{number}");
     }
-    assert!(store.counters().retries >= 4);
+    assert!(store.counters().retries >= 6);
     // A completion that was done, and not answered so, is asked for in vain; and is done.
     for (number, fault) in faults().into_iter().enumerate() {
         far.proxy.inject(fault.on(completion));
         put(&store, &format!("end-{number}"), data.clone()).unwrap();
         assert_eq!(store.get(&format!("end-{number}"), LIMIT).unwrap(), data, "{number}");
     }
-    assert!(store.counters().retries >= 8);
+    assert!(store.counters().retries >= 10);
 }
 
 #[test]
@@ -235,7 +236,13 @@ fn a_refusal_ends_an_upload_at_once() {
         far.proxy.inject(Fault::answer(403, "AccessDenied").on("partNumber=2"));
         let error = put(&store, "large", large()).unwrap_err();
         assert!(matches!(error, StoreError::PermissionDenied { .. }), "{error}");
-        assert_eq!(store.counters().retries, 0);
+        // Nobody is told that the object is missing, which is only about to be written.
+        far.proxy.inject(Fault::answer(404, "NoSuchUpload").on("partNumber=2"));
+        let error = put(&store, "large", large()).unwrap_err();
+        assert!(matches!(error, StoreError::Failed { .. }), "{error}");
+        // Each was asked for once; others were given up in the middle.
+        let seen = far.proxy.seen();
+        assert_eq!(seen.iter().filter(|seen| seen.target.contains("partNumber=2")).count(), 2);
         assert_eq!(moto.open_uploads(bucket), 0);
     });
 }

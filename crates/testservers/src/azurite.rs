@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::process::Server;
-use crate::request;
+use crate::request::{self, Head};
 
 /// The account that Azurite has unless told otherwise, and its key; both are public.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -78,9 +78,9 @@ impl Azurite {
     }
 
     /// The head of the answer to a look at a blob: what Azure knows of it.
-    pub fn head(&self, container: &str, name: &str) -> String {
+    pub fn head(&self, container: &str, name: &str) -> Head {
         let place = format!("{container}/{name}");
-        self.send("HEAD", &place, "", "").expect_success("looking at a blob").text
+        self.send("HEAD", &place, "", "").expect_success("looking at a blob").head()
     }
 
     /// `signed_query` is the query as signatures have it.

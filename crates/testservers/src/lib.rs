@@ -27,4 +27,5 @@ pub use gcs::{GcsFake, GcsFakeBuilder};
 pub use link::{Line, Link};
 pub use moto::Moto;
 pub use proxy::{Fault, Proxy, Seen};
+pub use request::Head;
 pub use tls::Authority;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::process::Server;
-use crate::request;
+use crate::request::{self, Head};
 
 /// A moto server with nothing in it. It takes any credentials, checks no signature, and loses
 /// everything when it ends.
@@ -80,9 +80,9 @@ impl Moto {
     }
 
     /// The head of the answer to a look at an object (`HeadObject`): what S3 knows of it.
-    pub fn head(&self, bucket: &str, name: &str) -> String {
+    pub fn head(&self, bucket: &str, name: &str) -> Head {
         let target = format!("/{bucket}/{name}");
-        self.send("s3", "HEAD", &target, &[], "").expect_success("looking at an object").text
+        self.send("s3", "HEAD", &target, &[], "").expect_success("looking at an object").head()
     }
 
     /// How many uploads in parts are neither completed nor aborted.

@@ -1,7 +1,26 @@
 //! A single HTTP request, for what has to be set up on a server: no client needed.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+
+/// The head of an answer.
+pub struct Head(String);
+
+impl Head {
+    /// The value of a field, whose name may be written in any case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.0.lines().filter_map(|line| line.split_once(": "));
+        let found = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.trim())
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// What a server answered.
 pub(crate) struct Answer {
@@ -42,6 +61,11 @@ impl Answer {
     pub(crate) fn expect_success(self, what: &str) -> Self {
         assert!((200..300).contains(&self.status), "{what} failed:\n{}", self.text);
         self
+    }
+
+    /// What it says before its body.
+    pub(crate) fn head(&self) -> Head {
+        Head(self.text.split("\r\n\r\n").next().unwrap_or_default().to_owned())
     }
 }
 

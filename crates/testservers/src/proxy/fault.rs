@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Answer { status: u16, code: String, done: bool },
     /// No answer at all.
     HangUp { done: bool },
+    /// The connection closes after so many bytes of the request's body.
+    Tear(usize),
     /// The request waits before it goes on.
     Stall(Duration),
     /// The answer's body ends after so many bytes.
@@ -52,6 +54,11 @@ impl Fault {
     /// The connection closes after the server did what it was asked.
     pub fn hang_up_after() -> Self {
         Self::new(Kind::HangUp { done: true })
+    }
+
+    /// The connection closes when `bytes` of the request's body have come; the server hears nothing.
+    pub fn tear(bytes: usize) -> Self {
+        Self::new(Kind::Tear(bytes))
     }
 
     /// The request reaches the server so much later.

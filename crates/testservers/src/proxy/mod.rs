@@ -123,6 +123,16 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             refusal(status, &code)
         }
         Some(Kind::HangUp { done: false }) => hang_up(),
+        Some(Kind::Tear(bytes)) => {
+            let mut body = request.into_body().into_data_stream();
+            let mut came = 0;
+            while came < bytes
+                && let Some(Ok(piece)) = body.next().await
+            {
+                came += piece.len();
+            }
+            hang_up()
+        }
         Some(Kind::Stall(time)) => {
             sleep(time).await;
             passed_on(&shared, request).await
