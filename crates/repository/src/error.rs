@@ -52,6 +52,17 @@ pub enum RepositoryError {
         /// What the fence says.
         reason: String,
     },
+    /// The store did not say whether the snapshot was made.
+    #[error(
+        "the backup failed as it ended: whether snapshot {session} was made is open ({source}); \
+         if `nightjar snapshot list` shows it, it is whole; otherwise run the backup again"
+    )]
+    CommitOpen {
+        /// Which.
+        session: SessionId,
+        /// What the store said.
+        source: StoreError,
+    },
     /// An object is not what it should be.
     #[error("{object} is damaged: {why}")]
     Damaged {

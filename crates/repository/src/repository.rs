@@ -21,6 +21,7 @@ use nightjar_format::repository::{ChunkerParameters, RepositoryRecord};
 use nightjar_format::slot::{Argon2Parameters, Role, SlotLabel, SlotObject};
 use nightjar_format::{Digest, IncarnationId, RepositoryId, limits};
 use nightjar_storage::{Created, Store, StoreError};
+use rayon::ScopeFifo;
 
 use crate::cache::ObjectCache;
 use crate::environment::Environment;
@@ -35,6 +36,7 @@ pub struct Repository {
     pub(crate) keychain: Keychain,
     pub(crate) environment: Environment,
     pub(crate) cache: ObjectCache,
+    pub(crate) one_at_a_time: bool,
 }
 
 /// What a new repository is to be like.
@@ -174,6 +176,24 @@ impl Repository {
         self.keychain.confirm().map_err(|error| {
             RepositoryError::Tampered(format!("slots/{}: {error}", self.keychain.slot()))
         })
+    }
+
+    /// From now on no request is made while another is under way, and whoever makes one waits for
+    /// it: with the same environment and the same answers, the same requests come in the same
+    /// order. Slower, and the only way to see a run exactly as it was.
+    #[must_use]
+    pub fn one_at_a_time(mut self) -> Self {
+        self.one_at_a_time = true;
+        self
+    }
+
+    /// Does what rayon is asked to do: in its own time, or now.
+    pub(crate) fn spawn<'scope>(
+        &self,
+        scope: &ScopeFifo<'scope>,
+        work: impl FnOnce() + Send + 'scope,
+    ) {
+        if self.one_at_a_time { work() } else { scope.spawn_fifo(|_| work()) }
     }
 
     /// Its id.

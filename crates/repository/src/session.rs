@@ -109,7 +109,10 @@ impl<'a> Session<'a> {
         let object = self.repository.seal(MetadataKind::Snapshot, &name, &register)?;
         self.committing = true;
         let bytes = Bytes::from(object.clone());
-        match self.repository.store.create(&name.to_string(), bytes)? {
+        let session = self.record.session;
+        // Whatever the last answer was, an earlier copy of the request may have been heard.
+        let open = |source| RepositoryError::CommitOpen { session, source };
+        match self.repository.store.create(&name.to_string(), bytes).map_err(open)? {
             Created::Created => {
                 self.delete();
                 Ok(object)
@@ -117,7 +120,7 @@ impl<'a> Session<'a> {
             Created::Exists => {
                 let reason = read_fence(self.repository, &name)?;
                 self.delete();
-                Err(RepositoryError::Fenced { session: self.record.session, reason })
+                Err(RepositoryError::Fenced { session, reason })
             }
         }
     }

@@ -17,6 +17,18 @@ const BEGINNING: i64 = 1_767_225_600_000_000_000;
 /// Stands still until it is moved.
 pub struct ManualClock(AtomicI64);
 
+impl ManualClock {
+    /// Stands at the beginning of all worlds, or so many nanoseconds off.
+    pub fn new(offset: i64) -> Self {
+        Self(AtomicI64::new(BEGINNING.saturating_add(offset)))
+    }
+
+    /// Lets so many nanoseconds go by.
+    pub fn advance(&self, nanos: i64) {
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
 impl Clock for ManualClock {
     fn now(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
@@ -25,6 +37,13 @@ impl Clock for ManualClock {
 
 /// Random numbers that a seed decides. Nothing sealed with them is secret.
 pub struct SeededRandom(Mutex<Rng>);
+
+impl SeededRandom {
+    /// The sequence of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(Rng::new(seed)))
+    }
+}
 
 impl Random for SeededRandom {
     fn fill(&self, out: &mut [u8]) {
@@ -45,8 +64,8 @@ impl World {
     /// The world of a seed.
     pub fn new(seed: u64) -> Self {
         Self {
-            clock: Arc::new(ManualClock(AtomicI64::new(BEGINNING))),
-            random: Arc::new(SeededRandom(Mutex::new(Rng::new(seed)))),
+            clock: Arc::new(ManualClock::new(0)),
+            random: Arc::new(SeededRandom::new(seed)),
             caches: Arc::new(scratch_directory()),
             fresh: Arc::default(),
         }
@@ -54,7 +73,7 @@ impl World {
 
     /// Lets a day go by.
     pub fn sleep_until_next_night(&self) {
-        self.clock.0.fetch_add(24 * 3600 * 1_000_000_000, Ordering::Relaxed);
+        self.clock.advance(24 * 3600 * 1_000_000_000);
     }
 
     /// Its random numbers.

@@ -193,9 +193,14 @@ pub fn entry(name: &[u8], kind: EntryKind) -> Entry {
 pub fn restore(repository: &Repository, info: &SnapshotInfo) -> Result<Vec<u8>, RepositoryError> {
     let progress = Progress::default();
     let reader = Reader::open(repository, &progress)?;
+    contents(&reader, info)
+}
+
+/// The same through a reader that is open.
+pub fn contents(reader: &Reader<'_>, info: &SnapshotInfo) -> Result<Vec<u8>, RepositoryError> {
     let mut walk = TreeWalk::new(info.snapshot.root);
     let mut bytes = Vec::new();
-    while let Some(visited) = walk.next(&reader)? {
+    while let Some(visited) = walk.next(reader)? {
         if let EntryKind::File(file) = visited.entry.kind {
             reader.copy_content(&file.content, file.data_bytes(), &mut bytes)?;
         }

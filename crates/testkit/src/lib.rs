@@ -8,7 +8,8 @@
 //! - [`model`]: what a repository must hold, kept beside it, and the comparison;
 //! - [`insider`]: the raw keys of a slot, to forge with them what a thief could;
 //! - [`years`]: what a repository says of itself after years;
-//! - [`damage`]: what disks and enemies do to objects.
+//! - [`damage`]: what disks and enemies do to objects;
+//! - [`simulation`]: many processes on one store, in an order that a seed decides.
 //!
 //! Everything here may panic: a test that cannot set itself up has failed. Faults of stores are
 //! `nightjar_storage::faults`.
@@ -22,4 +23,5 @@ pub mod fixture;
 pub mod generate;
 pub mod insider;
 pub mod model;
+pub mod simulation;
 pub mod years;

@@ -19,6 +19,7 @@ use crate::ingest::segment::{Batch, EntryMark, Mark};
 use crate::manifest::directory::DirectoryBuilder;
 use crate::manifest::list::ListBuilder;
 use crate::manifest::walk::NodePath;
+use crate::repository::Repository;
 use crate::session::Session;
 
 /// How often the clock is looked at while nothing arrives.
@@ -125,7 +126,8 @@ impl<'a, 'session> Assembler<'a, 'session> {
             match self.wait(fed, &done, batches.is_some())? {
                 Arrival::Fed(FromFeeder::Batch(batch)) => {
                     let (encoder, to_me) = (self.encoder, to_me.clone());
-                    spawn(scope, to_me, move || Done::Identified(encoder.identify(batch)));
+                    let identify = move || Done::Identified(encoder.identify(batch));
+                    spawn(self.writer.repository, scope, to_me, identify);
                 }
                 Arrival::Fed(FromFeeder::End { batches: count }) => batches = Some(count),
                 Arrival::Done(Done::Identified(batch)) => {
@@ -165,7 +167,8 @@ impl<'a, 'session> Assembler<'a, 'session> {
         'a: 'scope,
     {
         let encoder = self.encoder;
-        spawn(scope, to_me, move || Done::Encoded(encoder.encode(batch)));
+        let encode = move || Done::Encoded(encoder.encode(batch));
+        spawn(self.writer.repository, scope, to_me, encode);
     }
 
     fn wait(
@@ -303,11 +306,12 @@ impl<'a, 'session> Assembler<'a, 'session> {
 
 /// Has a worker do something and send what came of it.
 fn spawn<'scope>(
+    repository: &Repository,
     scope: &ScopeFifo<'scope>,
     to_me: Sender<Done>,
     work: impl FnOnce() -> Done + Send + 'scope,
 ) {
-    scope.spawn_fifo(move |_| {
+    repository.spawn(scope, move || {
         // A panic must not leave the assembler waiting for a batch that never comes.
         let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Done::Panicked);
         // The assembler is gone only if it failed, and then it says why.

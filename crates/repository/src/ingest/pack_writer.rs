@@ -27,7 +27,7 @@ const PUBLISH_BLOBS: usize = 100_000;
 
 /// Open packs, packs on their way, and durable packs that are yet to be listed.
 pub(crate) struct PackWriter<'a> {
-    repository: &'a Repository,
+    pub(crate) repository: &'a Repository,
     index: &'a LocalIndex,
     pub(crate) identifier: Identifier,
     session: SessionId,
@@ -126,6 +126,9 @@ impl<'a> PackWriter<'a> {
             *slot = Some(pack);
         } else {
             self.uploader.send(pack)?;
+            if self.repository.one_at_a_time {
+                self.settle_all()?;
+            }
         }
         Ok(stored)
     }
@@ -177,7 +180,17 @@ impl<'a> PackWriter<'a> {
     pub(crate) fn close(mut self) -> Result<Counts> {
         for pack in [self.data.take(), self.tree.take()].into_iter().flatten() {
             self.uploader.send(pack)?;
+            if self.repository.one_at_a_time {
+                self.settle_all()?;
+            }
         }
+        self.settle_all()?;
+        self.publish()?;
+        Ok(self.counts)
+    }
+
+    /// Waits for what is on its way.
+    fn settle_all(&mut self) -> Result<()> {
         while self.uploader.in_flight > 0 {
             let uploaded = self
                 .uploader
@@ -186,8 +199,7 @@ impl<'a> PackWriter<'a> {
                 .map_err(|_| RepositoryError::Internal("the uploaders are gone"))?;
             self.settle(uploaded)?;
         }
-        self.publish()?;
-        Ok(self.counts)
+        Ok(())
     }
 }
 

@@ -166,7 +166,9 @@ impl<'a> PackReader<'a> {
             return Ok(Answer::Here(bytes));
         }
         let name = ObjectName::Pack(pack.pack_id).to_string();
-        Ok(Answer::Pending(self.repository.store.start_get_range(name, range), self.progress))
+        let pending = self.repository.store.start_get_range(name, range);
+        let answer = Answer::Pending(pending, self.progress);
+        if self.repository.one_at_a_time { answer.wait().map(Answer::Here) } else { Ok(answer) }
     }
 
     /// Reads a range of a tree pack, and what lies around it: nodes are read one after another,

@@ -243,7 +243,7 @@ impl FileFeed<'_, '_, '_> {
         let ids: Vec<BlobId> = chunks.map(|chunk| chunk.id).collect();
         let blobs = self.reader.begin(BlobKind::Data, &ids)?;
         let (reader, fatal) = (self.reader, Arc::clone(&self.fatal));
-        self.scope.spawn_fifo(move |_| {
+        reader.repository.spawn(self.scope, move || {
             let _ticket = ticket;
             if let Err(error) = hand_out(reader, pieces, blobs) {
                 let mut fatal = fatal.lock().unwrap_or_else(PoisonError::into_inner);

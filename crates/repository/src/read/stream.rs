@@ -157,7 +157,7 @@ impl<S: StreamSink> StreamFeed<'_, '_, '_, S> {
         let (done, decoded) = bounded(1);
         self.window.push_back(Batch { pieces, decoded });
         let reader = self.reader;
-        self.scope.spawn_fifo(move |_| {
+        reader.repository.spawn(self.scope, move || {
             // The caller is gone only after another error.
             let _ = done.send(decode(reader, &chunks, blobs));
         });

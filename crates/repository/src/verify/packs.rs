@@ -115,10 +115,11 @@ impl Check<'_> {
             return Err(damaged("an index object tells other blobs than its footer"));
         }
         let entries: Vec<_> = table.entries(cipher.blobs_offset()).collect();
-        entries
-            .par_chunks(BATCH_BLOBS)
-            .map(|entries| self.check_entries(&name, &cipher, object, entries))
-            .sum()
+        let check = |entries: &[BlobEntry]| self.check_entries(&name, &cipher, object, entries);
+        if self.reader.repository.one_at_a_time {
+            return entries.chunks(BATCH_BLOBS).map(check).sum();
+        }
+        entries.par_chunks(BATCH_BLOBS).map(check).sum()
     }
 
     /// Decodes blobs of a pack and returns how many could be decoded. What they rest on is read

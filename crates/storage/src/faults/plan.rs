@@ -1,60 +1,138 @@
-//! What fails when, and what has happened so far.
+//! What fails when.
 
-use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use object_store::path::Path;
-use object_store::{Error, Result};
+use object_store::PutMode;
 
 /// When a [`FaultStore`](super::FaultStore) fails, and how. Everything is determined by the plan
-/// and the order of the requests.
-#[derive(Clone, Debug)]
+/// and the requests.
+#[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
-    rule: Rule,
+    pub(super) seed: u64,
+    pub(super) rates: FaultRates,
+    pub(super) stop: Option<Stop>,
+    pub(super) space_bytes: Option<u64>,
+    pub(super) unreadable: Option<String>,
 }
 
-#[derive(Clone, Debug)]
-enum Rule {
-    Never,
-    StopAfterWrites { writes: u64, torn: bool },
-    NoSpaceAfterBytes { bytes: u64 },
-    Flaky { seed: u64, one_in: u64 },
-    Unreadable { name: String },
+/// How often the requests of a [`FaultPlan::seeded`] plan fail, each in thousandths of the
+/// requests that can fail in this way. Of one request at most one fault comes true.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultRates {
+    /// Any request: no answer comes, and nothing was done.
+    pub refused: u32,
+    /// Writes only: no answer comes, and nothing was done.
+    pub write_refused: u32,
+    /// Any request: the store asks for fewer requests (503), and does nothing.
+    pub throttled: u32,
+    /// Writes: done, but no answer comes.
+    pub answer_lost: u32,
+    /// Writes: no answer comes, and what was asked is done later, when other requests, of other
+    /// processes too, have gone by.
+    pub late: u32,
+    /// Writes: done, and a second copy of the request is carried out later.
+    pub repeated: u32,
+    /// Creations: answered 409 for another that is under way, and not done; or 503, and perhaps
+    /// done.
+    pub conflict: u32,
+    /// Reads of bytes and listings: half of the answer comes, then it breaks off.
+    pub truncated: u32,
+    /// Reads of bytes: the answer comes after [`FaultRates::pause`].
+    pub slow: u32,
+    /// How long a slow answer takes, in the time of tokio's clock.
+    pub pause: Duration,
+}
+
+/// When the store is lost for good.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    pub(super) after: After,
+    pub(super) last: LastWrite,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum After {
+    Writes(u64),
+    Requests(u64),
+}
+
+/// What becomes of the write that finds the store lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastWrite {
+    /// It is not done.
+    Lost,
+    /// It is done, only its answer is an error.
+    Torn,
+    /// It is done later, when nobody waits for it.
+    Late,
 }
 
 impl FaultPlan {
     /// Nothing fails; only the log is kept, as it is with every plan.
     pub fn record() -> Self {
-        Self { rule: Rule::Never }
+        Self::default()
+    }
+
+    /// Requests fail now and then, for reasons that pass. The same seed fails the same requests.
+    pub fn seeded(seed: u64, rates: FaultRates) -> Self {
+        Self { seed, rates, ..Self::default() }
     }
 
     /// The first `writes` mutating operations succeed; then the store is lost: every later
     /// operation fails, reads too, and nothing takes effect.
     pub fn stop_after_writes(writes: u64) -> Self {
-        Self { rule: Rule::StopAfterWrites { writes, torn: false } }
+        Self::stop(After::Writes(writes), LastWrite::Lost)
     }
 
     /// As [`FaultPlan::stop_after_writes`], but the write that finds the store lost still takes
     /// effect, only its answer is an error.
     pub fn stop_after_writes_torn(writes: u64) -> Self {
-        Self { rule: Rule::StopAfterWrites { writes, torn: true } }
+        Self::stop(After::Writes(writes), LastWrite::Torn)
+    }
+
+    /// The process is killed after so many requests of any kind: every later one fails, and
+    /// nothing takes effect but, perhaps, the write that was just being sent.
+    pub fn stop_after_requests(requests: u64, last: LastWrite) -> Self {
+        Self::stop(After::Requests(requests), last)
+    }
+
+    fn stop(after: After, last: LastWrite) -> Self {
+        Self { stop: Some(Stop { after, last }), ..Self::default() }
     }
 
     /// A write that would bring the bytes written in all above `bytes` fails for want of space.
     /// Smaller ones may still fit; deletions succeed and free nothing.
     pub fn no_space_after_bytes(bytes: u64) -> Self {
-        Self { rule: Rule::NoSpaceAfterBytes { bytes } }
+        Self { space_bytes: Some(bytes), ..Self::default() }
     }
 
     /// On average one write in `one_in` is answered with an error; about half of these take effect
     /// nevertheless. The same seed fails the same writes.
-    pub fn flaky(seed: u64, one_in: u64) -> Self {
-        Self { rule: Rule::Flaky { seed, one_in: one_in.max(1) } }
+    pub fn flaky(seed: u64, one_in: u32) -> Self {
+        let half = 500 / one_in.max(1);
+        let rates = FaultRates { answer_lost: half, write_refused: half, ..FaultRates::default() };
+        Self::seeded(seed, rates)
     }
 
     /// Reads of one object are answered with an error that says nothing of the object.
     pub fn unreadable(name: &str) -> Self {
-        Self { rule: Rule::Unreadable { name: name.to_owned() } }
+        Self { unreadable: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// All that fails by this plan or by the other. Where both are seeded, or both come to an end,
+    /// this one counts.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let seeded = self.rates != FaultRates::default();
+        let (seed, rates) =
+            if seeded { (self.seed, self.rates) } else { (other.seed, other.rates) };
+        Self {
+            seed,
+            rates,
+            stop: self.stop.or(other.stop),
+            space_bytes: self.space_bytes.or(other.space_bytes),
+            unreadable: self.unreadable.or(other.unreadable),
+        }
     }
 }
 
@@ -69,6 +147,15 @@ pub enum WriteOperation {
     Delete,
 }
 
+impl WriteOperation {
+    pub(super) fn of(mode: &PutMode) -> Self {
+        match mode {
+            PutMode::Create => Self::Create,
+            PutMode::Overwrite | PutMode::Update(_) => Self::Put,
+        }
+    }
+}
+
 /// One mutating operation that reached the store below.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LoggedWrite {
@@ -76,116 +163,4 @@ pub struct LoggedWrite {
     pub operation: WriteOperation,
     /// To which object.
     pub name: String,
-}
-
-/// What becomes of a write.
-pub(super) enum Verdict {
-    Proceed,
-    Refuse(Error),
-    ProceedAndDeny(Error),
-}
-
-/// A plan that is being carried out.
-#[derive(Debug)]
-pub(super) struct Progress {
-    plan: FaultPlan,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    writes: u64,
-    bytes: u64,
-    stopped: bool,
-    log: Vec<LoggedWrite>,
-}
-
-impl Progress {
-    pub(super) fn new(plan: FaultPlan) -> Self {
-        Self { plan, state: Mutex::default() }
-    }
-
-    pub(super) fn log(&self) -> Vec<LoggedWrite> {
-        self.state().log.clone()
-    }
-
-    pub(super) fn stop(&self) {
-        self.state().stopped = true;
-    }
-
-    pub(super) fn read(&self) -> Result<()> {
-        if self.state().stopped { Err(lost()) } else { Ok(()) }
-    }
-
-    pub(super) fn read_object(&self, name: &Path) -> Result<()> {
-        match &self.plan.rule {
-            Rule::Unreadable { name: unreadable } if name.as_ref() == unreadable => {
-                Err(injected(io::ErrorKind::TimedOut, "no answer came"))
-            }
-            _ => self.read(),
-        }
-    }
-
-    pub(super) fn write(&self, operation: WriteOperation, name: &Path, len: usize) -> Verdict {
-        let mut state = self.state();
-        if state.stopped {
-            return Verdict::Refuse(lost());
-        }
-        let verdict = self.plan.rule.judge(&mut state, u64::try_from(len).unwrap_or(u64::MAX));
-        state.writes += 1;
-        if !matches!(verdict, Verdict::Refuse(_)) {
-            state.log.push(LoggedWrite { operation, name: name.to_string() });
-        }
-        verdict
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Rule {
-    fn judge(&self, state: &mut State, len: u64) -> Verdict {
-        match *self {
-            Self::Never | Self::Unreadable { .. } => Verdict::Proceed,
-            Self::StopAfterWrites { writes, .. } if state.writes < writes => Verdict::Proceed,
-            Self::StopAfterWrites { torn, .. } => {
-                state.stopped = true;
-                if torn { Verdict::ProceedAndDeny(lost()) } else { Verdict::Refuse(lost()) }
-            }
-            Self::NoSpaceAfterBytes { bytes } if len > bytes.saturating_sub(state.bytes) => {
-                Verdict::Refuse(injected(io::ErrorKind::StorageFull, "no space left"))
-            }
-            Self::NoSpaceAfterBytes { .. } => {
-                state.bytes += len;
-                Verdict::Proceed
-            }
-            Self::Flaky { seed, one_in } => {
-                let chance = mix(seed ^ mix(state.writes));
-                let error = injected(io::ErrorKind::TimedOut, "no answer came");
-                match (chance % one_in, chance >> 63) {
-                    (0, 0) => Verdict::Refuse(error),
-                    (0, _) => Verdict::ProceedAndDeny(error),
-                    _ => Verdict::Proceed,
-                }
-            }
-        }
-    }
-}
-
-/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
-fn mix(seed: u64) -> u64 {
-    let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-fn lost() -> Error {
-    injected(io::ErrorKind::NotConnected, "the store is lost")
-}
-
-fn injected(kind: io::ErrorKind, what: &str) -> Error {
-    let source = Box::new(io::Error::new(kind, format!("{what} (injected fault)")));
-    Error::Generic { store: "FaultStore", source }
 }

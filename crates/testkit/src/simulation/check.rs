@@ -1,0 +1,146 @@
+//! What must hold when all actors are done and nothing fails any more.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use nightjar_format::SessionId;
+use nightjar_format::object::ObjectName;
+use nightjar_repository::read::Reader;
+use nightjar_repository::snapshots::{self, SnapshotInfo};
+use nightjar_repository::{Progress, Repository, RepositoryError, ledger};
+use nightjar_storage::Store;
+
+use crate::environment::World;
+use crate::fixture::{back_up_as, contents, open, request};
+use crate::generate::dump;
+use crate::model::verify_all;
+use crate::simulation::base::{FULL, SERIES};
+use crate::simulation::history::{History, Taken};
+
+/// Looks at what is left, from a machine that has never seen it.
+pub(super) fn check(store: &Store, world: &World, history: &History) -> Result<(), String> {
+    let cache = world.fresh_cache();
+    let open_with = |text: &str| open(store, world, &cache, text);
+    let repository = open_with(FULL[0]).map_err(said("it does not open"))?.one_at_a_time();
+    whole_ledger(&repository)?;
+    let listed = listed(&repository, history)?;
+    restores(&repository, history, &listed)?;
+    let report = verify_all(&repository).map_err(said("verify"))?;
+    if !report.findings.is_empty() {
+        return Err(format!("verify: {:#?}", report.findings));
+    }
+    known_names(store)?;
+    slots(history, &open_with)?;
+    next_night(&repository, history)
+}
+
+/// Looks once more when the last late writes have come, which may settle what was open, and
+/// nothing else.
+pub(super) fn check_again(store: &Store, world: &World, history: &History) -> Result<(), String> {
+    let cache = world.fresh_cache();
+    let repository = open(store, world, &cache, FULL[0]).map_err(said("it does not open"))?;
+    let repository = repository.one_at_a_time();
+    whole_ledger(&repository)?;
+    let listed = listed(&repository, history)?;
+    restores(&repository, history, &listed)
+}
+
+fn said(what: &str) -> impl FnOnce(RepositoryError) -> String {
+    move |error| format!("{what}: {error}")
+}
+
+fn whole_ledger(repository: &Repository) -> Result<(), String> {
+    let ledger = ledger::read(repository).map_err(said("the ledger"))?;
+    let numbers = (0..).zip(&ledger.records);
+    let in_order = numbers.into_iter().all(|(number, (record, _))| record.number == number);
+    if !in_order || !ledger.findings.is_empty() || !ledger.broken.is_empty() {
+        return Err(format!("the ledger: {:?} {:?}", ledger.findings, ledger.broken));
+    }
+    Ok(())
+}
+
+/// The snapshots that are there are those that were reported, and no others but those that were
+/// left open.
+fn listed(repository: &Repository, history: &History) -> Result<Vec<SnapshotInfo>, String> {
+    let list = snapshots::list(repository).map_err(said("the list"))?;
+    if !list.findings.is_empty() {
+        return Err(format!("the list: {:?}", list.findings));
+    }
+    let listed: BTreeSet<SessionId> = list.snapshots.iter().map(|info| info.id).collect();
+    let state = history.state();
+    for (id, run) in &state.runs {
+        if run.must_be_there() && !listed.contains(id) {
+            return Err(format!("snapshot {id} is lost: {:?}", run.reported));
+        }
+        if !run.may_be_there() && listed.contains(id) {
+            let (reported, forgotten) = (run.reported, run.forgotten);
+            return Err(format!("snapshot {id} is there: {reported:?}, forgotten {forgotten:?}"));
+        }
+    }
+    match listed.iter().find(|id| !state.runs.contains_key(id)) {
+        Some(id) => Err(format!("snapshot {id} was never made")),
+        None => Ok(list.snapshots),
+    }
+}
+
+fn restores(
+    repository: &Repository,
+    history: &History,
+    listed: &[SnapshotInfo],
+) -> Result<(), String> {
+    let progress = Progress::default();
+    let reader = Reader::open(repository, &progress).map_err(said("the local index"))?;
+    for info in listed {
+        let expected = history.state().runs.get(&info.id).map(|run| Arc::clone(&run.bytes));
+        let restored = contents(&reader, info);
+        let restored = restored.map_err(said(&format!("snapshot {}", info.id)))?;
+        if expected.is_none_or(|expected| *expected != restored) {
+            return Err(format!("snapshot {} restores other bytes", info.id));
+        }
+    }
+    Ok(())
+}
+
+fn known_names(store: &Store) -> Result<(), String> {
+    let all = store.list("").map_err(|error| error.to_string())?;
+    match all.iter().find(|info| ObjectName::parse(&info.name).is_none()) {
+        Some(info) => Err(format!("{} is no object of a repository", info.name)),
+        None => Ok(()),
+    }
+}
+
+/// Whoever was given access has it, and whoever lost it has none.
+fn slots(
+    history: &History,
+    open_with: &impl Fn(&str) -> Result<Repository, RepositoryError>,
+) -> Result<(), String> {
+    for (text, slot) in &history.state().slots {
+        match (open_with(text), slot.removed) {
+            (Ok(_), Taken::Yes) => return Err(format!("the removed slot {text:?} opens")),
+            (Err(error), Taken::No) if slot.id.is_some() => {
+                return Err(format!("the slot {text:?} does not open: {error}"));
+            }
+            (Err(error), _) if error.is_damage() => {
+                return Err(format!("the slot {text:?}: {error}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The next backup succeeds, and restores; most of it is there already.
+fn next_night(repository: &Repository, history: &History) -> Result<(), String> {
+    for series in SERIES {
+        let last = history.state().newest.get(series).cloned().unwrap_or_default();
+        let bytes = [last.as_slice(), dump(99, 5_000).as_slice()].concat();
+        let info = back_up_as(repository, &request(series), &mut bytes.as_slice());
+        let info = info.map_err(said("the next backup"))?;
+        history.made(info.id, &bytes);
+        let restored = crate::fixture::restore(repository, &info);
+        if restored.map_err(said("the restore of the next backup"))? != bytes {
+            return Err("the next backup restores other bytes".into());
+        }
+    }
+    Ok(())
+}
