@@ -1,7 +1,7 @@
 //! What can go wrong, split by what the caller does next.
 
 use nightjar_codec::CodecError;
-use nightjar_format::{BlobId, FormatError, SessionId};
+use nightjar_format::{BlobId, FormatError, SessionId, SlotId};
 use nightjar_storage::StoreError;
 use thiserror::Error;
 
@@ -31,6 +31,15 @@ pub enum RepositoryError {
     RemovedSlot {
         /// The epoch that began without it.
         epoch: u32,
+    },
+    /// The slot was never made a member.
+    #[error(
+        "slot {slot} has no access: adding it was never finished, or whoever added it may not; \
+         add it again with a full slot that works"
+    )]
+    NotAdmitted {
+        /// Which.
+        slot: SlotId,
     },
     /// A new epoch began since the repository was opened.
     #[error("the repository's keys were changed at this moment; run the command again")]

@@ -165,7 +165,14 @@ impl Repository {
             if self.store.head(&name.to_string())?.is_none() {
                 return Err(RepositoryError::RemovedSlot { epoch });
             }
-            let keyring = read_keyring(&self.store, &self.id(), &name, self.keychain.keys())?;
+            let keyring = read_keyring(&self.store, &self.id(), &name, self.keychain.keys());
+            let keyring = match keyring {
+                // Removed at this moment.
+                Err(_) if self.store.head(&name.to_string())?.is_none() => {
+                    return Err(RepositoryError::RemovedSlot { epoch });
+                }
+                keyring => keyring?,
+            };
             if digest::hash(&keyring.epoch_record) != digest {
                 return Err(RepositoryError::Tampered(format!("{name} is of another epoch")));
             }
@@ -173,8 +180,10 @@ impl Repository {
                 .add_epoch(keyring)
                 .map_err(|error| RepositoryError::Tampered(format!("{name}: {error}")))?;
         }
-        self.keychain.confirm().map_err(|error| {
-            RepositoryError::Tampered(format!("slots/{}: {error}", self.keychain.slot()))
+        let slot = self.keychain.slot();
+        self.keychain.confirm().map_err(|error| match error {
+            CodecError::UntrustedSigner(_) => RepositoryError::NotAdmitted { slot },
+            error => RepositoryError::Tampered(format!("slots/{slot}: {error}")),
         })
     }
 
@@ -410,7 +419,11 @@ pub(crate) fn read_slots(store: &Store) -> Result<Vec<SlotObject>> {
         let Some(ObjectName::Slot(id)) = ObjectName::parse(&info.name) else {
             continue;
         };
-        let object = store.get(&info.name, limits::PLAIN_OBJECT_BYTES as u64)?;
+        let object = match store.get(&info.name, limits::PLAIN_OBJECT_BYTES as u64) {
+            // Removed since it was listed.
+            Err(StoreError::NotFound { .. }) => continue,
+            object => object?,
+        };
         match SlotObject::from_object(&object) {
             Ok(slot) if slot.record.slot_id == id => slots.push(slot),
             Ok(_) => tracing::warn!("{} holds another slot's record", info.name),
@@ -499,6 +512,10 @@ fn first_epoch(
             Ok(keychain) => return Ok(keychain),
             Err(error) => failure = error,
         }
+    }
+    // Slots go before their keyrings: this one was removed since it was read.
+    if store.head(&ObjectName::Slot(slot).to_string())?.is_none() {
+        return Err(RepositoryError::WrongSecret);
     }
     Err(failure)
 }

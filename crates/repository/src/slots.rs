@@ -248,7 +248,8 @@ fn try_remove(
     make_epoch(repository, &ledger, members.collect(), &remaining, made)
 }
 
-/// Deletes the slot objects and keyrings of slots that are no longer members.
+/// Deletes the slot objects of slots that are no longer members, then their keyrings: a slot
+/// without keyrings is damage.
 fn delete_removed(repository: &Repository) -> Result<()> {
     let Repository { store, keychain, .. } = repository;
     let gone: Vec<SlotId> = keychain
@@ -256,7 +257,7 @@ fn delete_removed(repository: &Repository) -> Result<()> {
         .filter(|member| member.until.is_some())
         .map(|member| member.slot_id)
         .collect();
-    for info in store.list("keyring")?.into_iter().chain(store.list("slots")?) {
+    for info in store.list("slots")?.into_iter().chain(store.list("keyring")?) {
         let owner = match ObjectName::parse(&info.name) {
             Some(ObjectName::Keyring(_, _, owner) | ObjectName::Slot(owner)) => owner,
             _ => continue,

@@ -1,6 +1,7 @@
 //! Who may do what, who is believed, and what a removed or stolen slot can still do.
 
 use std::fs;
+use std::sync::Arc;
 
 use nightjar_codec::sign::SignatureContext;
 use nightjar_codec::slot::{
@@ -16,6 +17,8 @@ use nightjar_format::snapshot::Register;
 use nightjar_format::{Digest, SessionId, SlotId};
 use nightjar_repository::verify::{Level, VerifyRequest, verify};
 use nightjar_repository::{Progress, RepositoryError, ledger, slots, snapshots};
+use nightjar_storage::Store;
+use nightjar_storage::faults::{FaultPlan, FaultStore};
 use nightjar_testkit::damage::{copy_of, names, read, write};
 use nightjar_testkit::fixture::{Fixture, PASSPHRASE, back_up, cheap, passphrase, restore};
 use nightjar_testkit::generate::dump;
@@ -218,7 +221,7 @@ fn a_slot_that_a_write_slot_vouches_for_is_not_believed() {
         assert!(list.findings.iter().any(|finding| finding.contains(&forged.to_string())));
         let opened = fixture.elsewhere().open_with(&text);
         let error = opened.err().unwrap();
-        assert!(matches!(error, RepositoryError::Tampered(_)), "{error:?}");
+        assert!(matches!(error, RepositoryError::NotAdmitted { .. }), "{error:?}");
     }
 }
 
@@ -416,4 +419,30 @@ fn a_repository_object_of_another_repository_is_refused() {
     let error = fixture.try_open().err().unwrap();
     assert!(error.is_damage(), "{error:?}");
     assert!(fs::read_dir(&fixture.cache).is_ok());
+}
+
+#[test]
+fn a_slot_whose_adding_was_cut_off_is_told_so_and_nobody_cries_tampering() {
+    let fixture = Fixture::new(47);
+    for role in [Role::Full, Role::Write] {
+        let mut told = 0;
+        for writes in 0.. {
+            let twin = fixture.twin();
+            let plan = FaultPlan::stop_after_writes(writes);
+            let faults = Arc::new(FaultStore::new(twin.store.inner(), plan));
+            let failing = twin.at(Store::over(faults, "memory://faulty"), twin.cache.clone());
+            let unlock = passphrase("cut off");
+            let protection = Protection { unlock: &unlock, argon2: cheap() };
+            let added = slots::add(&mut failing.open(), role, "cut off", &protection);
+            let opened = twin.elsewhere().open_with("cut off").err();
+            assert_eq!(verify_all(&twin.elsewhere().open()).unwrap().findings, []);
+            match (added, opened) {
+                (Ok(_), None) => break,
+                (Err(_), Some(RepositoryError::WrongSecret)) => {}
+                (Err(_), Some(RepositoryError::NotAdmitted { .. })) => told += 1,
+                (added, opened) => panic!("after {writes} writes: {added:?}, {opened:?}"),
+            }
+        }
+        assert!(told > 0, "{role}: no attempt got as far as the slot object");
+    }
 }

@@ -211,7 +211,7 @@ impl Pick {
     }
 }
 
-fn lost() -> Error {
+pub(super) fn lost() -> Error {
     injected(io::ErrorKind::NotConnected, "the store is lost")
 }
 
