@@ -23,15 +23,16 @@ pub(super) fn check(store: &Store, world: &World, history: &History) -> Result<(
     let open_with = |text: &str| open(store, world, &cache, text);
     let repository = open_with(FULL[0]).map_err(said("it does not open"))?.one_at_a_time();
     whole_ledger(&repository)?;
-    let listed = listed(&repository, history)?;
-    restores(&repository, history, &listed)?;
     let report = verify_all(&repository).map_err(said("verify"))?;
     if !report.findings.is_empty() {
         return Err(format!("verify: {:#?}", report.findings));
     }
     known_names(store)?;
     slots(history, &open_with)?;
-    next_night(&repository, history)
+    listed(&repository, history)?;
+    next_night(&repository, history)?;
+    let listed = listed(&repository, history)?;
+    restores(&repository, history, &listed)
 }
 
 /// Looks once more when the last late writes have come, which may settle what was open, and
@@ -129,18 +130,12 @@ fn slots(
     Ok(())
 }
 
-/// The next backup succeeds, and restores; most of it is there already.
+/// The next backup succeeds; most of it is there already.
 fn next_night(repository: &Repository, history: &History) -> Result<(), String> {
-    for series in SERIES {
-        let last = history.state().newest.get(series).cloned().unwrap_or_default();
-        let bytes = [last.as_slice(), dump(99, 5_000).as_slice()].concat();
-        let info = back_up_as(repository, &request(series), &mut bytes.as_slice());
-        let info = info.map_err(said("the next backup"))?;
-        history.made(info.id, &bytes);
-        let restored = crate::fixture::restore(repository, &info);
-        if restored.map_err(said("the restore of the next backup"))? != bytes {
-            return Err("the next backup restores other bytes".into());
-        }
-    }
+    let [orders, users] = SERIES.map(|series| history.state().newest.get(series).cloned());
+    let [orders, users] = [orders, users].map(Option::unwrap_or_default);
+    let bytes = [orders.as_slice(), users.as_slice(), dump(99, 5_000).as_slice()].concat();
+    let info = back_up_as(repository, &request("both"), &mut bytes.as_slice());
+    history.made(info.map_err(said("the next backup"))?.id, &bytes);
     Ok(())
 }

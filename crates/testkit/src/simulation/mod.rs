@@ -96,7 +96,9 @@ pub fn run(seed: u64) -> Outcome {
 fn act(stage: &Stage, actor: usize, host: &Host, seed: u64) {
     let mut rng = Rng::new(seed);
     stage.turnstile.enter(actor);
-    for _ in 0..1 + rng.below(3) {
+    // Mostly short: many different schedules find more than few long ones.
+    let most = if rng.below(4) == 0 { 4 } else { 2 };
+    for _ in 0..1 + rng.below(most) {
         let work = any_work(&mut rng);
         let seed = rng.next_u64();
         let run = || process::run(stage, actor, host, work, seed);
@@ -119,12 +121,13 @@ fn any_work(rng: &mut Rng) -> &'static Work {
     unreachable!("what is drawn is below the sum of weights")
 }
 
-/// Two to four hosts. Some share a cache directory, some begin with one that knows the
+/// Two or three hosts, or a few more. Some share a cache directory, some begin with one that knows the
 /// repository, others with none.
 fn hosts(rng: &mut Rng, base: &Base, world: &World) -> Vec<Host> {
     let mut hosts: Vec<Host> = Vec::new();
     let remote = rng.below(2) == 0;
-    for _ in 0..2 + rng.below(3) {
+    let most = if rng.below(4) == 0 { 4 } else { 2 };
+    for _ in 0..2 + rng.below(most) {
         let other = hosts.get(rng.below(hosts.len().max(1)));
         let cache = match (rng.below(3), other) {
             (0, Some(other)) => other.cache.clone(),

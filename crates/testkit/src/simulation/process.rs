@@ -40,11 +40,6 @@ pub(super) struct Work {
 }
 
 impl Process<'_> {
-    /// Whether something went wrong that the engine need not put up with.
-    pub(super) fn met_faults(&self) -> bool {
-        self.faults.injected() > 0
-    }
-
     /// Whether it was killed: nobody hears what it reports.
     pub(super) fn was_killed(&self) -> bool {
         self.faults.is_stopped()
