@@ -83,23 +83,24 @@ pub fn run(seed: u64) -> Outcome {
         history: Arc::new(begin(base)),
         clock,
     };
+    let theme = theme(&mut rng);
     thread::scope(|scope| {
         for (actor, host) in hosts.iter().enumerate() {
-            let (stage, seed) = (&stage, rng.next_u64());
-            scope.spawn(move || act(stage, actor, host, seed));
+            let (stage, theme, seed) = (&stage, &theme, rng.next_u64());
+            scope.spawn(move || act(stage, actor, host, theme, seed));
         }
     });
     finish(&stage, &world, &mut rng)
 }
 
 /// The life of a host.
-fn act(stage: &Stage, actor: usize, host: &Host, seed: u64) {
+fn act(stage: &Stage, actor: usize, host: &Host, theme: &[usize], seed: u64) {
     let mut rng = Rng::new(seed);
     stage.turnstile.enter(actor);
     // Mostly short: many different schedules find more than few long ones.
     let most = if rng.below(4) == 0 { 4 } else { 2 };
     for _ in 0..1 + rng.below(most) {
-        let work = any_work(&mut rng);
+        let work = any_work(theme, &mut rng);
         let seed = rng.next_u64();
         let run = || process::run(stage, actor, host, work, seed);
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
@@ -109,10 +110,19 @@ fn act(stage: &Stage, actor: usize, host: &Host, seed: u64) {
     stage.turnstile.leave(actor);
 }
 
-fn any_work(rng: &mut Rng) -> &'static Work {
-    let all = KINDS.iter().map(|(weight, _)| weight).sum();
-    let mut drawn = rng.below(all);
-    for (weight, work) in KINDS {
+/// What a schedule is about: some kinds of work come often in it, some not at all. Where everything
+/// is always mixed alike, what is rare hardly ever meets its like.
+fn theme(rng: &mut Rng) -> Vec<usize> {
+    let weights = KINDS.iter().map(|(weight, _)| weight * [0, 1, 1, 10][rng.below(4)]);
+    let mut weights: Vec<usize> = weights.collect();
+    // Something to do there always is.
+    weights[0] = weights[0].max(10);
+    weights
+}
+
+fn any_work(theme: &[usize], rng: &mut Rng) -> &'static Work {
+    let mut drawn = rng.below(theme.iter().sum());
+    for (weight, (_, work)) in theme.iter().zip(KINDS) {
         match drawn.checked_sub(*weight) {
             Some(rest) => drawn = rest,
             None => return work,
