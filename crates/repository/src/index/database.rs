@@ -120,6 +120,8 @@ impl Database {
         options.create_missing_column_families(true);
         options.set_db_write_buffer_size(WRITE_BUFFER_BYTES);
         options.set_max_open_files(256);
+        // Otherwise opening begins fifteen threads for each family, whatever there is to open.
+        options.set_max_file_opening_threads(1);
         options.set_keep_log_file_num(1);
         options.set_max_background_jobs(2);
         let families = [BLOBS, SKETCHES, PACKS, LISTINGS, APPLIED, META]
