@@ -1,9 +1,12 @@
 //! That the faults that other crates test with are what they say.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use nightjar_storage::faults::{FaultPlan, FaultStore, LoggedWrite, WriteOperation};
+use nightjar_storage::faults::{
+    FaultPlan, FaultRates, FaultStore, LastWrite, LoggedWrite, Network, WriteOperation,
+};
 use nightjar_storage::{Created, Store, StoreError};
 
 fn faulty(plan: FaultPlan) -> (Store, Arc<FaultStore>, Store) {
@@ -221,4 +224,140 @@ fn an_upload_in_parts_is_one_write() {
     assert_eq!(upload(FaultPlan::stop_after_writes(0)), (false, None, 0));
     assert_eq!(upload(FaultPlan::stop_after_writes_torn(0)), (false, there(), 1));
     assert_eq!(upload(FaultPlan::no_space_after_bytes(7)), (false, None, 0));
+}
+
+/// What becomes of 300 writes at one rate of one fault.
+fn written_under(rates: FaultRates) -> (usize, Vec<String>, Arc<Network>, Store) {
+    let below = Store::memory();
+    let network = Arc::new(Network::default());
+    let plan = FaultPlan::seeded(3, rates);
+    let faults = FaultStore::on(Arc::clone(&network), below.inner(), plan);
+    let store = Store::over(Arc::new(faults), "memory://faulty");
+    let failed = |i: &u32| store.put(&format!("{i:03}"), "x".into()).is_err();
+    let failed = (0..300).filter(failed).count();
+    (failed, names(&below), network, below)
+}
+
+#[test]
+fn a_late_write_fails_and_arrives_after_other_requests_or_at_the_end() {
+    let rates = FaultRates { late: 300, ..FaultRates::default() };
+    let (failed, written, network, below) = written_under(rates);
+    let delivered = network.delivered().len();
+    assert!(failed > 50 && delivered > 20 && delivered < failed, "{failed}, {delivered}");
+    assert_eq!(written.len(), 300 - failed + delivered);
+    futures::executor::block_on(network.deliver_all());
+    assert_eq!(names(&below).len(), 300);
+}
+
+#[test]
+fn a_repeated_write_undoes_what_came_between() {
+    let below = Store::memory();
+    let rates = FaultRates { repeated: 1000, ..FaultRates::default() };
+    let faults = Arc::new(FaultStore::new(below.inner(), FaultPlan::seeded(4, rates)));
+    let store = Store::over(faults, "memory://faulty");
+    store.put("a", "old".into()).unwrap();
+    let put_back = |_: &u32| {
+        below.put("a", "new".into()).unwrap();
+        store.head("b").unwrap();
+        below.get("a", 10).unwrap() == "old"
+    };
+    assert_eq!((0..200).filter(put_back).count(), 1, "once, and before 60 requests");
+}
+
+#[test]
+fn a_late_creation_does_not_replace() {
+    let below = Store::memory();
+    let network = Arc::new(Network::default());
+    let rates = FaultRates { late: 1000, ..FaultRates::default() };
+    let plan = FaultPlan::seeded(5, rates);
+    let faults = FaultStore::on(Arc::clone(&network), below.inner(), plan);
+    assert!(Store::over(Arc::new(faults), "s3://faulty").create("a", "late".into()).is_err());
+    below.put("a", "ours".into()).unwrap();
+    futures::executor::block_on(network.deliver_all());
+    assert_eq!(below.get("a", 10).unwrap(), "ours");
+    assert_eq!(network.delivered().len(), 2, "it was asked twice");
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_an_error_and_never_short() {
+    let below = Store::memory();
+    for i in 0..100 {
+        below.put(&format!("{i:03}"), vec![7; 1000].into()).unwrap();
+    }
+    let rates = FaultRates { truncated: 500, ..FaultRates::default() };
+    let faults = Arc::new(FaultStore::new(below.inner(), FaultPlan::seeded(6, rates)));
+    let store = Store::over(faults.clone(), "memory://faulty");
+    let mut broken = 0;
+    for i in 0..100 {
+        match store.get(&format!("{i:03}"), 2000) {
+            Ok(bytes) => assert_eq!(bytes.len(), 1000),
+            Err(error) => {
+                assert!(matches!(error, StoreError::Failed { .. }), "{error}");
+                broken += 1;
+            }
+        }
+        match store.list("") {
+            Ok(all) => assert_eq!(all.len(), 100),
+            Err(_) => broken += 1,
+        }
+    }
+    assert!(broken > 50, "{broken}");
+    assert_eq!(faults.injected(), broken);
+}
+
+#[test]
+fn conflicts_hit_creations_alone_and_may_have_made_the_object() {
+    let below = Store::memory();
+    let rates = FaultRates { conflict: 1000, ..FaultRates::default() };
+    let faults = FaultStore::new(below.inner(), FaultPlan::seeded(7, rates));
+    let store = Store::over(Arc::new(faults), "memory://faulty");
+    let create = |i: &u32| store.create(&format!("{i:03}"), "x".into()).is_err();
+    assert!((0..100).filter(create).count() > 50);
+    let made = names(&below).len();
+    assert!((10..90).contains(&made), "{made}");
+    store.put("a", "x".into()).unwrap();
+    store.delete("a").unwrap();
+}
+
+#[test]
+fn throttling_and_slowness_change_nothing() {
+    let rates = FaultRates { throttled: 300, ..FaultRates::default() };
+    let (failed, written, ..) = written_under(rates);
+    assert!(failed > 50);
+    assert_eq!(written.len(), 300 - failed);
+    let below = Store::memory();
+    below.put("a", "1".into()).unwrap();
+    let pause = std::time::Duration::from_millis(1);
+    let rates = FaultRates { slow: 1000, pause, ..FaultRates::default() };
+    let faults = Arc::new(FaultStore::new(below.inner(), FaultPlan::seeded(8, rates)));
+    assert_eq!(Store::over(faults.clone(), "memory://slow").get("a", 10).unwrap(), "1");
+    assert_eq!(faults.injected(), 1);
+}
+
+#[test]
+fn a_process_is_killed_between_any_two_requests() {
+    for (last, there) in
+        [(LastWrite::Lost, false), (LastWrite::Torn, true), (LastWrite::Late, false)]
+    {
+        let plan = FaultPlan::stop_after_requests(2, last);
+        let (below, faults, store) = faulty(plan.and(FaultPlan::unreadable("z")));
+        store.put("a", "1".into()).unwrap();
+        store.get("a", 10).unwrap();
+        assert!(store.put("b", "2".into()).is_err());
+        assert!(faults.is_stopped());
+        assert_eq!(below.head("b").unwrap().is_some(), there, "{last:?}");
+        assert!(store.get("a", 10).is_err());
+    }
+}
+
+#[test]
+fn the_order_of_requests_does_not_matter_to_what_fails() {
+    let rates = FaultRates { refused: 200, answer_lost: 200, ..FaultRates::default() };
+    let failed = |order: &mut dyn Iterator<Item = u32>| -> BTreeSet<u32> {
+        let (_, _, store) = faulty(FaultPlan::seeded(9, rates));
+        order.filter(|i| store.put(&format!("{i}"), "x".into()).is_err()).collect()
+    };
+    let forwards = failed(&mut (0..100));
+    assert!(forwards.len() > 20);
+    assert_eq!(forwards, failed(&mut (0..100).rev()));
 }
