@@ -79,6 +79,7 @@ pub(crate) fn user() -> String {
 /// Everything together; `cache_dir` as the user gave it.
 pub(crate) fn environment(cache_dir: Option<&Path>) -> anyhow::Result<Environment> {
     Ok(Environment {
+        one_at_a_time: false,
         clock: Arc::new(OsClock),
         random: random(),
         host: host(),

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use nightjar_format::object::ObjectName;
-use nightjar_storage::{Pending, Store};
+use nightjar_storage::Pending;
 
 use crate::error::Result;
+use crate::repository::Repository;
 
 /// Requests under way at once, and the bytes that their answers may take: one object at least,
 /// however large it is.
@@ -15,7 +16,7 @@ const BYTES_AT_ONCE: u64 = 32 << 20;
 
 /// Yields objects in the order in which they were named.
 pub(crate) struct Ahead<'a, Names> {
-    store: &'a Store,
+    repository: &'a Repository,
     names: Names,
     limit_bytes: u64,
     under_way: VecDeque<(ObjectName, u64, Pending<Bytes>)>,
@@ -24,8 +25,8 @@ pub(crate) struct Ahead<'a, Names> {
 
 impl<'a, Names: Iterator<Item = (ObjectName, u64)>> Ahead<'a, Names> {
     /// Fetches objects, given with the sizes that they are said to have.
-    pub(crate) fn new(store: &'a Store, names: Names, limit_bytes: u64) -> Self {
-        Self { store, names, limit_bytes, under_way: VecDeque::new(), bytes: 0 }
+    pub(crate) fn new(repository: &'a Repository, names: Names, limit_bytes: u64) -> Self {
+        Self { repository, names, limit_bytes, under_way: VecDeque::new(), bytes: 0 }
     }
 }
 
@@ -33,12 +34,13 @@ impl<Names: Iterator<Item = (ObjectName, u64)>> Iterator for Ahead<'_, Names> {
     type Item = (ObjectName, Result<Bytes>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        let at_once = if self.repository.environment.one_at_a_time { 1 } else { AT_ONCE };
         while self.under_way.is_empty()
-            || (self.under_way.len() < AT_ONCE && self.bytes < BYTES_AT_ONCE)
+            || (self.under_way.len() < at_once && self.bytes < BYTES_AT_ONCE)
         {
             let Some((name, size)) = self.names.next() else { break };
             self.bytes = self.bytes.saturating_add(size);
-            let pending = self.store.start_get(name.to_string(), self.limit_bytes);
+            let pending = self.repository.store.start_get(name.to_string(), self.limit_bytes);
             self.under_way.push_back((name, size, pending));
         }
         let (name, size, pending) = self.under_way.pop_front()?;

@@ -29,6 +29,10 @@ pub struct Environment {
     pub program: String,
     /// Directory under which each repository gets a directory for its caches.
     pub cache_dir: PathBuf,
+    /// Whether no request may be made while another is under way: with the same environment and
+    /// the same answers, the same requests then come in the same order. Slower, and the only way
+    /// to see a run exactly as it was.
+    pub one_at_a_time: bool,
 }
 
 /// How far a long operation has come; another thread may watch.

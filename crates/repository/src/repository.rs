@@ -36,7 +36,6 @@ pub struct Repository {
     pub(crate) keychain: Keychain,
     pub(crate) environment: Environment,
     pub(crate) cache: ObjectCache,
-    pub(crate) one_at_a_time: bool,
 }
 
 /// What a new repository is to be like.
@@ -187,22 +186,13 @@ impl Repository {
         })
     }
 
-    /// From now on no request is made while another is under way, and whoever makes one waits for
-    /// it: with the same environment and the same answers, the same requests come in the same
-    /// order. Slower, and the only way to see a run exactly as it was.
-    #[must_use]
-    pub fn one_at_a_time(mut self) -> Self {
-        self.one_at_a_time = true;
-        self
-    }
-
     /// Does what rayon is asked to do: in its own time, or now.
     pub(crate) fn spawn<'scope>(
         &self,
         scope: &ScopeFifo<'scope>,
         work: impl FnOnce() + Send + 'scope,
     ) {
-        if self.one_at_a_time { work() } else { scope.spawn_fifo(|_| work()) }
+        if self.environment.one_at_a_time { work() } else { scope.spawn_fifo(|_| work()) }
     }
 
     /// Its id.

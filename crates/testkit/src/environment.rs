@@ -106,6 +106,7 @@ impl World {
             process: std::process::id(),
             program: "nightjar tests".into(),
             cache_dir: cache.to_path_buf(),
+            one_at_a_time: false,
         }
     }
 }

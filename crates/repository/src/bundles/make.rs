@@ -113,7 +113,7 @@ fn copy_together(
     let mut copies: BTreeMap<String, (ObjectName, Bytes)> = BTreeMap::new();
     let mut replaced = Vec::new();
     let wanted = group.iter().map(|piece| (piece.name, piece.bytes));
-    for (name, object) in Ahead::new(&repository.store, wanted, limits::BUNDLE_BYTES as u64) {
+    for (name, object) in Ahead::new(repository, wanted, limits::BUNDLE_BYTES as u64) {
         let Some(object) = given(&name, object)? else { continue };
         if !matches!(name, ObjectName::Bundle(..)) {
             copies.insert(name.to_string(), (name, object));

@@ -35,9 +35,7 @@ pub(crate) fn take_copies(
         }
     }
     // The newest last: it holds what no older one does.
-    for (name, object) in
-        Ahead::new(&repository.store, useful.into_iter(), limits::BUNDLE_BYTES as u64)
-    {
+    for (name, object) in Ahead::new(repository, useful.into_iter(), limits::BUNDLE_BYTES as u64) {
         let Some(object) = given(&name, object)? else { continue };
         let (table, copies) = match bundle::from_object(&object) {
             Ok(opened) => opened,
@@ -77,8 +75,7 @@ pub(crate) fn fill_cache(
         Ok(true)
     })?;
     let rest = lacking.into_iter().filter(|(name, _)| rest.contains(name));
-    for (name, object) in Ahead::new(&repository.store, rest, limits::METADATA_OBJECT_BYTES as u64)
-    {
+    for (name, object) in Ahead::new(repository, rest, limits::METADATA_OBJECT_BYTES as u64) {
         if let Some(object) = given(&name, object)? {
             repository.cache.put(&name, &object);
         }

@@ -201,9 +201,7 @@ impl Filling<'_> {
                 },
             )?;
         let rest = objects.into_iter().filter(|(name, _)| rest.contains(name));
-        for (name, object) in
-            Ahead::new(&repository.store, rest, limits::METADATA_OBJECT_BYTES as u64)
-        {
+        for (name, object) in Ahead::new(repository, rest, limits::METADATA_OBJECT_BYTES as u64) {
             match object.and_then(|object| open_index(repository, &name, &object)) {
                 Ok(record) => self.add(&name, &record)?,
                 // Its packs count as absent; verify reports it, and the next sync tries again.

@@ -126,7 +126,7 @@ impl<'a> PackWriter<'a> {
             *slot = Some(pack);
         } else {
             self.uploader.send(pack)?;
-            if self.repository.one_at_a_time {
+            if self.repository.environment.one_at_a_time {
                 self.settle_all()?;
             }
         }
@@ -180,7 +180,7 @@ impl<'a> PackWriter<'a> {
     pub(crate) fn close(mut self) -> Result<Counts> {
         for pack in [self.data.take(), self.tree.take()].into_iter().flatten() {
             self.uploader.send(pack)?;
-            if self.repository.one_at_a_time {
+            if self.repository.environment.one_at_a_time {
                 self.settle_all()?;
             }
         }

@@ -112,6 +112,11 @@ impl<'a> PackReader<'a> {
             openings.shift_remove_index(0);
         }
         openings.insert(*id, Arc::clone(&opening));
+        drop(openings);
+        if self.repository.environment.one_at_a_time {
+            // Whoever needs it is told what is wrong, and asks again.
+            let _ = self.finish_opening(&opening);
+        }
         opening
     }
 
@@ -168,7 +173,11 @@ impl<'a> PackReader<'a> {
         let name = ObjectName::Pack(pack.pack_id).to_string();
         let pending = self.repository.store.start_get_range(name, range);
         let answer = Answer::Pending(pending, self.progress);
-        if self.repository.one_at_a_time { answer.wait().map(Answer::Here) } else { Ok(answer) }
+        if self.repository.environment.one_at_a_time {
+            answer.wait().map(Answer::Here)
+        } else {
+            Ok(answer)
+        }
     }
 
     /// Reads a range of a tree pack, and what lies around it: nodes are read one after another,

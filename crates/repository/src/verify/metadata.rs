@@ -25,7 +25,7 @@ impl Check<'_> {
             let listed = repository.store.list(folder)?;
             let objects =
                 listed.iter().filter_map(|info| Some((ObjectName::parse(&info.name)?, info.size)));
-            for (name, object) in Ahead::new(&repository.store, objects, limit) {
+            for (name, object) in Ahead::new(repository, objects, limit) {
                 match object.and_then(|object| open_metadata(repository, &name, &object)) {
                     Err(error) if error.is_damage() => {
                         if !forgotten_meanwhile(repository, &name)? {

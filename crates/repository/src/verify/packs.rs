@@ -52,10 +52,10 @@ impl Check<'_> {
             };
             self.report_pack(&pack, problem, snapshots);
         }
-        let store = self.reader.repository.store.clone();
+        let repository = self.reader.repository;
         let names = whole.iter().map(|(pack, _)| (ObjectName::Pack(pack.pack_id), pack.size));
         let names: Vec<(ObjectName, u64)> = names.collect();
-        let objects = Ahead::new(&store, names.into_iter(), limits::PACK_BYTES);
+        let objects = Ahead::new(repository, names.into_iter(), limits::PACK_BYTES);
         for ((pack, snapshots), (_, object)) in whole.into_iter().zip(objects) {
             if let Some(problem) = self.check_pack(&pack, object, level)? {
                 self.report_pack(&pack, problem, snapshots);
@@ -116,7 +116,7 @@ impl Check<'_> {
         }
         let entries: Vec<_> = table.entries(cipher.blobs_offset()).collect();
         let check = |entries: &[BlobEntry]| self.check_entries(&name, &cipher, object, entries);
-        if self.reader.repository.one_at_a_time {
+        if self.reader.repository.environment.one_at_a_time {
             return entries.chunks(BATCH_BLOBS).map(check).sum();
         }
         entries.par_chunks(BATCH_BLOBS).map(check).sum()

@@ -1,17 +1,18 @@
 //! What must hold when all actors are done and nothing fails any more.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use nightjar_format::SessionId;
 use nightjar_format::object::ObjectName;
 use nightjar_repository::read::Reader;
 use nightjar_repository::snapshots::{self, SnapshotInfo};
-use nightjar_repository::{Progress, Repository, RepositoryError, ledger};
+use nightjar_repository::{Environment, Progress, Repository, RepositoryError, ledger};
 use nightjar_storage::Store;
 
 use crate::environment::World;
-use crate::fixture::{back_up_as, contents, open, request};
+use crate::fixture::{back_up_as, contents, passphrase, request};
 use crate::generate::dump;
 use crate::model::verify_all;
 use crate::simulation::base::{FULL, SERIES};
@@ -20,8 +21,8 @@ use crate::simulation::history::{History, Taken};
 /// Looks at what is left, from a machine that has never seen it.
 pub(super) fn check(store: &Store, world: &World, history: &History) -> Result<(), String> {
     let cache = world.fresh_cache();
-    let open_with = |text: &str| open(store, world, &cache, text);
-    let repository = open_with(FULL[0]).map_err(said("it does not open"))?.one_at_a_time();
+    let open_with = |text: &str| open_alone(store, world, &cache, text);
+    let repository = open_with(FULL[0]).map_err(said("it does not open"))?;
     whole_ledger(&repository)?;
     let report = verify_all(&repository).map_err(said("verify"))?;
     if !report.findings.is_empty() {
@@ -39,11 +40,21 @@ pub(super) fn check(store: &Store, world: &World, history: &History) -> Result<(
 /// nothing else.
 pub(super) fn check_again(store: &Store, world: &World, history: &History) -> Result<(), String> {
     let cache = world.fresh_cache();
-    let repository = open(store, world, &cache, FULL[0]).map_err(said("it does not open"))?;
-    let repository = repository.one_at_a_time();
+    let repository = open_alone(store, world, &cache, FULL[0]).map_err(said("it does not open"))?;
     whole_ledger(&repository)?;
     let listed = listed(&repository, history)?;
     restores(&repository, history, &listed)
+}
+
+/// Opens the repository so that the same store gives the same answers in the same order.
+fn open_alone(
+    store: &Store,
+    world: &World,
+    cache: &Path,
+    text: &str,
+) -> Result<Repository, RepositoryError> {
+    let environment = Environment { one_at_a_time: true, ..world.environment(cache) };
+    Repository::open(store.clone(), &passphrase(text), environment)
 }
 
 fn said(what: &str) -> impl FnOnce(RepositoryError) -> String {

@@ -12,7 +12,7 @@
 //!
 //! **Whose turn it is** decides the [`turnstile`]: one actor runs at a time, until it makes a
 //! request; then the seed draws the next. The engine makes one request at a time
-//! (`Repository::one_at_a_time`), random numbers belong to a process, time goes by only at the
+//! (`Environment::one_at_a_time`), random numbers belong to a process, time goes by only at the
 //! turnstile: so a seed gives the same requests, names included, in the same order, whatever the
 //! machine does meanwhile. What it cannot show is what concurrent requests within one process do;
 //! the engine's other tests run those.

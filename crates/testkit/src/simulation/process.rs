@@ -72,13 +72,13 @@ pub(super) fn run(stage: &Stage, actor: usize, host: &Host, work: &Work, seed: u
         process: u32::try_from(rng.below(1 << 20)).unwrap(),
         program: "nightjar simulation".into(),
         cache_dir: host.cache.clone(),
+        one_at_a_time: true,
     };
     stage.turnstile.note(format!("{actor} begins to {}", work.name));
     let opened = Repository::open(store, &passphrase(host.passphrase), environment);
     let outcome = match opened {
         Ok(repository) => {
             let (faults, history) = (Arc::clone(&faults), &*stage.history);
-            let repository = repository.one_at_a_time();
             let mut process = Process { actor, host, history, rng, repository, faults };
             (work.run)(&mut process)
         }

@@ -2,7 +2,7 @@
 //!
 //! Exactly one actor runs at any moment. It runs until it makes a request; then the turnstile
 //! draws who comes next, lets some time go by, and lets that one's request through. As actors make
-//! one request at a time (`Repository::one_at_a_time`), nothing is left to chance: not the order of
+//! one request at a time (`Environment::one_at_a_time`), nothing is left to chance: not the order of
 //! requests, nor what lies in a cache directory that several actors share, nor who holds its lock.
 
 use std::collections::{BTreeMap, HashMap};
