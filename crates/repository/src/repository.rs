@@ -70,6 +70,7 @@ impl Found {
     /// Looks whether there is a repository: nobody should be asked for a passphrase for none.
     pub fn look(store: Store) -> Result<Self> {
         let (record, hash) = read_repository_object(&store)?;
+        let store = handle_for(store, &record);
         Ok(Self { store, record, hash })
     }
 
@@ -130,6 +131,7 @@ impl Repository {
         // What could still fail on this machine fails before anything is written.
         ObjectCache::open(&environment.cache_dir, &record.repository_id)?;
         let names: Vec<ObjectName> = root.iter().map(|(name, _)| *name).collect();
+        let store = handle_for(store, &record);
         let created = root
             .into_iter()
             .chain([(ObjectName::Repository, object)])
@@ -267,6 +269,11 @@ impl Repository {
     }
 }
 
+/// A store that was seen to ignore conditions is asked first whether there is what is created.
+fn handle_for(store: Store, record: &RepositoryRecord) -> Store {
+    if record.conditional_create { store } else { store.that_ignores_conditions() }
+}
+
 fn refuse_if_used(store: &Store) -> Result<()> {
     let already = |what: &str| {
         Err(RepositoryError::AlreadyThere { url: store.url().to_owned(), what: what.into() })
@@ -378,7 +385,7 @@ fn make_root(
     ])
 }
 
-fn read_repository_object(store: &Store) -> Result<(RepositoryRecord, Digest)> {
+pub(crate) fn read_repository_object(store: &Store) -> Result<(RepositoryRecord, Digest)> {
     let name = ObjectName::Repository;
     let object = match store.get(&name.to_string(), limits::PLAIN_OBJECT_BYTES as u64) {
         Err(StoreError::NotFound { .. }) => return Err(no_repository_object(store)?),

@@ -67,6 +67,31 @@ pub(crate) async fn create(
     }
 }
 
+/// Creates an object where the store ignores conditions: looks first, and reads back afterwards who
+/// was last. Of two who look at the same moment, the first may still be told that it won.
+pub(crate) async fn look_and_create(
+    store: Arc<dyn ObjectStore>,
+    object: Object,
+    data: Bytes,
+    attributes: Attributes,
+    seen_is_durable: bool,
+) -> Result<Created, StoreError> {
+    match store.head(&object.path).await {
+        Ok(_) => return who_created(&*store, &object, &data).await,
+        Err(Error::NotFound { .. }) => {}
+        Err(error) => return Err(object.error("look up")(error)),
+    }
+    let options = PutOptions { mode: PutMode::Overwrite, attributes, ..PutOptions::default() };
+    let put = store.put_opts(&object.path, PutPayload::from(data.clone()), options).await;
+    match put.map_err(object.error("create")) {
+        Ok(_) => who_created(&*store, &object, &data).await,
+        Err(error) if seen_is_durable && error.is_ambiguous() => {
+            who_created(&*store, &object, &data).await.map_err(|_| error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 async fn try_create(
     store: &dyn ObjectStore,
     object: &Object,

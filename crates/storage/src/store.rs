@@ -22,6 +22,8 @@ use crate::{Multipart, Purpose, StorageClasses, StoreError, StoreSettings, memor
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
+    /// The store ignores conditions: look before creating.
+    looks_first: bool,
 }
 
 #[derive(Debug)]
@@ -97,7 +99,17 @@ impl Store {
         let objects = Arc::new(CountingStore::new(Arc::clone(&undecorated)));
         let executor = Arc::default();
         let shared = Shared { url, undecorated, objects, traffic, classes, multipart, executor };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), looks_first: false }
+    }
+
+    /// A handle that looks whether an object is there before it creates one, and reads it back
+    /// afterwards, for a store that ignores conditions ([`Store::probe_conditional_create`]).
+    ///
+    /// [`Created::Exists`] is then true as long as nobody else creates the same name at the same
+    /// moment. Two that do may both be answered [`Created::Created`], and one object is lost.
+    #[must_use]
+    pub fn that_ignores_conditions(&self) -> Self {
+        Self { looks_first: true, ..self.clone() }
     }
 
     /// The store below, for wrapping it in a decorator and giving that to [`Store::over`].
@@ -146,6 +158,11 @@ impl Store {
     pub fn create(&self, name: &str, data: Bytes) -> Result<Created, StoreError> {
         let in_cloud = self.is_remote();
         let attributes = self.attributes(Purpose::Metadata);
+        if self.looks_first {
+            let create =
+                |store, object| requests::look_and_create(store, object, data, attributes, in_cloud);
+            return self.start(name, "create", create).wait();
+        }
         let create = |store, object| requests::create(store, object, data, attributes, in_cloud);
         self.start(name, "create", create).wait()
     }
@@ -202,14 +219,22 @@ impl Store {
     /// Whether the store refuses to create an object that exists, as not all that claim to do.
     ///
     /// Creates the scratch object `name` twice, looks whether the second is refused and the first
-    /// one's bytes stand, and removes it. Nobody else may use the name meanwhile.
+    /// one's bytes stand, and removes it, if that is permitted. Nobody else may use the name
+    /// meanwhile, nor may anything stand there that cannot be removed.
     pub fn probe_conditional_create(&self, name: &str) -> Result<bool, StoreError> {
-        self.delete(name)?;
+        self.delete_if_permitted(name)?;
         let honoured = self.create_twice(name);
-        self.delete(name)?;
+        self.delete_if_permitted(name)?;
         match honoured {
             Err(error) if error.is_unsupported() => Ok(false),
             decided => decided,
+        }
+    }
+
+    fn delete_if_permitted(&self, name: &str) -> Result<(), StoreError> {
+        match self.delete(name) {
+            Err(StoreError::PermissionDenied { .. }) => Ok(()),
+            outcome => outcome,
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nightjar_storage::faults::{
-    FaultPlan, FaultRates, FaultStore, LastWrite, LoggedWrite, Network, WriteOperation,
+    CarelessStore, FaultPlan, FaultRates, FaultStore, LastWrite, LoggedWrite, Network,
+    WriteOperation,
 };
 use nightjar_storage::{Created, Store, StoreError};
 
@@ -101,77 +102,46 @@ fn a_seed_fails_the_same_writes_and_some_of_them_take_effect() {
 #[test]
 fn the_probe_finds_out_a_store_that_ignores_conditions() {
     let honest = Store::memory();
-    let careless = Store::over(Arc::new(careless::Careless(honest.inner())), "memory://careless");
+    let careless = Store::over(Arc::new(CarelessStore::new(honest.inner())), "memory://careless");
     assert!(!careless.probe_conditional_create("probe").unwrap());
     assert!(honest.probe_conditional_create("probe").unwrap());
     assert!(names(&honest).is_empty());
 }
 
-/// Garage 2.5 answers a conditional creation with success and overwrites.
-mod careless {
-    use std::fmt;
-    use std::sync::Arc;
+#[test]
+fn a_handle_for_such_a_store_looks_first() {
+    let below = Store::memory();
+    let careless = Store::over(Arc::new(CarelessStore::new(below.inner())), "memory://careless");
+    careless.create("a", "lost".into()).unwrap();
+    assert_eq!(careless.create("a", "first".into()).unwrap(), Created::Created);
+    let looking = careless.that_ignores_conditions();
+    assert_eq!(looking.create("a", "second".into()).unwrap(), Created::Exists);
+    assert_eq!(below.get("a", 10).unwrap(), "first");
+    assert_eq!(looking.create("b", "ours".into()).unwrap(), Created::Created);
+    // As after an answer that was lost.
+    assert_eq!(looking.create("b", "ours".into()).unwrap(), Created::Created);
+}
 
-    use async_trait::async_trait;
-    use futures::stream::BoxStream;
-    use object_store::path::Path;
-    use object_store::{
-        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-        PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-    };
-
-    #[derive(Debug)]
-    pub(crate) struct Careless(pub(crate) Arc<dyn ObjectStore>);
-
-    impl fmt::Display for Careless {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "Careless({})", self.0)
+#[test]
+fn a_creation_that_looked_first_is_settled_by_reading_back() {
+    let mut failed = 0;
+    for seed in 0..50 {
+        let below = Store::memory();
+        let faults = FaultStore::new(below.inner(), FaultPlan::flaky(seed, 3));
+        let careless = CarelessStore::new(Arc::new(faults));
+        let store = Store::over(Arc::new(careless), "s3://far").that_ignores_conditions();
+        match store.create("a", "ours".into()) {
+            Ok(created) => {
+                assert_eq!(created, Created::Created);
+                assert_eq!(below.get("a", 10).unwrap(), "ours");
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::Failed { .. }), "{error}");
+                failed += 1;
+            }
         }
     }
-
-    #[async_trait]
-    impl ObjectStore for Careless {
-        async fn put_opts(
-            &self,
-            location: &Path,
-            payload: PutPayload,
-            mut opts: PutOptions,
-        ) -> Result<PutResult> {
-            opts.mode = PutMode::Overwrite;
-            self.0.put_opts(location, payload, opts).await
-        }
-
-        async fn put_multipart_opts(
-            &self,
-            location: &Path,
-            opts: PutMultipartOptions,
-        ) -> Result<Box<dyn MultipartUpload>> {
-            self.0.put_multipart_opts(location, opts).await
-        }
-
-        async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-            self.0.get_opts(location, options).await
-        }
-
-        fn delete_stream(
-            &self,
-            locations: BoxStream<'static, Result<Path>>,
-        ) -> BoxStream<'static, Result<Path>> {
-            self.0.delete_stream(locations)
-        }
-
-        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-            self.0.list(prefix)
-        }
-
-        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-            self.0.list_with_delimiter(prefix).await
-        }
-
-        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-            self.0.copy_opts(from, to, options).await
-        }
-    }
+    assert!((1..50).contains(&failed), "{failed} of 50 failed");
 }
 
 #[test]

@@ -14,6 +14,13 @@ use crate::config::Access;
 use crate::exit::{CommandError, Exit};
 use crate::output::format::{printable, size};
 use crate::secret_input::{NewSecret, Origin};
+use crate::stderr;
+
+/// What it means that a store ignores conditions.
+const SINGLE_WRITER: &str = "this store ignores conditional creation: it overwrites what it should \
+    refuse to create, so the repository has a single writer. Run only one of `key add`, `key remove` \
+    and `snapshot forget` at a time, on all machines together; what one of two at once did can be \
+    lost. Backups and restores may run side by side";
 
 #[derive(Serialize)]
 struct InitView<'a> {
@@ -52,6 +59,9 @@ pub(super) fn run(program: &Program<'_>, arguments: &Init) -> Result<Exit> {
         }
     };
     let record = repository.record();
+    if !record.conditional_create {
+        stderr::warn(SINGLE_WRITER);
+    }
     let view = InitView {
         id: repository.id().to_string(),
         url: repository.store().url(),
@@ -122,9 +132,5 @@ fn describe(view: &InitView<'_>, origin: &Origin) -> String {
         "\nWhoever loses {secret} loses everything in the repository: nothing else opens it.\n\
          Keep a copy of it elsewhere, or add a second slot with `nightjar key add`.\n"
     );
-    if !view.conditional_create {
-        text += "\nThis store does not honour conditional creation: let only one process at a \
-                 time write to\nthe repository.\n";
-    }
     text
 }

@@ -117,14 +117,12 @@ fn describe(repository: &Repository, status: &Status) -> String {
         ("at", repository.store().url().to_owned()),
         ("access", format!("{slots}, epoch {}", status.epoch)),
         ("ledger", format!("at record {}", status.ledger_head.number)),
+        ("writers", writers(repository)),
         ("snapshots", amount(status.snapshots, status.bytes_logical)),
         ("blobs", amount(status.blobs, status.bytes_unique)),
         ("deltas", deltas(&status.depths)),
         ("stored", format!("{}{share}", size(status.bytes_stored))),
     ]);
-    if !repository.record().conditional_create {
-        text += "the store does not honour conditional creation: one writer at a time\n";
-    }
     if !status.series.is_empty() {
         text += &format!("\n{}", series_table(status));
     }
@@ -133,6 +131,14 @@ fn describe(repository: &Repository, status: &Status) -> String {
         text += &format!("\nsessions at work, or of writers that died:\n{}", sessions(status));
     }
     text
+}
+
+/// Who may change the repository at once: several unless the store ignores conditions.
+fn writers(repository: &Repository) -> String {
+    if repository.record().conditional_create {
+        return String::new();
+    }
+    "one at a time: the store ignores conditional creation (format-spec, chapter 10)".to_owned()
 }
 
 /// How many blobs are deltas, and how deep their chains are.

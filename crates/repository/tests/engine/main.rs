@@ -24,5 +24,6 @@ mod looking;
 mod mark;
 mod mark_places;
 mod round_trip;
+mod single_writer;
 mod unchanged;
 mod write_slots;

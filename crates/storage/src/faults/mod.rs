@@ -25,6 +25,7 @@
 //! A write that arrives late, or a second time, is held by a [`Network`], which several stores can
 //! share: every request of theirs is time going by.
 
+mod careless;
 mod chance;
 mod network;
 mod plan;
@@ -43,6 +44,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
+pub use self::careless::CarelessStore;
 use self::chance::Kind;
 pub use self::network::Network;
 use self::network::Write;
