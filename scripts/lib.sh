@@ -73,6 +73,18 @@ need_cargo_tool() {
         die "could not install $1 $2 (see above)"
 }
 
+# cargo_program NAME VERSION: prints the path of a program of crates.io that only tests run.
+cargo_program() {
+    local folder="$nightjar_cache/$1-$2"
+    if [ ! -x "$folder/bin/$1" ]; then
+        say "Compiling $1 $2 from crates.io (takes half an hour on two cores)"
+        CARGO_TARGET_DIR="$folder/target" cargo install --quiet --locked "$1" --version "$2" \
+            --root "$folder" >&2 || die "could not install $1 $2 (see above)"
+        rm -rf "$folder/target"
+    fi
+    printf '%s\n' "$folder/bin/$1"
+}
+
 # once FOLDER COMMAND...: runs COMMAND, which fills FOLDER, unless that has been done. Scripts
 # that run side by side wait for each other.
 once() {

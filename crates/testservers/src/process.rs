@@ -74,11 +74,14 @@ impl Drop for Server {
 
 /// The program's path.
 #[expect(clippy::disallowed_methods, reason = "scripts/test says in variables what it installed")]
-fn program(variable: &str) -> PathBuf {
+pub(crate) fn program(variable: &str) -> PathBuf {
     match env::var_os(variable) {
         Some(path) if !path.is_empty() => path.into(),
         _ => {
-            panic!("{variable} is not set: run scripts/test, which installs the server and sets it")
+            panic!(
+                "{variable} is not set: run scripts/test (scripts/test-slow for Garage), which \
+                 installs the server and sets it"
+            )
         }
     }
 }
