@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::harness::{Nightjar, Sandbox};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "backup",
     "restore",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 21] = [
     "index rebuild",
     "index status",
     "status",
+    "doctor",
     "completions",
     "",
 ];

@@ -1,17 +1,21 @@
 //! The command line, command by command, as its users meet it.
 
 mod access;
+mod bad_input;
 mod clouds;
 mod config;
 mod create;
 mod dedup;
 mod delta;
 mod diff;
+mod doctor;
+mod far;
 mod forget;
 mod help;
 mod index;
 mod inside;
 mod look;
+mod read_only;
 mod restore;
 mod restore_directory;
 mod selection;

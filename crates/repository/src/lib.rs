@@ -9,7 +9,7 @@
 //! - [`manifest`]: content lists and directories, walking and comparing them;
 //! - [`snapshots`], [`ledger`]: the write protocol (format-spec, chapter 10);
 //! - [`index`]: the local index, a cache that can always be made anew;
-//! - [`verify`]: what is damaged; [`status`]: what is there.
+//! - [`verify`]: what is damaged; [`status`]: what is there; [`doctor`]: what is wrong around it.
 //!
 //! The engine prints nothing and looks nothing up: clock, random numbers, names and the cache
 //! directory come with the [`Environment`]; progress and findings go to the caller, remarks for
@@ -18,6 +18,7 @@
 mod ahead;
 mod bundles;
 mod cache;
+pub mod doctor;
 mod environment;
 mod error;
 pub mod index;

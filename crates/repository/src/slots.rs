@@ -19,6 +19,7 @@ use nightjar_format::ledger::LedgerBody;
 use nightjar_format::object::ObjectName;
 use nightjar_format::record;
 use nightjar_format::slot::{Role, SlotLabel, SlotObject, SlotRecord, Wrap};
+use nightjar_storage::StoreError;
 
 use crate::error::{RepositoryError, Result};
 use crate::ledger::{self, Ledger};
@@ -248,8 +249,8 @@ fn try_remove(
     make_epoch(repository, &ledger, members.collect(), &remaining, made)
 }
 
-/// Deletes the slot objects of slots that are no longer members, then their keyrings: a slot
-/// without keyrings is damage.
+/// Deletes the slot objects of slots that are no longer members, then their keyrings, where the
+/// store permits it: a slot without keyrings is damage.
 fn delete_removed(repository: &Repository) -> Result<()> {
     let Repository { store, keychain, .. } = repository;
     let gone: Vec<SlotId> = keychain
@@ -262,8 +263,15 @@ fn delete_removed(repository: &Repository) -> Result<()> {
             Some(ObjectName::Keyring(_, _, owner) | ObjectName::Slot(owner)) => owner,
             _ => continue,
         };
-        if gone.contains(&owner) {
-            store.delete(&info.name)?;
+        if !gone.contains(&owner) {
+            continue;
+        }
+        match store.delete(&info.name) {
+            Err(error @ StoreError::PermissionDenied { .. }) => tracing::warn!(
+                "{owner} has no access to what is written from now on, but its objects stay in the \
+                 store: {error}"
+            ),
+            outcome => outcome?,
         }
     }
     Ok(())

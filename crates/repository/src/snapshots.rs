@@ -7,6 +7,7 @@ use nightjar_format::ledger::LedgerBody;
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::snapshot::{Previous, Register, Snapshot};
 use nightjar_format::{Digest, SessionId, SlotId, limits};
+use nightjar_storage::StoreError;
 
 use crate::bundles::fill_cache;
 use crate::error::{RepositoryError, Result};
@@ -210,7 +211,8 @@ impl SnapshotList {
     }
 }
 
-/// Forgets snapshots: first the ledger says so, which settles it; then their objects go.
+/// Forgets snapshots: first the ledger says so, which settles it; then their objects go, unless
+/// the store does not permit it.
 pub fn forget(repository: &Repository, ids: &[SessionId], who: &str, why: &str) -> Result<()> {
     repository.require_full("forget snapshots")?;
     let body =
@@ -218,7 +220,12 @@ pub fn forget(repository: &Repository, ids: &[SessionId], who: &str, why: &str) 
     ledger::append(repository, &body)?;
     for id in ids {
         let name = ObjectName::Snapshot(*id);
-        repository.store.delete(&name.to_string())?;
+        match repository.store.delete(&name.to_string()) {
+            Err(error @ StoreError::PermissionDenied { .. }) => {
+                tracing::warn!("{name} is forgotten, but its object stays in the store: {error}");
+            }
+            outcome => outcome?,
+        }
         repository.cache.remove(&name);
     }
     Ok(())

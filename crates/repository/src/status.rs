@@ -143,7 +143,10 @@ pub fn status(repository: &Repository) -> Result<Status> {
 }
 
 /// Sessions whose register does not stand.
-fn open_sessions(repository: &Repository, findings: &mut Vec<String>) -> Result<Vec<OpenSession>> {
+pub(crate) fn open_sessions(
+    repository: &Repository,
+    findings: &mut Vec<String>,
+) -> Result<Vec<OpenSession>> {
     let mut sessions = Vec::new();
     for info in repository.store.list("sessions")? {
         let Some(name @ ObjectName::Session(id)) = ObjectName::parse(&info.name) else {

@@ -120,6 +120,13 @@ impl StoreError {
             let (name, source) = (name.to_owned(), Box::new(error));
             return Self::Unusable { name, operation, advice, source };
         }
+        if advice::is_no_space(&error) {
+            return Self::NoSpace { name: name.to_owned(), source: Box::new(error) };
+        }
+        if advice::is_denied(&error) {
+            let name = name.to_owned();
+            return Self::PermissionDenied { name, operation, source: Box::new(error) };
+        }
         match error {
             E::NotFound { .. } => Self::NotFound { name: name.to_owned() },
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => {

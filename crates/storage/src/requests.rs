@@ -11,6 +11,7 @@ use object_store::{
     PutOptions, PutPayload,
 };
 
+use crate::cloud::advice;
 use crate::{Created, ObjectInfo, StoreError};
 
 /// An object of a store, as requests speak of it.
@@ -198,7 +199,19 @@ pub(crate) async fn head(
     match store.head(&object.path).await {
         Ok(meta) => Ok(Some(meta.into())),
         Err(Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(object.error("look up")(error)),
+        Err(error) => Err(object.error("look up")(reason(&*store, &object, error).await)),
+    }
+}
+
+/// Why an object may not be looked up: a refusal to read it says so where it has a body.
+async fn reason(store: &dyn ObjectStore, object: &Object, error: Error) -> Error {
+    if !advice::lacks_reason(&error) {
+        return error;
+    }
+    let options = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+    match store.get_opts(&object.path, options).await {
+        Err(told) if !matches!(told, Error::NotFound { .. }) => told,
+        _ => error,
     }
 }
 

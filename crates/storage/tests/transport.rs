@@ -156,12 +156,42 @@ fn a_refusal_is_not_tried_again() {
         (400, "ExpiredToken", "have expired"),
         (403, "RequestTimeTooSkewed", "clock"),
         (301, "PermanentRedirect", "another region"),
+        (403, "QuotaExceeded", "raise the quota"),
+        (507, "XMinioStorageFull", "free some space"),
     ] {
         far.proxy.inject(Fault::answer(status, code).method("PUT"));
         let error = store.put("a", "x".into()).unwrap_err();
         assert!(error.to_string().contains(advice), "{code}: {error}");
+        // An answer to HEAD has no body that tells.
+        far.proxy.inject(Fault::answer(status, code).on("/a").times(2));
+        let error = store.head("a").unwrap_err();
+        assert!(error.to_string().contains(advice), "{code}: {error}");
+        far.proxy.heal();
     }
     assert_eq!(store.counters().retries, 0);
+}
+
+#[test]
+fn a_listing_that_is_refused_is_told_as_such() {
+    let far = Far::new();
+    let store = far.store(&far.patient());
+    far.proxy.inject(Fault::answer(403, "AccessDenied"));
+    let error = store.list("").unwrap_err();
+    assert!(matches!(error, StoreError::PermissionDenied { operation: "list", .. }), "{error}");
+}
+
+#[test]
+fn a_deletion_that_is_refused_within_a_success_is_refused() {
+    let far = Far::new();
+    let store = far.store(&far.patient());
+    store.put("a", "x".into()).unwrap();
+    far.proxy.inject(Fault::keep_objects().always());
+    let error = store.delete("a").unwrap_err();
+    assert!(matches!(error, StoreError::PermissionDenied { operation: "delete", .. }), "{error}");
+    // What cannot be removed again can be tried all the same.
+    assert!(store.probe_conditional_create("probe").unwrap());
+    far.proxy.heal();
+    assert_eq!(store.list("").unwrap().len(), 2);
 }
 
 #[test]

@@ -174,6 +174,21 @@ Examples:
   nightjar status
   nightjar status --json | jq .bytes_stored";
 
+pub(super) const DOCTOR: &str = "\
+Examples:
+  nightjar doctor
+  nightjar -r s3://backups/db --region eu-central-1 doctor
+      before `nightjar init`: is this going to work?
+  nightjar doctor --json | jq -r '.checks[] | select(.state == \"failed\") | .found'
+
+The exit code is 0 if nothing failed, warnings or not; 1 if something did; 4 if there is damage.
+
+With --json: url, checks (objects with name, state, found, advice), the numbers of checks that are
+ok, skipped, warnings, failed and damaged; latency_seconds, clock_skew_seconds, conditional_create,
+cache_free_bytes and store_free_bytes where they could be told. States: ok, skipped, warning, failed,
+damage. Names: configuration, reach, list, latency, create, replace, read, range, clock, conditions,
+delete, repository, recorded, key, ledger, sessions, cache, cache_space, store_space.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   nightjar completions bash > ~/.local/share/bash-completion/completions/nightjar

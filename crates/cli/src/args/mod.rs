@@ -139,6 +139,14 @@ pub(crate) enum Command {
     /// Show what the repository holds
     #[command(after_help = examples::STATUS)]
     Status,
+    /// Look for what is wrong with the store, the repository and this machine
+    ///
+    /// Goes from the outside to the inside: configuration, network, clock, permissions (tried out on
+    /// scratch objects that are removed again), the repository, its history, caches, free space.
+    /// Prints what was found and the next step. Works before there is a repository, with credentials
+    /// that may only read, and without a passphrase; nobody is asked for one.
+    #[command(after_help = examples::DOCTOR)]
+    Doctor,
     /// Print a script that completes nightjar's commands in a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions {

@@ -1,5 +1,6 @@
 //! The commands: one file each. A command reads its arguments, calls the engine, prints.
 
+mod doctor;
 mod generate;
 mod index;
 mod init;
@@ -49,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         },
         Command::Index(command) => index::run(&program, command),
         Command::Status => status::run(&program),
+        Command::Doctor => doctor::run(&program),
         Command::Completions { shell } => generate::completions(*shell),
         Command::Man { directory } => generate::manual_pages(directory),
     }

@@ -17,6 +17,7 @@ mod delta_damage;
 mod delta_nights;
 mod delta_races;
 mod deltas;
+mod doctor;
 mod full_store;
 mod keys;
 mod local_index;

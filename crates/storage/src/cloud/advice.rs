@@ -6,7 +6,7 @@
 use std::error::Error;
 
 /// Codes and texts, and the setting to look at.
-const ADVICE: [(&[&str], &str); 10] = [
+const ADVICE: [(&[&str], &str); 11] = [
     (
         &["NoSuchBucket", "ContainerNotFound"],
         "the bucket of the URL does not exist there: check its name, --endpoint and --region",
@@ -14,6 +14,10 @@ const ADVICE: [(&[&str], &str); 10] = [
     (
         &["InvalidAccessKeyId", "InvalidClientTokenId"],
         "the store does not know the access key: check AWS_ACCESS_KEY_ID and --endpoint",
+    ),
+    (
+        &["while loading credentials", "no providers in chain provided credentials"],
+        "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     ),
     (
         &["SignatureDoesNotMatch", "AuthenticationFailed", "AuthorizationFailure"],
@@ -53,14 +57,57 @@ const ADVICE: [(&[&str], &str); 10] = [
     ),
 ];
 
+/// Where a store is full, or a quota used up.
+const NO_SPACE: [&str; 4] =
+    ["QuotaExceeded", "StorageFull", "InsufficientCapacity", "507 Insufficient Storage"];
+
+/// Where only the text tells of a refusal: in listings, and in deletions of several objects, which as
+/// such succeed.
+const DENIED: [&str; 5] = [
+    "403 Forbidden",
+    "401 Unauthorized",
+    "(code: AccessDenied)",
+    "(code: 403)",
+    "(code: AuthorizationPermissionMismatch)",
+];
+
 /// What to do about an error, where its text tells.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let text = text_of(error);
+    ADVICE.iter().find(|(marks, _)| holds_one(&text, marks)).map(|(_, advice)| *advice)
+}
+
+/// Whether its text tells that nothing more can be stored.
+pub(crate) fn is_no_space(error: &(dyn Error + 'static)) -> bool {
+    holds_one(&text_of(error), &NO_SPACE)
+}
+
+/// Whether its text tells that this is not permitted.
+pub(crate) fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    holds_one(&text_of(error), &DENIED)
+}
+
+/// Whether it is a refusal whose reason stands in a body, which answers to HEAD do not have.
+pub(crate) fn lacks_reason(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    match error {
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => true,
+        E::Generic { .. } => holds_one(&text_of(error), &["400 Bad Request", "507 Insufficient"]),
+        _ => false,
+    }
+}
+
+/// An error with its causes.
+fn text_of(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}\n{error}");
         cause = error.source();
     }
-    let means = |marks: &&[&str]| marks.iter().any(|mark| text.contains(mark));
-    ADVICE.iter().find(|(marks, _)| means(marks)).map(|(_, advice)| *advice)
+    text
+}
+
+fn holds_one(text: &str, marks: &[&str]) -> bool {
+    marks.iter().any(|mark| text.contains(mark))
 }

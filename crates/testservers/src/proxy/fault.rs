@@ -27,6 +27,10 @@ pub(super) enum Kind {
     Cut(usize),
     /// The answer's body rests after so many bytes.
     StallBody(usize, Duration),
+    /// The answer says that no object may be deleted, as S3 says it.
+    KeepObjects,
+    /// The answer's times are so many seconds later.
+    Clock(i64),
 }
 
 impl Fault {
@@ -76,6 +80,17 @@ impl Fault {
         Self::new(Kind::StallBody(bytes, time))
     }
 
+    /// Deletions are denied: one of S3's bulk deletions succeeds as such and names what it kept.
+    /// Strikes deletions only.
+    pub fn keep_objects() -> Self {
+        Self::new(Kind::KeepObjects)
+    }
+
+    /// The server's clock is so many seconds ahead, as far as the heads of its answers tell.
+    pub fn clock(seconds: i64) -> Self {
+        Self::new(Kind::Clock(seconds))
+    }
+
     /// Strikes only requests of this method.
     pub fn method(mut self, method: &str) -> Self {
         self.method = Some(method.to_owned());
@@ -111,7 +126,9 @@ impl Fault {
 
     /// Whether it strikes this request, which is then counted.
     fn strikes(&mut self, method: &str, target: &str) -> bool {
+        let deletes = method == "DELETE" || method == "POST" && target.contains("?delete");
         let meant = self.method.as_deref().is_none_or(|wanted| wanted == method)
+            && (deletes || !matches!(self.kind, Kind::KeepObjects))
             && self.part.as_deref().is_none_or(|part| target.contains(part));
         if meant && self.spared > 0 {
             self.spared -= 1;
@@ -141,6 +158,16 @@ mod tests {
         let mut strike = |(method, target)| choose(&mut faults, method, target).is_some();
         assert_eq!(requests.map(&mut strike), [false; 3]);
         assert_eq!([requests[1]; 3].map(&mut strike), [true, true, false]);
+    }
+
+    #[test]
+    fn objects_are_kept_from_deletions_only() {
+        let mut faults = [Fault::keep_objects().always()];
+        let requests =
+            [("DELETE", "/b/1"), ("POST", "/b?delete"), ("POST", "/b/1?uploads"), ("PUT", "/b/1")];
+        let strikes =
+            requests.map(|(method, target)| choose(&mut faults, method, target).is_some());
+        assert_eq!(strikes, [true, true, false, false]);
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use axum::http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, LAST_MODIFIED, TRANSFER_ENCODING,
+};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -17,6 +19,8 @@ use futures::StreamExt;
 use futures::stream::{iter, once};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use jiff::SignedDuration;
+use jiff::fmt::rfc2822;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
@@ -133,6 +137,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             }
             hang_up()
         }
+        Some(Kind::KeepObjects) => keep_objects(request).await,
         Some(Kind::Stall(time)) => {
             sleep(time).await;
             passed_on(&shared, request).await
@@ -142,6 +147,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             match kind {
                 Some(Kind::Answer { status, code, .. }) => refusal(status, &code),
                 Some(Kind::HangUp { .. }) => hang_up(),
+                Some(Kind::Clock(seconds)) => at_another_time(response, seconds),
                 Some(Kind::Cut(bytes)) => broken(response, &method, bytes, None).await,
                 Some(Kind::StallBody(bytes, time)) => {
                     broken(response, &method, bytes, Some(time)).await
@@ -186,6 +192,46 @@ fn refusal(status: u16, code: &str) -> Response {
     let status = StatusCode::from_u16(status);
     let status = status.unwrap_or_else(|_| panic!("{code} has a status that is none"));
     (status, [(CONTENT_TYPE, "application/xml")], document).into_response()
+}
+
+/// S3 refuses a deletion, and of a bulk deletion each object.
+async fn keep_objects(request: Request) -> Response {
+    let method = request.method().clone();
+    let body = to_bytes(request.into_body(), usize::MAX).await.unwrap_or_default();
+    if method == Method::DELETE {
+        return refusal(403, "AccessDenied");
+    }
+    let text = String::from_utf8_lossy(&body);
+    let keys = text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+    let kept: String = keys
+        .map(|key| {
+            format!(
+                "<Error><Key>{key}</Key><Code>AccessDenied</Code>\
+                 <Message>Access Denied</Message></Error>"
+            )
+        })
+        .collect();
+    let document =
+        format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><DeleteResult>{kept}</DeleteResult>");
+    ([(CONTENT_TYPE, "application/xml")], document).into_response()
+}
+
+/// The answer of a server whose clock shows another time.
+fn at_another_time(mut response: Response, seconds: i64) -> Response {
+    for name in [DATE, LAST_MODIFIED] {
+        let moved = response.headers().get(&name).and_then(|value| later(value, seconds));
+        if let Some(value) = moved {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn later(value: &HeaderValue, seconds: i64) -> Option<HeaderValue> {
+    let time = rfc2822::parse(value.to_str().ok()?).ok()?.timestamp();
+    let time = time.checked_add(SignedDuration::from_secs(seconds)).ok()?;
+    let text = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()?;
+    HeaderValue::from_str(&text).ok()
 }
 
 /// A body that fails before anything is sent makes the server close the connection.
