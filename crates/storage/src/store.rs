@@ -159,8 +159,9 @@ impl Store {
         let in_cloud = self.is_remote();
         let attributes = self.attributes(Purpose::Metadata);
         if self.looks_first {
-            let create =
-                |store, object| requests::look_and_create(store, object, data, attributes, in_cloud);
+            let create = |store, object| {
+                requests::look_and_create(store, object, data, attributes, in_cloud)
+            };
             return self.start(name, "create", create).wait();
         }
         let create = |store, object| requests::create(store, object, data, attributes, in_cloud);

@@ -8,7 +8,7 @@ use nightjar_storage::{Store, StoreError, StoreUrl};
 use serde::Serialize;
 
 use super::Program;
-use crate::environment;
+use crate::config::Access;
 use crate::exit::Exit;
 use crate::output::format::printable;
 use crate::secret_input::Origin;
@@ -40,9 +40,11 @@ struct CheckView<'a> {
 }
 
 pub(super) fn run(program: &Program<'_>) -> Result<Exit> {
-    let url = program.store_url()?;
-    let environment = environment::environment(program.globals.cache_dir.as_deref())?;
-    let (configuration, opened) = open(program, &url);
+    // What is wrong in a configuration file is told with its line, as with every command.
+    let access = program.access()?;
+    let url = &access.url;
+    let environment = program.environment()?;
+    let (configuration, opened) = open(access);
     let mut checks = vec![configuration];
     let found = match opened {
         Ok(store) => {
@@ -50,7 +52,7 @@ pub(super) fn run(program: &Program<'_>) -> Result<Exit> {
             checks.append(&mut found.checks);
             if found.reached {
                 let seen = found.honours_conditions;
-                let (unlock, problem) = secret(program);
+                let (unlock, problem) = secret(&access.origin);
                 let looked = repository::examine(&store, &environment, unlock.as_ref(), seen);
                 checks.extend(looked.into_iter().map(|check| match &problem {
                     Some(problem) if check.name == problem.name => problem.clone(),
@@ -70,24 +72,17 @@ pub(super) fn run(program: &Program<'_>) -> Result<Exit> {
     };
     let mut machine = machine::examine(&environment, url.directory());
     checks.append(&mut machine.checks);
-    let view = view(&url, &checks, &found, &machine);
+    let view = view(url, &checks, &found, &machine);
     program.output.result(&view, || describe(&checks))?;
     Ok(exit(&checks))
 }
 
 /// The check of the configuration, and the store; or what became of reaching it.
-fn open(program: &Program<'_>, url: &StoreUrl) -> (Check, Result<Store, Check>) {
+fn open(access: &Access) -> (Check, Result<Store, Check>) {
     const REACH: &str = "reach";
+    let url = &access.url;
     let named = Check::ok("configuration", format!("the repository is {url}"));
-    let settings = match program.store_settings() {
-        Ok(settings) => settings,
-        Err(error) => {
-            let found = format!("{error:#}");
-            let check = Check { name: "configuration", state: State::Failed, found, advice: None };
-            return (check, Err(Check::skipped(REACH, "the configuration cannot be used")));
-        }
-    };
-    match Store::open(url, &settings) {
+    match Store::open(url, &access.settings) {
         Ok(store) => (named, Ok(store)),
         Err(StoreError::NoStore { .. }) => {
             let found = format!("there is no directory {url}");
@@ -105,9 +100,8 @@ fn open(program: &Program<'_>, url: &StoreUrl) -> (Check, Result<Store, Check>) 
 
 /// The secret, if one was given, or why it cannot be had. Nobody is asked for it: looking for what
 /// is wrong must work where nobody sits.
-fn secret(program: &Program<'_>) -> (Option<nightjar_codec::slot::Unlock>, Option<Check>) {
-    let origin = Origin::choose(program.globals);
-    if origin == Origin::Terminal {
+fn secret(origin: &Origin) -> (Option<nightjar_codec::slot::Unlock>, Option<Check>) {
+    if *origin == Origin::Terminal {
         return (None, None);
     }
     match origin.read() {

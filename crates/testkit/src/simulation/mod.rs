@@ -113,11 +113,19 @@ fn act(stage: &Stage, actor: usize, host: &Host, theme: &[usize], seed: u64) {
 /// What a schedule is about: some kinds of work come often in it, some not at all. Where everything
 /// is always mixed alike, what is rare hardly ever meets its like.
 fn theme(rng: &mut Rng) -> Vec<usize> {
-    let weights = KINDS.iter().map(|(weight, _)| weight * [0, 1, 1, 10][rng.below(4)]);
-    let mut weights: Vec<usize> = weights.collect();
-    // Something to do there always is.
-    weights[0] = weights[0].max(10);
-    weights
+    // The first kind is always there, so that there is something to do.
+    KINDS
+        .iter()
+        .enumerate()
+        .map(|(place, (weight, _))| {
+            let often = match rng.below(4) {
+                0 => 0,
+                3 => 10,
+                _ => 1,
+            };
+            if place == 0 { (weight * often).max(10) } else { weight * often }
+        })
+        .collect()
 }
 
 fn any_work(theme: &[usize], rng: &mut Rng) -> &'static Work {
