@@ -107,8 +107,7 @@ fn what_is_wrong_on_the_way_to_the_store_is_named_with_the_setting() {
     let trusting = run().env("NIGHTJAR_ENDPOINT", tls.endpoint());
     let doctor = examined(trusting.env("NIGHTJAR_CA_FILE", authority.pem_file()), 0);
     assert_check(&doctor, "delete", "ok", "");
-    let doctor = examined(run().env("NIGHTJAR_CA_FILE", far.sandbox.path("missing")), 1);
-    assert_check(&doctor, "configuration", "failed", "--ca-file");
+    run().env("NIGHTJAR_CA_FILE", far.sandbox.path("missing")).exits(2).says("--ca-file");
     let plain = far.sandbox.nightjar("doctor").env("NIGHTJAR_REPOSITORY", &far.url);
     let doctor = examined(plain.env("NIGHTJAR_ENDPOINT", far.proxy.endpoint()), 1);
     assert_check(&doctor, "configuration", "failed", "--allow-http");

@@ -4,6 +4,7 @@
 //! `NIGHTJAR_SIMULATION_SEEDS=100000` runs more of them, from `NIGHTJAR_SIMULATION_FIRST` on;
 //! `NIGHTJAR_SIMULATION_SEED=7` runs one and prints every request (CONTRIBUTING.md).
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+#![expect(clippy::disallowed_methods, reason = "other schedules can be asked for")]
 
 use std::collections::BTreeMap;
 use std::env;

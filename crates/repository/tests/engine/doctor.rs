@@ -5,7 +5,6 @@ use std::sync::Arc;
 use nightjar_format::SessionId;
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::session::SessionRecord;
-use nightjar_repository::Clock;
 use nightjar_repository::doctor::{Check, State, repository, store};
 use nightjar_storage::Store;
 use nightjar_storage::faults::CarelessStore;
