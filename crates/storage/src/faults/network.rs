@@ -54,10 +54,12 @@ impl Network {
         deliver(due).await;
     }
 
-    /// All that is still on its way arrives.
-    pub async fn deliver_all(&self) {
+    /// All that is still on its way arrives; how many writes that is.
+    pub async fn deliver_all(&self) -> usize {
         let all = self.state().take(|_| true);
+        let count = all.len();
         deliver(all).await;
+        count
     }
 
     /// What arrived late, in its order.

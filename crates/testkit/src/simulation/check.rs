@@ -16,7 +16,8 @@ use crate::fixture::{back_up_as, contents, passphrase, request};
 use crate::generate::dump;
 use crate::model::verify_all;
 use crate::simulation::base::{FULL, SERIES};
-use crate::simulation::history::{History, Taken};
+use crate::simulation::history::{History, Slot, Taken};
+use crate::simulation::work::ADDED;
 
 /// Looks at what is left, from a machine that has never seen it.
 pub(super) fn check(store: &Store, world: &World, history: &History) -> Result<(), String> {
@@ -126,7 +127,9 @@ fn slots(
     history: &History,
     open_with: &impl Fn(&str) -> Result<Repository, RepositoryError>,
 ) -> Result<(), String> {
-    for (text, slot) in &history.state().slots {
+    let state = history.state();
+    let touched = |text: &str, slot: &Slot| slot.removed > Taken::No || text.starts_with(ADDED);
+    for (text, slot) in state.slots.iter().filter(|(text, slot)| touched(text, slot)) {
         match (open_with(text), slot.removed) {
             (Ok(_), Taken::Yes) => return Err(format!("the removed slot {text:?} opens")),
             (Err(error), Taken::No) if slot.id.is_some() => {

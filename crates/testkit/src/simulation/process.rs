@@ -116,6 +116,8 @@ fn judge(
         E::KeysChanged => true,
         E::RemovedSlot { .. } | E::WrongSecret => removed,
         E::Stream { .. } => work.name == "fail to read",
+        // Somebody else was faster.
+        E::Refused(why) if why.contains("there is no slot") => work.name == "remove a slot",
         error if error.is_damage() => false,
         E::Store(_) | E::Refused(_) | E::NoSuchSnapshot(_) | E::CommitOpen { .. } => met_faults,
         _ => false,

@@ -19,6 +19,9 @@ use crate::simulation::base::{SERIES, WRITER};
 use crate::simulation::history::{Reported, Run, Slot, Taken};
 use crate::simulation::process::{Process, Work};
 
+/// How the passphrases of slots begin that were added by the simulation.
+pub(super) const ADDED: &str = "added";
+
 type Outcome = Result<(), RepositoryError>;
 
 /// Every kind, and how often it comes beside the others.
@@ -179,7 +182,7 @@ fn add_slot(process: &mut Process<'_>) -> Outcome {
     if process.host.passphrase == WRITER {
         return Ok(());
     }
-    let text = format!("added {:016x}", process.rng.next_u64());
+    let text = format!("{ADDED} {:016x}", process.rng.next_u64());
     let role = if process.rng.below(2) == 0 { Role::Full } else { Role::Write };
     let unlock = passphrase(&text);
     let protection = Protection { unlock: &unlock, argon2: cheap() };
@@ -196,7 +199,7 @@ fn remove_slot(process: &mut Process<'_>) -> Outcome {
     }
     let removable: Vec<(String, _)> = {
         let state = process.history.state();
-        let removable = |text: &String| text == WRITER || text.starts_with("added");
+        let removable = |text: &String| text == WRITER || text.starts_with(ADDED);
         let slots = state.slots.iter().filter(|(text, _)| removable(text));
         slots.filter_map(|(text, slot)| Some((text.clone(), slot.id?))).collect()
     };
