@@ -3,8 +3,12 @@
 //!
 //! `NIGHTJAR_SIMULATION_SEEDS=100000` runs more of them, from `NIGHTJAR_SIMULATION_FIRST` on;
 //! `NIGHTJAR_SIMULATION_SEED=7` runs one and prints every request (CONTRIBUTING.md).
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
-#![expect(clippy::disallowed_methods, reason = "other schedules can be asked for")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test may panic, print, and be told how much to do"
+)]
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,7 +18,7 @@ use std::thread;
 
 use nightjar_testkit::simulation::{self, Outcome};
 
-/// Schedules in an ordinary run: one to two minutes on two cores.
+/// Schedules in an ordinary run: some two minutes on two cores.
 const SEEDS: u64 = 2_000;
 /// A run that found as many failing seeds has found enough.
 const ENOUGH: usize = 5;

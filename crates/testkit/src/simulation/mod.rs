@@ -10,7 +10,7 @@
 //! engine → Store → Gate (waits for its turn, keeps the log) → FaultStore → one store in memory
 //! ```
 //!
-//! **Whose turn it is** decides the [`turnstile`]: one actor runs at a time, until it makes a
+//! **Whose turn it is** the `turnstile` decides: one actor runs at a time, until it makes a
 //! request; then the seed draws the next. The engine makes one request at a time
 //! (`Environment::one_at_a_time`), random numbers belong to a process, time goes by only at the
 //! turnstile: so a seed gives the same requests, names included, in the same order, whatever the
@@ -113,19 +113,14 @@ fn act(stage: &Stage, actor: usize, host: &Host, theme: &[usize], seed: u64) {
 /// What a schedule is about: some kinds of work come often in it, some not at all. Where everything
 /// is always mixed alike, what is rare hardly ever meets its like.
 fn theme(rng: &mut Rng) -> Vec<usize> {
-    // The first kind is always there, so that there is something to do.
-    KINDS
-        .iter()
-        .enumerate()
-        .map(|(place, (weight, _))| {
-            let often = match rng.below(4) {
-                0 => 0,
-                3 => 10,
-                _ => 1,
-            };
-            if place == 0 { (weight * often).max(10) } else { weight * often }
-        })
-        .collect()
+    let factors = [0, 1, 1, 10];
+    let mut weigh = |weight: usize| weight * factors.get(rng.below(4)).unwrap_or(&1);
+    let mut weights: Vec<usize> = KINDS.iter().map(|(weight, _)| weigh(*weight)).collect();
+    // There is always something to do.
+    if let Some(first) = weights.first_mut() {
+        *first = (*first).max(10);
+    }
+    weights
 }
 
 fn any_work(theme: &[usize], rng: &mut Rng) -> &'static Work {
