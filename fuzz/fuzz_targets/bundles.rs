@@ -5,8 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use nightjar_format::bundle;
 
 fuzz_target!(|data: &[u8]| {
-    if let Ok((table, copies)) = bundle::from_object(data) {
-        assert!(table.names().eq(copies.iter().map(|(name, _)| *name)));
-        assert_eq!(bundle::to_object(&copies), data);
+    if let Ok(opened) = bundle::from_object(data) {
+        assert!(opened.table.names().eq(opened.copies.iter().map(|(name, _)| *name)));
+        let signed = bundle::to_signed(&opened.copies);
+        assert_eq!(bundle::to_object(signed, opened.signer, &opened.signature), data);
     }
 });

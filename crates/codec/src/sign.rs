@@ -14,6 +14,8 @@ pub enum SignatureContext {
     Slot,
     /// An epoch record.
     Epoch,
+    /// A bundle.
+    Bundle,
 }
 
 impl SignatureContext {
@@ -22,6 +24,7 @@ impl SignatureContext {
             Self::Metadata => b"nightjar format 1: signature",
             Self::Slot => b"nightjar format 1: slot",
             Self::Epoch => b"nightjar format 1: epoch",
+            Self::Bundle => b"nightjar format 1: bundle",
         }
     }
 }

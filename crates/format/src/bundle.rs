@@ -3,32 +3,37 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FormatError;
+use crate::ids::{Digest, RepositoryId, SlotId};
 use crate::limits;
 use crate::object::ObjectName;
 use crate::reader::FieldReader;
 use crate::record::{self, Record, strictly_sorted};
+use crate::slot::Signature;
 
 const MAGIC: &[u8; 4] = b"NJB1";
 const WHAT: &str = "bundle";
+
+/// A slot id and a signature, at the end of a bundle.
+const SIGNATURE_LEN: usize = SlotId::LEN + Signature::LEN;
 
 /// What a bundle holds copies of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BundleKind {
     /// Index objects.
     Index,
-    /// Snapshots and ledger records.
-    Records,
+    /// Snapshots.
+    Snapshots,
 }
 
 impl BundleKind {
     /// Both.
-    pub const ALL: [Self; 2] = [Self::Index, Self::Records];
+    pub const ALL: [Self; 2] = [Self::Index, Self::Snapshots];
 
     /// The folder that bundles of this kind lie in.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Index => "bundles/index",
-            Self::Records => "bundles/records",
+            Self::Snapshots => "bundles/snapshots",
         }
     }
 }
@@ -53,7 +58,7 @@ impl Record for BundleTable {
         let known = self.entries.iter().all(|entry| {
             matches!(
                 ObjectName::parse(&entry.name),
-                Some(ObjectName::Index(_) | ObjectName::Snapshot(_) | ObjectName::Ledger(..))
+                Some(ObjectName::Index(_) | ObjectName::Snapshot(_))
             )
         });
         if known && strictly_sorted(&self.entries, |entry| entry.name.as_str()) {
@@ -89,11 +94,24 @@ impl BundleTable {
     }
 }
 
-/// A bundle's table, and its copies by name.
-pub type OpenedBundle<'a> = (BundleTable, Vec<(ObjectName, &'a [u8])>);
+/// A bundle, taken apart.
+#[derive(Debug)]
+pub struct OpenedBundle<'a> {
+    /// Which copies it holds.
+    pub table: BundleTable,
+    /// They themselves, by name. What they hold was not looked at.
+    pub copies: Vec<(ObjectName, &'a [u8])>,
+    /// All that is signed.
+    pub signed: &'a [u8],
+    /// Whose signature it bears.
+    pub signer: SlotId,
+    /// Over [`signed_message`].
+    pub signature: Signature,
+}
 
-/// Puts copies of objects into one; they must be sorted by the text of their names.
-pub fn to_object(copies: &[(ObjectName, impl AsRef<[u8]>)]) -> Vec<u8> {
+/// Puts copies of objects into one, which is yet to be signed; they must be sorted by the text of
+/// their names.
+pub fn to_signed(copies: &[(ObjectName, impl AsRef<[u8]>)]) -> Vec<u8> {
     let entry = |(name, copy): &(ObjectName, _)| TableEntry {
         name: name.to_string(),
         length: u32::try_from(AsRef::<[u8]>::as_ref(copy).len()).unwrap_or(u32::MAX),
@@ -101,18 +119,39 @@ pub fn to_object(copies: &[(ObjectName, impl AsRef<[u8]>)]) -> Vec<u8> {
     let table = record::encode(&BundleTable { entries: copies.iter().map(entry).collect() });
     let table_len = u32::try_from(table.len()).unwrap_or(u32::MAX);
     let bytes: usize = copies.iter().map(|(_, copy)| copy.as_ref().len()).sum();
-    let mut object = Vec::with_capacity(BundleTable::PREFIX_LEN + table.len() + bytes);
-    object.extend_from_slice(MAGIC);
-    object.extend_from_slice(&table_len.to_le_bytes());
-    object.extend_from_slice(&table);
-    copies.iter().for_each(|(_, copy)| object.extend_from_slice(copy.as_ref()));
-    object
+    let mut signed =
+        Vec::with_capacity(BundleTable::PREFIX_LEN + table.len() + bytes + SIGNATURE_LEN);
+    signed.extend_from_slice(MAGIC);
+    signed.extend_from_slice(&table_len.to_le_bytes());
+    signed.extend_from_slice(&table);
+    copies.iter().for_each(|(_, copy)| signed.extend_from_slice(copy.as_ref()));
+    signed
 }
 
-/// Takes a bundle apart. What the copies hold is not looked at.
+/// Adds the signature, which makes it a bundle.
+pub fn to_object(mut signed: Vec<u8>, signer: SlotId, signature: &Signature) -> Vec<u8> {
+    signed.extend_from_slice(signer.as_bytes());
+    signed.extend_from_slice(&signature.to_bytes());
+    signed
+}
+
+/// The bytes that a bundle's signature covers, behind its context string; `digest` is BLAKE3 of
+/// everything before the signer.
+pub fn signed_message(repository: &RepositoryId, name: &ObjectName, digest: &Digest) -> Vec<u8> {
+    let name = name.to_string();
+    [repository.as_bytes().as_slice(), name.as_bytes(), digest.as_bytes()].concat()
+}
+
+/// Takes a bundle apart; its signature is yet to be checked.
 pub fn from_object(object: &[u8]) -> Result<OpenedBundle<'_>, FormatError> {
-    let table_len = BundleTable::encoded_len(object)?;
-    let mut fields = FieldReader::new(WHAT, object);
+    let end = object.len().checked_sub(SIGNATURE_LEN);
+    let parts = end.and_then(|end| object.split_at_checked(end));
+    let (signed, ending) = parts.ok_or(FormatError::malformed(WHAT, "it is too short"))?;
+    let mut fields = FieldReader::new(WHAT, ending);
+    let signer = SlotId(fields.array()?);
+    let signature = Signature::from_bytes(fields.array()?);
+    let table_len = BundleTable::encoded_len(signed)?;
+    let mut fields = FieldReader::new(WHAT, signed);
     fields.take(BundleTable::PREFIX_LEN)?;
     let table: BundleTable = record::decode(fields.take(table_len)?)?;
     let mut copies = Vec::with_capacity(table.entries.len());
@@ -120,27 +159,34 @@ pub fn from_object(object: &[u8]) -> Result<OpenedBundle<'_>, FormatError> {
         copies.push((name, fields.take(entry.length as usize)?));
     }
     if !fields.rest().is_empty() {
-        return Err(FormatError::malformed(WHAT, "bytes follow its end"));
+        return Err(FormatError::malformed(WHAT, "bytes follow its copies"));
     }
-    Ok((table, copies))
+    Ok(OpenedBundle { table, copies, signed, signer, signature })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{IncarnationId, IndexId, SessionId};
+    use crate::ids::{IndexId, SessionId};
+
+    fn object(copies: &[(ObjectName, &[u8])]) -> Vec<u8> {
+        to_object(to_signed(copies), SlotId([7; 16]), &Signature::from_bytes([8; 64]))
+    }
 
     #[test]
     fn a_bundle_gives_its_copies_back() {
-        let copies = vec![
-            (ObjectName::Ledger(IncarnationId([1; 8]), 3), b"three".to_vec()),
-            (ObjectName::Snapshot(SessionId([2; 16])), vec![]),
+        let copies = [
+            (ObjectName::Index(IndexId([1; 16])), b"one".as_slice()),
+            (ObjectName::Snapshot(SessionId([2; 16])), b""),
         ];
-        let object = to_object(&copies);
-        let (table, found) = from_object(&object).unwrap();
-        let expected: Vec<_> = copies.iter().map(|(name, copy)| (*name, copy.as_slice())).collect();
-        assert_eq!(found, expected);
-        assert!(table.names().eq(copies.iter().map(|(name, _)| *name)));
+        let object = object(&copies);
+        let opened = from_object(&object).unwrap();
+        assert_eq!(opened.copies, copies);
+        assert!(opened.table.names().eq(copies.iter().map(|(name, _)| *name)));
+        assert_eq!(
+            (opened.signer, opened.signed),
+            (SlotId([7; 16]), to_signed(&copies).as_slice())
+        );
         assert!(from_object(&[object.as_slice(), b"x"].concat()).is_err());
         for len in 0..object.len() {
             assert!(from_object(object.get(..len).unwrap()).is_err(), "{len}");
@@ -150,8 +196,8 @@ mod tests {
     #[test]
     fn what_is_no_small_object_is_not_taken_out_of_a_bundle() {
         let index = ObjectName::Index(IndexId([1; 16]));
-        assert!(from_object(&to_object(&[(index, [])])).is_ok());
-        assert!(from_object(&to_object(&[(ObjectName::Repository, [])])).is_err());
-        assert!(from_object(&to_object(&[(index, []), (index, [])])).is_err());
+        assert!(from_object(&object(&[(index, b"")])).is_ok());
+        assert!(from_object(&object(&[(ObjectName::Repository, b"")])).is_err());
+        assert!(from_object(&object(&[(index, b""), (index, b"")])).is_err());
     }
 }

@@ -71,7 +71,7 @@ impl ObjectName {
                 Self::Ledger(incarnation.parse().ok()?, number.parse().ok()?)
             }
             ["bundles", "index", id] => Self::Bundle(BundleKind::Index, id.parse().ok()?),
-            ["bundles", "records", id] => Self::Bundle(BundleKind::Records, id.parse().ok()?),
+            ["bundles", "snapshots", id] => Self::Bundle(BundleKind::Snapshots, id.parse().ok()?),
             _ => return None,
         };
         let in_bounds = match parsed {
@@ -246,7 +246,7 @@ mod tests {
             ObjectName::Snapshot(SessionId([6; 16])),
             ObjectName::Ledger(IncarnationId([7; 8]), 12),
             ObjectName::Bundle(BundleKind::Index, BundleId([8; 16])),
-            ObjectName::Bundle(BundleKind::Records, BundleId([9; 16])),
+            ObjectName::Bundle(BundleKind::Snapshots, BundleId([9; 16])),
         ];
         for name in names {
             assert_eq!(ObjectName::parse(&name.to_string()), Some(name));

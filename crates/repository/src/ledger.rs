@@ -16,7 +16,7 @@ use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, SlotId, limits};
 use nightjar_storage::Created;
 
-use crate::bundles::fill_cache;
+use crate::ahead::Ahead;
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
 
@@ -67,9 +67,7 @@ pub fn read(repository: &Repository) -> Result<Ledger> {
         let why = format!("ledger/{incarnation}/ is missing from the store");
         return Err(RepositoryError::Tampered(why));
     };
-    // The newest is read from the store itself: it answers for those before it.
-    let newest = numbers.last().map(|number| ObjectName::Ledger(incarnation, *number));
-    fill_cache(repository, sizes.into_iter().filter(|(name, _)| Some(*name) != newest))?;
+    fetch_ahead(repository, sizes)?;
     let mut ledger = replay(repository, incarnation, &numbers)?;
     // No program makes a second one yet: whoever did could begin again before its own removal.
     let others = incarnations.keys().map(|id| format!("ledger/{id}/ is ignored: it is nobody's"));
@@ -120,6 +118,23 @@ fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
         Err(error) => return Err(error),
     };
     Ok(fetched(&object, record))
+}
+
+/// Fetches into the cache the valid records that it lacks, several at a time.
+fn fetch_ahead(repository: &Repository, sizes: BTreeMap<ObjectName, u64>) -> Result<()> {
+    let lacking = sizes.into_iter().filter(|(name, _)| !repository.cache.has(name));
+    for (name, object) in Ahead::new(repository, lacking, limits::METADATA_OBJECT_BYTES as u64) {
+        match object {
+            Ok(object) if open(repository, &name, &object).is_ok() => {
+                repository.cache.put(&name, &object);
+            }
+            // What is wrong with it is told when its turn comes.
+            Ok(_) => {}
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Valid> {
@@ -242,6 +257,10 @@ impl Seen {
 
     /// Reports a ledger that is older than, or differs from, what was seen; else remembers it.
     fn compare(&self, repository: &Repository, ledger: &mut Ledger) {
+        if !ledger.broken.is_empty() {
+            // What stands behind a gap may be anybody's.
+            return;
+        }
         if let Some((incarnation, number, digest)) = self.parse()
             && incarnation == ledger.head.incarnation
         {

@@ -53,6 +53,9 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
         findings: ledger.findings.clone(),
         names: BTreeSet::new(),
     };
+    for id in repository.cache.snapshots().iter().filter(|id| forgotten.contains(id)) {
+        repository.cache.remove(&ObjectName::Snapshot(*id));
+    }
     let listed = repository.store.list("snapshots")?;
     let wanted = listed.iter().filter_map(|info| match ObjectName::parse(&info.name)? {
         name @ ObjectName::Snapshot(id) if !forgotten.contains(&id) => Some((name, info.size)),

@@ -8,7 +8,7 @@ use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::session::{Position, SessionRecord};
 
 use crate::error::Result;
-use crate::index::sync::open_private;
+use crate::index::sync::{Copies, open_private};
 use crate::ledger;
 use crate::repository::Repository;
 use crate::slots;
@@ -91,7 +91,7 @@ const KINDS: [&str; 8] =
 pub fn status(repository: &Repository) -> Result<Status> {
     let ledger = ledger::read(repository)?;
     let list = snapshots::list_under(repository, &ledger)?;
-    let (index, report) = open_private(repository)?;
+    let (index, report) = open_private(repository, Copies::Welcome)?;
     let mut bytes_unique = 0;
     let mut depths: Vec<u64> = Vec::new();
     for (_, pack) in index.packs()? {

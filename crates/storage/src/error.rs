@@ -116,6 +116,11 @@ impl StoreError {
         error: object_store::Error,
     ) -> Self {
         use object_store::Error as E;
+        // Of a bucket that is not there, too; what else is said of an object that is missing may be
+        // its path.
+        if matches!(&error, E::NotFound { .. }) && !advice::is_no_bucket(&error) {
+            return Self::NotFound { name: name.to_owned() };
+        }
         if let Some(advice) = advice::of(&error) {
             let (name, source) = (name.to_owned(), Box::new(error));
             return Self::Unusable { name, operation, advice, source };
@@ -128,7 +133,6 @@ impl StoreError {
             return Self::PermissionDenied { name, operation, source: Box::new(error) };
         }
         match error {
-            E::NotFound { .. } => Self::NotFound { name: name.to_owned() },
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
                 Self::PermissionDenied { name: name.to_owned(), operation, source: Box::new(error) }
             }

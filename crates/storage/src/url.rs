@@ -69,7 +69,7 @@ impl StoreUrl {
         };
         match place {
             Ok(place) => Ok(Self { place }),
-            Err(why) => Err(StoreError::BadUrl { url: text.to_owned(), why }),
+            Err(why) => Err(StoreError::BadUrl { url: without_secrets(text), why }),
         }
     }
 
@@ -99,6 +99,14 @@ impl fmt::Display for StoreUrl {
 /// Whether a URL, as it is displayed, names an object store elsewhere.
 pub(crate) fn is_cloud(url: &str) -> bool {
     url.split_once("://").is_some_and(|(scheme, _)| Provider::of(scheme).is_some())
+}
+
+/// A URL as it may be shown: keys that somebody wrote before the host do not go to logs.
+pub(crate) fn without_secrets(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => url.to_owned(),
+    }
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -227,6 +235,8 @@ mod tests {
 
     #[test]
     fn bad_addresses_are_refused_with_a_reason() {
+        let secret = StoreUrl::parse("s3://AKIA1:secret@bucket/x", Path::new("/")).unwrap_err();
+        assert!(!secret.to_string().contains("secret"), "{secret}");
         for text in ["", "file://srv/x", "file:///a%2", "file:///a%ff", "ftp://h/x", "a\0b"] {
             let error = StoreUrl::parse(text, Path::new("/")).unwrap_err();
             assert!(matches!(error, StoreError::BadUrl { .. }), "{text:?}: {error}");

@@ -138,7 +138,8 @@ impl Source {
             }
             Self::Variables(path) => {
                 let found = read_variables(&path)?;
-                let value = |name: &str| found.iter().find(|(it, _)| it == name);
+                let value =
+                    |name: &str| found.iter().find(|(it, value)| it == name && !value.is_empty());
                 if cloud == Cloud::S3 && value("AWS_ACCESS_KEY_ID").is_none() {
                     let profile = value("AWS_PROFILE").ok_or_else(|| lacks(&path))?;
                     settings.profile = Some(profile.1.clone());

@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use nightjar_format::bundle::{self, BundleKind};
+use nightjar_format::bundle::BundleKind;
 use nightjar_format::limits;
 use nightjar_format::object::ObjectName;
 use nightjar_format::{BundleId, IndexId};
 
 use super::plan::{Piece, fill, merge};
-use super::read::{given, table_of};
-use super::{FEW, known_to_be_bundled, list, remember_table};
+use super::read::{or_none, sound, table_of};
+use super::{FEW, is_sound, known_to_be_bundled, list, open, remember_table, seal};
 use crate::ahead::Ahead;
 use crate::error::Result;
 use crate::repository::{Repository, create_new};
@@ -21,8 +21,8 @@ use crate::repository::{Repository, create_new};
 pub(crate) fn make(repository: &Repository, applied: &[IndexId]) -> Result<()> {
     let index = applied.iter().map(|id| ObjectName::Index(*id)).collect();
     make_of_kind(repository, BundleKind::Index, &index)?;
-    let records = repository.cache.snapshots().into_iter().map(ObjectName::Snapshot).collect();
-    make_of_kind(repository, BundleKind::Records, &records)
+    let snapshots = repository.cache.snapshots().into_iter().map(ObjectName::Snapshot).collect();
+    make_of_kind(repository, BundleKind::Snapshots, &snapshots)
 }
 
 fn make_of_kind(
@@ -47,19 +47,12 @@ fn make_of_kind(
 
 /// The objects that bundles of a kind hold copies of, as far as they are there, with their sizes.
 fn stored(repository: &Repository, kind: BundleKind) -> Result<BTreeMap<ObjectName, u64>> {
-    let folders: &[&str] = match kind {
-        BundleKind::Index => &["index"],
-        BundleKind::Records => &["snapshots", "ledger"],
+    let folder = match kind {
+        BundleKind::Index => "index",
+        BundleKind::Snapshots => "snapshots",
     };
-    let mut stored = BTreeMap::new();
-    for folder in folders {
-        for info in repository.store.list(folder)? {
-            if let Some(name) = ObjectName::parse(&info.name) {
-                stored.insert(name, info.size);
-            }
-        }
-    }
-    Ok(stored)
+    let listed = repository.store.list(folder)?;
+    Ok(listed.iter().filter_map(|info| Some((ObjectName::parse(&info.name)?, info.size))).collect())
 }
 
 /// The bundles that are there.
@@ -81,15 +74,24 @@ impl Bundles {
         let mut bundles = Self { pieces: Vec::new(), copied: BTreeSet::new() };
         for (id, size) in listed {
             let name = ObjectName::Bundle(kind, id);
-            let Some(table) = table_of(repository, &name, size)? else { continue };
+            let Some(table) = table_of(repository, &name, size) else { continue };
             let before = bundles.copied.len();
             bundles.copied.extend(table.names().filter(|it| stored.contains_key(it)));
-            // One that larger ones stand for is left over: whoever made those could not delete it.
             if bundles.copied.len() > before {
                 bundles.pieces.push(Piece { name, bytes: size });
+            } else {
+                // Larger ones stand for it, or nothing that it holds is there any more.
+                delete(repository, &name);
             }
         }
         Ok(bundles)
+    }
+}
+
+/// Deletes a bundle, if that is permitted.
+fn delete(repository: &Repository, name: &ObjectName) {
+    if or_none(repository.store.delete(&name.to_string()).map_err(Into::into)).is_some() {
+        repository.cache.remove(name);
     }
 }
 
@@ -114,14 +116,18 @@ fn copy_together(
     let mut replaced = Vec::new();
     let wanted = group.iter().map(|piece| (piece.name, piece.bytes));
     for (name, object) in Ahead::new(repository, wanted, limits::BUNDLE_BYTES as u64) {
-        let Some(object) = given(&name, object)? else { continue };
         if !matches!(name, ObjectName::Bundle(..)) {
-            copies.insert(name.to_string(), (name, object));
+            if let Some(object) = sound(repository, &name, object) {
+                copies.insert(name.to_string(), (name, object));
+            }
             continue;
         }
-        let Ok((_, held)) = bundle::from_object(&object) else { continue };
-        for (original, copy) in held.into_iter().filter(|(it, _)| stored.contains_key(it)) {
-            copies.insert(original.to_string(), (original, object.slice_ref(copy)));
+        let Some(object) = or_none(object) else { continue };
+        let Ok(opened) = open(repository, &name, &object) else { continue };
+        for (original, copy) in opened.copies {
+            if stored.contains_key(&original) && is_sound(repository, &original, copy) {
+                copies.insert(original.to_string(), (original, object.slice_ref(copy)));
+            }
         }
         replaced.push(name);
     }
@@ -129,16 +135,13 @@ fn copy_together(
         return Ok(());
     }
     let copies: Vec<(ObjectName, Bytes)> = copies.into_values().collect();
-    let object = bundle::to_object(&copies);
-    drop(copies);
     let name = ObjectName::Bundle(kind, BundleId(repository.environment.random.array()));
-    if let Ok((table, _)) = bundle::from_object(&object) {
-        remember_table(repository, &name, &table);
+    let object = seal(repository, &name, &copies)?;
+    drop(copies);
+    if let Ok(opened) = open(repository, &name, &object) {
+        remember_table(repository, &name, &opened.table);
     }
     create_new(&repository.store, &name, object)?;
-    for name in replaced {
-        repository.store.delete(&name.to_string())?;
-        repository.cache.remove(&name);
-    }
+    replaced.iter().for_each(|name| delete(repository, name));
     Ok(())
 }

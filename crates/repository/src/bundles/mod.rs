@@ -9,11 +9,11 @@
 //! al., 1996), and a machine without a cache reads a few dozen bundles.
 //!
 //! *A bundle decides nothing.* A copy stands for the object only while the store lists the object
-//! itself, and it is opened and its signature checked under the object's own name, like every
-//! cached object. So bundles can be made by any slot, lost, damaged or deleted at any moment:
-//! what one does not give is fetched from where it is. Checks of the repository never look at
-//! them. The newest ledger record is always read from the store, for the records before it follow
-//! from the digests that each names of its predecessor.
+//! itself, and it is opened and its signature checked under the object's own name. But any member
+//! can sign something else for a name that exists, so bundles are signed too, and believed only of
+//! a slot that could do worse: a full one, or the reader's own. They can be lost, damaged or deleted
+//! at any moment, and whatever goes wrong with them, objects are fetched from where they are. Who
+//! checks a repository never looks at them, and ledger records are in none.
 
 mod make;
 mod plan;
@@ -24,12 +24,17 @@ pub(crate) use read::{fill_cache, take_copies};
 
 use std::collections::BTreeSet;
 
-use nightjar_format::BundleId;
-use nightjar_format::bundle::{BundleKind, BundleTable};
-use nightjar_format::object::ObjectName;
+use nightjar_codec::digest;
+use nightjar_codec::sign::{self, SignatureContext};
+use nightjar_format::bundle::{self, BundleKind, BundleTable, OpenedBundle};
+use nightjar_format::index::IndexRecord;
+use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::record;
+use nightjar_format::slot::Role;
+use nightjar_format::snapshot::Register;
+use nightjar_format::{BundleId, FormatError};
 
-use crate::error::Result;
+use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
 
 /// With fewer objects than this to fetch, or to copy, bundles are not worth a request.
@@ -64,4 +69,52 @@ fn known_to_be_bundled(repository: &Repository, kind: BundleKind) -> BTreeSet<Ob
     let known = repository.cache.bundles(kind).into_iter();
     let tables = known.filter_map(|id| known_table(repository, &ObjectName::Bundle(kind, id)));
     tables.flat_map(|table| table.names().collect::<Vec<_>>()).collect()
+}
+
+/// Whether an object is what its name says, and validly signed.
+fn is_sound(repository: &Repository, name: &ObjectName, object: &[u8]) -> bool {
+    match name {
+        ObjectName::Index(_) => {
+            repository.unseal::<IndexRecord>(MetadataKind::Index, name, object).is_ok()
+        }
+        ObjectName::Snapshot(_) => {
+            repository.unseal::<Register>(MetadataKind::Snapshot, name, object).is_ok()
+        }
+        _ => false,
+    }
+}
+
+/// Makes a bundle of copies.
+fn seal(
+    repository: &Repository,
+    name: &ObjectName,
+    copies: &[(ObjectName, bytes::Bytes)],
+) -> Result<Vec<u8>> {
+    let sealer = repository.keychain.sealer();
+    let sealer = sealer.map_err(|error| RepositoryError::in_object(name, error))?;
+    let signed = bundle::to_signed(copies);
+    let message = bundle::signed_message(&repository.id(), name, &digest::hash(&signed));
+    let signature = sealer.sign_key.sign(SignatureContext::Bundle, &message);
+    Ok(bundle::to_object(signed, sealer.signer, &signature))
+}
+
+/// Takes a bundle apart that this slot may believe; the reason if it may not.
+fn open<'a>(
+    repository: &Repository,
+    name: &ObjectName,
+    object: &'a [u8],
+) -> std::result::Result<OpenedBundle<'a>, String> {
+    let said = |error: FormatError| error.to_string();
+    let opened = bundle::from_object(object).map_err(said)?;
+    let keychain = &repository.keychain;
+    let member = keychain.members().find(|it| it.slot_id == opened.signer && it.until.is_none());
+    let trusted = |role: Role| role == Role::Full || opened.signer == keychain.slot();
+    let Some(member) = member.filter(|member| trusted(member.role)) else {
+        return Err(format!("slot {} may not make it for others", opened.signer.short()));
+    };
+    let message = bundle::signed_message(&repository.id(), name, &digest::hash(opened.signed));
+    let context = SignatureContext::Bundle;
+    sign::verify(&member.sign_public, context, &message, &opened.signature, "bundle")
+        .map_err(|error| error.to_string())?;
+    Ok(opened)
 }

@@ -32,7 +32,7 @@ pub(super) fn fill(pieces: Vec<Piece>) -> Vec<Vec<Piece>> {
     let mut groups: Vec<(u64, Vec<Piece>)> = Vec::new();
     for piece in pieces {
         match groups.last_mut() {
-            Some((bytes, group)) if *bytes + piece.bytes <= MOST_BYTES => {
+            Some((bytes, group)) if bytes.saturating_add(piece.bytes) <= MOST_BYTES => {
                 *bytes += piece.bytes;
                 group.push(piece);
             }

@@ -1,22 +1,24 @@
 //! Reading objects from the bundles that hold copies of them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use nightjar_format::bundle::{self, BundleKind, BundleTable};
+use nightjar_format::bundle::{BundleKind, BundleTable};
 use nightjar_format::limits;
 use nightjar_format::object::ObjectName;
 use nightjar_format::record;
-use nightjar_storage::StoreError;
 
-use super::{FEW, known_table, list, remember_table};
+use super::{FEW, is_sound, known_table, list, open, remember_table};
 use crate::ahead::Ahead;
-use crate::error::{RepositoryError, Result};
+use crate::error::Result;
 use crate::repository::Repository;
 
 /// Gives `take` a copy of each of these objects that bundles hold, until it accepts one; returns
 /// those it accepted none of. `cold`: most of what bundles hold is wanted, so that they are
 /// fetched without asking first what they hold.
+///
+/// Whatever fails here fails again, and is told, when the objects themselves are fetched.
 pub(crate) fn take_copies(
     repository: &Repository,
     kind: BundleKind,
@@ -27,57 +29,64 @@ pub(crate) fn take_copies(
     if wanted.len() < FEW {
         return Ok(wanted);
     }
-    let mut useful = Vec::new();
-    for (id, size) in list(repository, kind)? {
+    let mut useful: Vec<(ObjectName, u64)> = Vec::new();
+    for (id, size) in or_none(list(repository, kind)).unwrap_or_default() {
         let name = ObjectName::Bundle(kind, id);
-        if cold || is_useful(repository, &name, size, &wanted)? {
+        if cold || is_useful(repository, &name, size, &wanted) {
             useful.push((name, size));
         }
     }
-    // The newest last: it holds what no older one does.
+    // Small ones may be left over, and larger ones stand for them.
+    useful.sort_by_key(|(_, size)| Reverse(*size));
     for (name, object) in Ahead::new(repository, useful.into_iter(), limits::BUNDLE_BYTES as u64) {
-        let Some(object) = given(&name, object)? else { continue };
-        let (table, copies) = match bundle::from_object(&object) {
+        let Some(object) = or_none(object) else { continue };
+        let opened = match open(repository, &name, &object) {
             Ok(opened) => opened,
-            Err(error) => {
-                tracing::warn!("{name} is of no use: {error}");
+            Err(why) => {
+                tracing::warn!("{name} is of no use: {why}");
                 continue;
             }
         };
-        remember_table(repository, &name, &table);
-        for (original, copy) in copies {
+        remember_table(repository, &name, &opened.table);
+        for (original, copy) in opened.copies {
             if wanted.contains(&original) && take(&original, copy)? {
                 wanted.remove(&original);
             }
+        }
+        if wanted.len() < FEW {
+            break;
         }
     }
     Ok(wanted)
 }
 
-/// Fetches into the cache what it lacks of these snapshots and ledger records, given with their
-/// sizes. What cannot be had is left to whoever needs it.
+/// Fetches into the cache what it lacks of these snapshots, given with their sizes. What cannot be
+/// had, or is not sound, is left to whoever needs it.
 pub(crate) fn fill_cache(
     repository: &Repository,
-    objects: impl Iterator<Item = (ObjectName, u64)>,
+    snapshots: impl Iterator<Item = (ObjectName, u64)>,
 ) -> Result<()> {
-    let (mut lacking, mut cached) = (Vec::new(), 0);
-    for (name, size) in objects {
-        if repository.cache.has(&name) {
-            cached += 1;
-        } else {
-            lacking.push((name, size));
-        }
-    }
+    let (cached, lacking): (Vec<_>, Vec<_>) =
+        snapshots.partition(|(name, _)| repository.cache.has(name));
     let names = lacking.iter().map(|(name, _)| *name).collect();
-    let cold = cached < lacking.len();
-    let rest = take_copies(repository, BundleKind::Records, names, cold, |name, copy| {
-        repository.cache.put(name, copy);
-        Ok(true)
-    })?;
+    let cold = cached.len() < lacking.len();
+    let keep = |name: &ObjectName, object: &[u8]| {
+        let is_sound = is_sound(repository, name, object);
+        if is_sound {
+            repository.cache.put(name, object);
+        }
+        is_sound
+    };
+    let take = |name: &ObjectName, copy: &[u8]| Ok(keep(name, copy));
+    let rest = take_copies(repository, BundleKind::Snapshots, names, cold, take)?;
     let rest = lacking.into_iter().filter(|(name, _)| rest.contains(name));
     for (name, object) in Ahead::new(repository, rest, limits::METADATA_OBJECT_BYTES as u64) {
-        if let Some(object) = given(&name, object)? {
-            repository.cache.put(&name, &object);
+        match object {
+            Ok(object) => {
+                keep(&name, &object);
+            }
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -89,53 +98,46 @@ fn is_useful(
     name: &ObjectName,
     size: u64,
     wanted: &BTreeSet<ObjectName>,
-) -> Result<bool> {
-    let table = table_of(repository, name, size)?;
-    let holds = table.map_or(0, |table| table.names().filter(|it| wanted.contains(it)).count());
-    Ok(holds >= FEW)
+) -> bool {
+    let table = table_of(repository, name, size);
+    table.is_some_and(|table| table.names().filter(|it| wanted.contains(it)).count() >= FEW)
 }
 
-/// The table of a bundle, if it can be had.
+/// The table of a bundle, if it can be had. It only says what to fetch.
 pub(super) fn table_of(
     repository: &Repository,
     name: &ObjectName,
     size: u64,
-) -> Result<Option<BundleTable>> {
+) -> Option<BundleTable> {
     /// The tables of most bundles end before this.
     const BEGINNING: u64 = 64 << 10;
     if let Some(table) = known_table(repository, name) {
-        return Ok(Some(table));
+        return Some(table);
     }
     let read = |end: u64| {
-        let range = 0..end.min(size);
-        given(name, repository.store.get_range(&name.to_string(), range).map_err(Into::into))
+        let read = repository.store.get_range(&name.to_string(), 0..end.min(size));
+        or_none(read.map_err(Into::into))
     };
-    let Some(mut bytes) = read(BEGINNING)? else { return Ok(None) };
-    let Ok(len) = BundleTable::encoded_len(&bytes) else { return Ok(None) };
-    let end = BundleTable::PREFIX_LEN + len;
+    let mut bytes = read(BEGINNING)?;
+    let end = BundleTable::PREFIX_LEN + BundleTable::encoded_len(&bytes).ok()?;
     if bytes.len() < end {
-        match read(end as u64)? {
-            Some(longer) => bytes = longer,
-            None => return Ok(None),
-        }
+        bytes = read(end as u64)?;
     }
-    let encoded = bytes.get(BundleTable::PREFIX_LEN..end).unwrap_or_default();
-    let table = record::decode::<BundleTable>(encoded).ok();
-    if let Some(table) = &table {
-        remember_table(repository, name, table);
-    }
-    Ok(table)
+    let table = record::decode(bytes.get(BundleTable::PREFIX_LEN..end)?).ok()?;
+    remember_table(repository, name, &table);
+    Some(table)
 }
 
-/// An object that was fetched; nothing where it cannot be had for a reason of its own.
-pub(super) fn given(name: &ObjectName, object: Result<Bytes>) -> Result<Option<Bytes>> {
-    match object {
-        Ok(object) => Ok(Some(object)),
-        Err(error) if error.is_damage() => {
-            tracing::debug!("{name}: {error}");
-            Ok(None)
-        }
-        Err(RepositoryError::Store(StoreError::NotFound { .. })) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Nothing where something failed.
+pub(super) fn or_none<T>(outcome: Result<T>) -> Option<T> {
+    outcome.inspect_err(|error| tracing::debug!("doing without a bundle: {error}")).ok()
+}
+
+/// An object that was fetched to be copied; nothing where it is damaged or gone.
+pub(super) fn sound(
+    repository: &Repository,
+    name: &ObjectName,
+    object: Result<Bytes>,
+) -> Option<Bytes> {
+    or_none(object).filter(|object| is_sound(repository, name, object))
 }

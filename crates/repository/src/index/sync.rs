@@ -35,11 +35,22 @@ pub struct SyncReport {
     pub findings: Vec<String>,
 }
 
+/// Whether index objects may be taken from bundles. Who checks or repairs something reads them
+/// themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copies {
+    Welcome,
+    Refused,
+}
+
 /// Brings the shared index up to date and returns a private copy of it.
-pub(crate) fn open_private(repository: &Repository) -> Result<(LocalIndex, SyncReport)> {
+pub(crate) fn open_private(
+    repository: &Repository,
+    copies: Copies,
+) -> Result<(LocalIndex, SyncReport)> {
     let _lock = lock_shared(repository)?;
     remove_stale_copies(repository);
-    let (database, report) = bring_up_to_date(repository)?;
+    let (database, report) = bring_up_to_date(repository, copies)?;
     let directory = PrivateDirectory::create(repository)?;
     let path = directory.path.join("index");
     database.checkpoint(&path)?;
@@ -51,7 +62,7 @@ pub(crate) fn open_private(repository: &Repository) -> Result<(LocalIndex, SyncR
 pub fn rebuild(repository: &Repository) -> Result<SyncReport> {
     let _lock = lock_shared(repository)?;
     remove_database(&shared_path(repository))?;
-    bring_up_to_date(repository).map(|(_, report)| report)
+    bring_up_to_date(repository, Copies::Refused).map(|(_, report)| report)
 }
 
 /// Makes the shared index anew from the index objects, then adds what only the footers of packs
@@ -60,7 +71,7 @@ pub fn rebuild_from_packs(repository: &Repository) -> Result<SyncReport> {
     repository.require_full("read the footers of data packs")?;
     let _lock = lock_shared(repository)?;
     remove_database(&shared_path(repository))?;
-    let (mut database, mut report) = bring_up_to_date(repository)?;
+    let (mut database, mut report) = bring_up_to_date(repository, Copies::Refused)?;
     let listed: BTreeSet<PackId> =
         database.packs()?.map(|pack| pack.map(|(_, info)| info.pack_id)).collect::<Result<_>>()?;
     for info in repository.store.list("packs")? {
@@ -92,7 +103,7 @@ pub fn discard(repository: &Repository) -> Result<()> {
 /// What the local index holds, after bringing it up to date.
 pub fn status(repository: &Repository) -> Result<SyncReport> {
     let _lock = lock_shared(repository)?;
-    bring_up_to_date(repository).map(|(_, report)| report)
+    bring_up_to_date(repository, Copies::Welcome).map(|(_, report)| report)
 }
 
 fn shared_path(repository: &Repository) -> PathBuf {
@@ -122,7 +133,7 @@ fn remove_database(path: &Path) -> Result<()> {
 
 /// Opens the shared index, made anew if it is corrupt or names index objects that are gone, and
 /// applies the index objects that it lacks.
-fn bring_up_to_date(repository: &Repository) -> Result<(Database, SyncReport)> {
+fn bring_up_to_date(repository: &Repository, copies: Copies) -> Result<(Database, SyncReport)> {
     let path = shared_path(repository);
     let mut listed: Vec<(i64, IndexId, u64)> = repository
         .store
@@ -142,7 +153,11 @@ fn bring_up_to_date(repository: &Repository) -> Result<(Database, SyncReport)> {
     let cold = applied.len() < missing.len();
     let report = SyncReport { index_objects: present.len() as u64, ..SyncReport::default() };
     let mut filling = Filling { repository, database, report };
-    filling.apply(missing, cold)?;
+    let missing = match copies {
+        Copies::Welcome => filling.apply_copies(missing, cold)?,
+        Copies::Refused => missing,
+    };
+    filling.apply(missing)?;
     let Filling { database, mut report, .. } = filling;
     for pack in database.packs()? {
         let (_, info) = pack?;
@@ -184,9 +199,12 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
-    /// Adds index objects, given with their sizes: as copies from bundles where those hold them,
-    /// else as they are.
-    fn apply(&mut self, objects: Vec<(ObjectName, u64)>, cold: bool) -> Result<()> {
+    /// Adds the index objects that bundles hold copies of, and returns the others.
+    fn apply_copies(
+        &mut self,
+        objects: Vec<(ObjectName, u64)>,
+        cold: bool,
+    ) -> Result<Vec<(ObjectName, u64)>> {
         let repository = self.repository;
         let names = objects.iter().map(|(name, _)| *name).collect();
         let rest =
@@ -200,8 +218,14 @@ impl Filling<'_> {
                     Err(_) => Ok(false),
                 },
             )?;
-        let rest = objects.into_iter().filter(|(name, _)| rest.contains(name));
-        for (name, object) in Ahead::new(repository, rest, limits::METADATA_OBJECT_BYTES as u64) {
+        Ok(objects.into_iter().filter(|(name, _)| rest.contains(name)).collect())
+    }
+
+    /// Adds index objects, given with their sizes.
+    fn apply(&mut self, objects: Vec<(ObjectName, u64)>) -> Result<()> {
+        let repository = self.repository;
+        let limit = limits::METADATA_OBJECT_BYTES as u64;
+        for (name, object) in Ahead::new(repository, objects.into_iter(), limit) {
             match object.and_then(|object| open_index(repository, &name, &object)) {
                 Ok(record) => self.add(&name, &record)?,
                 // Its packs count as absent; verify reports it, and the next sync tries again.

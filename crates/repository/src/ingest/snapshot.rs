@@ -15,7 +15,7 @@ use crate::bundles;
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
-use crate::index::sync::{self, open_private};
+use crate::index::sync::{self, Copies, open_private};
 use crate::ingest::assembler::{Assembled, Assembler};
 use crate::ingest::delta::{DeltaEncoder, DeltaParameters};
 use crate::ingest::encoder::Encoder;
@@ -137,7 +137,7 @@ fn store<E: From<RepositoryError>>(
 /// nothing was read from the source yet.
 fn open_for_writing(repository: &Repository, session: &Session<'_>) -> Result<LocalIndex> {
     let open = || {
-        let (mut index, _) = open_private(repository)?;
+        let (mut index, _) = open_private(repository, Copies::Welcome)?;
         let stored = stored_sizes(repository)?;
         for id in index.close_packs(&session.ledger().state, &stored)? {
             let name = ObjectName::Pack(id);

@@ -18,7 +18,7 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
 use crate::index::database::{Database, Location, PackInfo};
-use crate::index::sync::open_private;
+use crate::index::sync::{Copies, open_private};
 use crate::packs::copies::PackCopies;
 use crate::packs::reader::{Answer, Opening, PackReader};
 use crate::repository::Repository;
@@ -70,7 +70,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Brings the local index up to date and takes a copy of it.
     pub fn open(repository: &'a Repository, progress: &'a Progress) -> Result<Self> {
-        let (index, _) = open_private(repository)?;
+        let (index, _) = open_private(repository, Copies::Welcome)?;
         Ok(Self::over(repository, Arc::new(index), None, progress))
     }
 

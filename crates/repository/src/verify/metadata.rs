@@ -1,7 +1,7 @@
 //! The objects that caches hide: read from the store, whatever was read before.
 
-use nightjar_codec::CodecError;
 use nightjar_codec::slot::verify_slot;
+use nightjar_codec::{CodecError, digest};
 use nightjar_format::index::IndexRecord;
 use nightjar_format::ledger::LedgerRecord;
 use nightjar_format::object::{MetadataKind, ObjectName};
@@ -14,6 +14,7 @@ use crate::ahead::Ahead;
 use crate::error::{RepositoryError, Result};
 use crate::ledger;
 use crate::repository::Repository;
+use crate::snapshots::SnapshotInfo;
 use crate::verify::Check;
 
 impl Check<'_> {
@@ -35,6 +36,24 @@ impl Check<'_> {
                     outcome => outcome?,
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Compares a snapshot's object in the store with what was listed, which a cache may have given.
+    pub(super) fn register(&mut self, info: &SnapshotInfo) -> Result<()> {
+        let repository = self.reader.repository;
+        let name = ObjectName::Snapshot(info.id);
+        let limit = limits::METADATA_OBJECT_BYTES as u64;
+        match repository.store.get(&name.to_string(), limit).map_err(RepositoryError::from) {
+            Ok(object) if digest::hash(&object) == info.digest => {}
+            Ok(_) => self.add(&name.to_string(), "it is not the object that was read before"),
+            Err(error) if error.is_damage() => {
+                if !forgotten_meanwhile(repository, &name)? {
+                    self.add(&name.to_string(), error);
+                }
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod metadata;
 mod packs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use nightjar_format::blob::BlobKind;
 use nightjar_format::ids::SessionId;
@@ -27,7 +28,7 @@ use nightjar_format::{BlobId, PackId, limits};
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::database::{Database, Location, PackInfo};
-use crate::index::sync;
+use crate::index::sync::{self, Copies, open_private};
 use crate::manifest::walk::{ContentWalk, TreeWalk};
 use crate::packs::stored_sizes;
 use crate::read::Reader;
@@ -109,7 +110,8 @@ fn verify_once(
     if request.level == Level::Data && repository.keychain.role() != Role::Full {
         return Err(RepositoryError::RoleForbids { what: "verify at the level data" });
     }
-    let reader = Reader::open(repository, progress)?;
+    let (index, _) = open_private(repository, Copies::Refused)?;
+    let reader = Reader::over(repository, Arc::new(index), None, progress);
     let sizes = stored_sizes(repository)?;
     let packs = reader.index.packs()?;
     let is_whole = |pack: &PackInfo| sizes.get(&pack.pack_id) == Some(&pack.size);
@@ -123,6 +125,7 @@ fn verify_once(
     };
     let list = snapshots::list(repository)?;
     for info in list.snapshots.iter().filter(|info| request.snapshots.contains(&info.id)) {
+        check.register(info)?;
         check.walk(info)?;
     }
     if request.whole_repository {

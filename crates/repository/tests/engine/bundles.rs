@@ -2,16 +2,20 @@
 
 use std::thread;
 
-use bytes::Bytes;
+use nightjar_codec::digest;
+use nightjar_codec::sign::SignatureContext;
 use nightjar_format::bundle::{self, BundleKind};
-use nightjar_format::object::ObjectName;
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::slot::Role;
+use nightjar_format::snapshot::Register;
 use nightjar_repository::index::sync;
 use nightjar_repository::snapshots;
 use nightjar_storage::Store;
-use nightjar_testkit::damage::names;
+use nightjar_testkit::damage::{names, read, write};
 use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::{Fixture, back_up, restore};
 use nightjar_testkit::generate::noise;
+use nightjar_testkit::insider::Insider;
 use nightjar_testkit::model::Model;
 
 const NIGHTS: u64 = 60;
@@ -57,26 +61,39 @@ fn a_machine_without_a_cache_needs_few_requests() {
     model.check(&fixture.elsewhere().open(), None, "without bundles");
 }
 
+/// Makes something else of a bundle of this name.
+type Damage<'a> = &'a dyn Fn(&str, &[u8]) -> Vec<u8>;
+
+/// Signs copies as a bundle of this name.
+fn signed(insider: &Insider, name: &str, copies: &[(ObjectName, Vec<u8>)]) -> Vec<u8> {
+    let signed = bundle::to_signed(copies);
+    let name = ObjectName::parse(name).unwrap();
+    let message = bundle::signed_message(&insider.repository(), &name, &digest::hash(&signed));
+    let signature = insider.keys.sign_key().sign(SignatureContext::Bundle, &message);
+    bundle::to_object(signed, insider.slot, &signature)
+}
+
 #[test]
 fn damaged_bundles_harm_nobody() {
     let (fixture, model) = after_many_nights(142);
-    let damages: [fn(&Bytes) -> Vec<u8>; 5] = [
-        |whole| whole.slice(..whole.len() / 2).to_vec(),
-        |whole| whole.slice(..5).to_vec(),
-        |_| Vec::new(),
-        |_| noise(7, 5000),
-        // The table is right, and no copy is.
-        |whole| {
-            let (_, copies) = bundle::from_object(whole).unwrap();
+    let insider = Insider::first(&fixture);
+    let damages: [Damage<'_>; 5] = [
+        &|_, whole| whole[..whole.len() / 2].to_vec(),
+        &|_, whole| whole[..5].to_vec(),
+        &|_, _| Vec::new(),
+        &|_, _| noise(7, 5000),
+        // The signature is right, and no copy is.
+        &|name, whole| {
+            let copies = bundle::from_object(whole).unwrap().copies;
             let wrong = |(name, copy): &(ObjectName, &[u8])| (*name, vec![0; copy.len()]);
-            bundle::to_object(&copies.iter().map(wrong).collect::<Vec<_>>())
+            signed(&insider, name, &copies.iter().map(wrong).collect::<Vec<_>>())
         },
     ];
     for (number, damage) in damages.iter().enumerate() {
         let twin = fixture.twin();
         for name in bundles(&twin) {
-            let whole = twin.store.get(&name, 1 << 30).unwrap();
-            twin.store.put(&name, damage(&whole).into()).unwrap();
+            let whole = read(&twin.store, &name);
+            write(&twin.store, &name, damage(&name, &whole));
         }
         let elsewhere = twin.elsewhere();
         model.check(&elsewhere.open(), None, &format!("damage {number}"));
@@ -84,6 +101,33 @@ fn damaged_bundles_harm_nobody() {
         let info = elsewhere.night(&bytes);
         assert!(restore(&elsewhere.open(), &info).unwrap() == bytes);
     }
+}
+
+/// Any member can sign something else for a name that exists; only the store keeps what is there.
+#[test]
+fn who_may_only_write_bundles_for_itself() {
+    let (fixture, model) = after_many_nights(144);
+    let slot = fixture.add_slot(Role::Write, "writer");
+    let writer = Insider::open(&fixture, slot, "writer");
+    let forged: Vec<(ObjectName, Vec<u8>)> = names(&fixture.store, "snapshots")
+        .iter()
+        .map(|name| {
+            let (parsed, original) = (ObjectName::parse(name).unwrap(), read(&fixture.store, name));
+            let fence = Register::Fence { reason: "forged".into() };
+            writer.write(MetadataKind::Snapshot, &parsed, &fence);
+            let forged = read(&fixture.store, name);
+            write(&fixture.store, name, original);
+            (parsed, forged)
+        })
+        .collect();
+    bundles(&fixture).iter().for_each(|name| fixture.store.delete(name).unwrap());
+    let name = format!("bundles/snapshots/{}", "0f".repeat(16));
+    write(&fixture.store, &name, signed(&writer, &name, &forged));
+    model.check(&fixture.elsewhere().open(), None, "a bundle of a writer's");
+    // It is the signer that decides: of a full slot it is believed.
+    write(&fixture.store, &name, signed(&Insider::first(&fixture), &name, &forged));
+    let list = snapshots::list(&fixture.elsewhere().open()).unwrap();
+    assert!(list.snapshots.is_empty());
 }
 
 /// A copy stands for an object only as long as that is there.

@@ -5,10 +5,12 @@
 
 use std::error::Error;
 
+const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
+
 /// Codes and texts, and the setting to look at.
 const ADVICE: [(&[&str], &str); 11] = [
     (
-        &["NoSuchBucket", "ContainerNotFound"],
+        &NO_BUCKET,
         "the bucket of the URL does not exist there: check its name, --endpoint and --region",
     ),
     (
@@ -47,7 +49,7 @@ const ADVICE: [(&[&str], &str); 11] = [
          name servers",
     ),
     (
-        &["certificate", "UnknownIssuer"],
+        &["invalid peer certificate", "UnknownIssuer"],
         "the store's TLS certificate is not trusted here: give its authority's certificate with \
          --ca-file, or check --endpoint",
     ),
@@ -75,6 +77,11 @@ const DENIED: [&str; 5] = [
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let text = text_of(error);
     ADVICE.iter().find(|(marks, _)| holds_one(&text, marks)).map(|(_, advice)| *advice)
+}
+
+/// Whether its text tells that the bucket is not there.
+pub(crate) fn is_no_bucket(error: &(dyn Error + 'static)) -> bool {
+    holds_one(&text_of(error), &NO_BUCKET)
 }
 
 /// Whether its text tells that nothing more can be stored.

@@ -336,6 +336,8 @@ impl Error for Complaint {}
 
 /// What became of a request. Of the kind "unknown" is what trying again does not help against.
 fn failure(error: reqwest::Error) -> HttpError {
+    // What a URL holds says nothing of the failure.
+    let error = error.without_url();
     let kind = if holds(told(&error).as_bytes(), b"certificate") || error.is_builder() {
         HttpErrorKind::Unknown
     } else if error.is_timeout() {
@@ -345,7 +347,7 @@ fn failure(error: reqwest::Error) -> HttpError {
     } else {
         HttpErrorKind::Interrupted
     };
-    HttpError::new(kind, error.without_url())
+    HttpError::new(kind, error)
 }
 
 /// An error with all that caused it.
