@@ -59,22 +59,47 @@ pub fn add(
         repository.refresh_keys()?;
         let mut made = Vec::new();
         // After an error the record may still arrive: what it needs stays.
-        if let Some(slot) = try_add(repository, role, label, protection, &mut made)? {
-            repository.refresh_keys()?;
-            return Ok(slot);
+        if let Some((slot, decided)) = try_add(repository, role, label, protection, &mut made)? {
+            if decided || note_member(repository, slot)? {
+                repository.refresh_keys()?;
+                return Ok(slot);
+            }
         }
         delete_all(repository, &made);
     }
 }
 
-/// One attempt. Nothing if another change came first; what it `made` is then nobody's.
+/// Another change came before the record of a write slot. Its objects are there, and that is
+/// enough to be a member: whoever makes an epoch now lists it, so they must stay. Says so in the
+/// ledger, unless an epoch does already. False if an epoch began without it: then it never will be
+/// a member.
+fn note_member(repository: &mut Repository, slot: SlotId) -> Result<bool> {
+    loop {
+        repository.refresh_keys()?;
+        let Some(ledger) = read_state(repository)? else { continue };
+        let epoch = repository.keychain.epoch();
+        let mut members = repository.keychain.members();
+        match members.find(|member| member.slot_id == slot && member.belongs_to(epoch)) {
+            None => return Ok(false),
+            Some(member) if member.since < epoch => return Ok(true),
+            Some(_) => {}
+        }
+        let body = LedgerBody::Slot { slot };
+        if ledger::append_after(repository, &ledger, &body)?.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+/// One attempt: the slot, and whether the ledger has it. If not, another change came first, and
+/// what it `made` is nobody's, unless that is a write slot that others have seen.
 fn try_add(
     repository: &mut Repository,
     role: Role,
     label: &str,
     protection: &Protection<'_>,
     made: &mut Vec<ObjectName>,
-) -> Result<Option<SlotId>> {
+) -> Result<Option<(SlotId, bool)>> {
     let Some(ledger) = read_state(repository)? else { return Ok(None) };
     let repository = &*repository;
     let Repository { store, record, keychain, environment, .. } = repository;
@@ -131,7 +156,7 @@ fn try_add(
             make_epoch(repository, &ledger, members, &slots, made)?
         }
     };
-    Ok(decided.then_some(slot_id))
+    Ok(Some((slot_id, decided)))
 }
 
 /// Deletes what an attempt left. What cannot be deleted is in nobody's way.

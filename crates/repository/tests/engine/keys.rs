@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::thread;
 
 use nightjar_codec::sign::SignatureContext;
 use nightjar_codec::slot::{
@@ -446,5 +447,28 @@ fn a_slot_whose_adding_was_cut_off_is_told_so_and_nobody_cries_tampering() {
             }
         }
         assert!(told > 0 || role == Role::Write, "no attempt got as far as the slot object");
+    }
+}
+
+/// Whoever makes an epoch lists the write slots whose objects it sees.
+#[test]
+fn slots_that_are_added_at_once_all_have_access() {
+    let fixture = Fixture::new(48);
+    for round in 0..15 {
+        let add = |role: Role| {
+            let text = format!("{role} {round} {:?}", thread::current().id());
+            fixture.elsewhere().add_slot(role, &text);
+            text
+        };
+        let texts: Vec<String> = thread::scope(|scope| {
+            let roles = [Role::Write, Role::Full, Role::Write];
+            let add = &add;
+            let adding = roles.map(|role| scope.spawn(move || add(role)));
+            adding.into_iter().map(|adding| adding.join().unwrap()).collect()
+        });
+        for text in texts {
+            fixture.elsewhere().open_with(&text).unwrap();
+        }
+        assert_eq!(verify_all(&fixture.open()).unwrap().findings, [], "round {round}");
     }
 }

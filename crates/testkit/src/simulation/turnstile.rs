@@ -34,14 +34,24 @@ struct State {
     rng: Rng,
     /// In thousandths: how often the actor that ran last goes on.
     stickiness: usize,
+    /// Whoever is about to send what decides something waits for the others, so that decisions
+    /// meet.
+    collides: bool,
     running: usize,
     last: usize,
-    waiting: BTreeMap<usize, oneshot::Sender<()>>,
+    waiting: BTreeMap<usize, Waiting>,
     /// The lock file of each actor whose cache directory others use.
     locks: BTreeMap<usize, PathBuf>,
     /// Who went through the turnstile with a lock in hand.
     holders: HashMap<PathBuf, usize>,
     log: Vec<String>,
+}
+
+/// An actor that waits for its turn.
+struct Waiting {
+    turn: oneshot::Sender<()>,
+    /// What it is about to send decides something.
+    decides: bool,
 }
 
 impl Turnstile {
@@ -54,9 +64,11 @@ impl Turnstile {
     ) -> Self {
         let mut rng = Rng::new(seed);
         let stickiness = [0, 500, 900, 980].get(rng.below(4)).copied().unwrap_or_default();
+        let collides = rng.below(3) == 0;
         let state = State {
             rng,
             stickiness,
+            collides,
             running: actors,
             last: 0,
             waiting: BTreeMap::new(),
@@ -70,7 +82,7 @@ impl Turnstile {
     /// The first turn of an actor: called in its own thread.
     pub(super) fn enter(&self, actor: usize) {
         // Its sender is kept until it is used.
-        let _ = self.wait(actor).blocking_recv();
+        let _ = self.wait(actor, false).blocking_recv();
     }
 
     /// An actor is done.
@@ -91,11 +103,11 @@ impl Turnstile {
         self.state().log.push(line);
     }
 
-    fn wait(&self, actor: usize) -> oneshot::Receiver<()> {
+    fn wait(&self, actor: usize, decides: bool) -> oneshot::Receiver<()> {
         let (turn, my_turn) = oneshot::channel();
         let mut state = self.state();
         state.note_lock(actor);
-        state.waiting.insert(actor, turn);
+        state.waiting.insert(actor, Waiting { turn, decides });
         state.running -= 1;
         state.go_on(&self.clock);
         my_turn
@@ -124,13 +136,23 @@ impl State {
         holder.is_none_or(|holder| *holder == actor)
     }
 
+    /// Who can be drawn.
+    fn ready(&self) -> Vec<usize> {
+        let may_run = || self.waiting.iter().filter(|(actor, _)| self.may_run(**actor));
+        let undecided = |(_, waiting): &(&usize, &Waiting)| !waiting.decides;
+        if self.collides && may_run().any(|waiting| undecided(&waiting)) {
+            may_run().filter(undecided).map(|(actor, _)| *actor).collect()
+        } else {
+            may_run().map(|(actor, _)| *actor).collect()
+        }
+    }
+
     /// Draws who comes next, once nobody runs.
     fn go_on(&mut self, clock: &ManualClock) {
         if self.running > 0 {
             return;
         }
-        let ready: Vec<usize> =
-            self.waiting.keys().copied().filter(|actor| self.may_run(*actor)).collect();
+        let ready = self.ready();
         let goes_on = ready.contains(&self.last) && self.rng.below(1000) < self.stickiness;
         let next = if goes_on || ready.is_empty() {
             self.last
@@ -138,7 +160,7 @@ impl State {
             ready.get(self.rng.below(ready.len())).copied().unwrap_or_default()
         };
         clock.advance(self.time_goes_by());
-        if let Some(turn) = self.waiting.remove(&next) {
+        if let Some(Waiting { turn, .. }) = self.waiting.remove(&next) {
             self.last = next;
             self.running = 1;
             // It waits: it is suspended nowhere else.
@@ -171,8 +193,13 @@ pub(super) struct Gate {
 
 impl Gate {
     async fn turn(&self) {
-        let turn = self.turnstile.wait(self.actor);
-        let _ = turn.await;
+        let _ = self.turnstile.wait(self.actor, false).await;
+    }
+
+    /// The turn of a creation: those in the ledger and of registers decide something.
+    async fn turn_to_create(&self, name: &str) {
+        let decides = name.starts_with("ledger/") || name.starts_with("snapshots/");
+        let _ = self.turnstile.wait(self.actor, decides).await;
     }
 
     fn note<T>(&self, operation: &str, name: &str, outcome: &Result<T>) {
@@ -213,10 +240,12 @@ impl ObjectStore for Gate {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        self.turn().await;
         let operation = if opts.mode == PutMode::Create { "create" } else { "put" };
         if operation == "create" {
+            self.turn_to_create(location.as_ref()).await;
             self.history.sending(self.actor, location.as_ref());
+        } else {
+            self.turn().await;
         }
         let outcome = self.inner.put_opts(location, payload, opts).await;
         self.note(operation, location.as_ref(), &outcome);
