@@ -159,9 +159,10 @@ fn try_add(
     Ok(Some((slot_id, decided)))
 }
 
-/// Deletes what an attempt left. What cannot be deleted is in nobody's way.
+/// Deletes what an attempt left, the slot before its keyrings: a slot without keyrings is damage.
+/// What cannot be deleted is in nobody's way.
 fn delete_all(repository: &Repository, names: &[ObjectName]) {
-    for name in names {
+    for name in names.iter().rev() {
         if let Err(error) = repository.store.delete(&name.to_string()) {
             tracing::debug!("cannot delete {name}: {error}");
         }

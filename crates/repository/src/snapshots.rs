@@ -81,7 +81,13 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
             Err(_) if repository.store.head(&info.name)?.is_none() => {
                 found.names.remove(&info.name);
             }
-            Err(error) if error.is_damage() => found.findings.push(error.to_string()),
+            Err(error) if error.is_damage() => {
+                if ledger::read(repository)?.next_epoch.is_some() {
+                    // What was sealed since then is not damaged.
+                    return Err(RepositoryError::KeysChanged);
+                }
+                found.findings.push(error.to_string());
+            }
             Err(error) => return Err(error),
         }
     }
