@@ -59,11 +59,11 @@ pub fn add(
         repository.refresh_keys()?;
         let mut made = Vec::new();
         // After an error the record may still arrive: what it needs stays.
-        if let Some((slot, decided)) = try_add(repository, role, label, protection, &mut made)? {
-            if decided || note_member(repository, slot)? {
-                repository.refresh_keys()?;
-                return Ok(slot);
-            }
+        if let Some((slot, decided)) = try_add(repository, role, label, protection, &mut made)?
+            && (decided || note_member(repository, slot)?)
+        {
+            repository.refresh_keys()?;
+            return Ok(slot);
         }
         delete_all(repository, &made);
     }
