@@ -147,7 +147,8 @@ fn choose_default(configuration: Option<&Configuration>) -> Result<Choice<'_>> {
 /// What the command line and the environment say of a store in a cloud.
 fn given_settings(globals: &Globals) -> Result<StoreSettings> {
     let given = &globals.store;
-    let certificates = given.ca_file.iter().map(|path| read_certificates(path));
+    let certificates = given.ca_file.iter();
+    let certificates = certificates.map(|path| read_certificates(path, "--ca-file"));
     Ok(StoreSettings {
         variables: environment::cloud_variables(),
         endpoint: given.endpoint.clone().filter(|it| !it.is_empty()),
@@ -171,15 +172,16 @@ fn fill(
     settings.region = settings.region.take().or_else(|| section.region.clone());
     settings.allow_http |= section.allow_http;
     if let (Some(path), true) = (&section.ca_file, settings.certificates.is_empty()) {
-        settings.certificates.push(read_certificates(&configuration.resolve(path))?);
+        settings.certificates.push(read_certificates(&configuration.resolve(path), "ca-file")?);
     }
     settings.upload_limit = settings.upload_limit.or(section.limit_upload);
     settings.download_limit = settings.download_limit.or(section.limit_download);
     Ok(())
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| unreadable(path, "certificates in", error))
+fn read_certificates(path: &Path, setting: &str) -> Result<Vec<u8>> {
+    let what = format!("certificates that {setting} names in");
+    std::fs::read(path).map_err(|error| unreadable(path, &what, error))
 }
 
 /// What opens the repository, as the file says.
