@@ -9,6 +9,7 @@
 //! - [`manifest`]: content lists and directories, walking and comparing them;
 //! - [`snapshots`], [`ledger`]: the write protocol (format-spec, chapter 10);
 //! - [`index`]: the local index, a cache that can always be made anew;
+//! - [`gc`]: what nobody needs any more, and getting rid of it;
 //! - [`verify`]: what is damaged; [`status`]: what is there; [`doctor`]: what is wrong around it.
 //!
 //! The engine prints nothing and looks nothing up: clock, random numbers, names and the cache
@@ -21,12 +22,12 @@ mod cache;
 pub mod doctor;
 mod environment;
 mod error;
+pub mod gc;
 pub mod index;
 pub mod ingest;
 pub mod keychain;
 pub mod ledger;
 pub mod manifest;
-pub mod mark;
 mod packs;
 pub mod read;
 pub mod repository;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use nightjar_format::SessionId;
 use nightjar_format::limits;
 use nightjar_format::object::{MetadataKind, ObjectName};
-use nightjar_format::session::SessionRecord;
+use nightjar_format::session::{Position, SessionRecord};
 use nightjar_format::snapshot::{Register, Snapshot};
 use nightjar_storage::Created;
 
@@ -90,6 +90,15 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.record.renewed = now;
+        self.record.renewals += 1;
+        self.write()
+    }
+
+    /// Notes a newer head of the ledger. Only for a session that relies on no pack that was closed
+    /// since the one it noted before.
+    pub(crate) fn note(&mut self, head: Position) -> Result<()> {
+        self.record.noted = Some(head);
+        self.record.renewed = self.repository.environment.clock.now();
         self.record.renewals += 1;
         self.write()
     }

@@ -36,6 +36,8 @@ pub struct SnapshotList {
     pub snapshots: Vec<SnapshotInfo>,
     /// What is not as it should be, for people to read.
     pub findings: Vec<String>,
+    /// Those of them that mean that a snapshot is not in the list: what it needs is unknown.
+    pub incomplete: Vec<String>,
     names: BTreeSet<String>,
 }
 
@@ -51,6 +53,7 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
     let mut found = SnapshotList {
         snapshots: Vec::new(),
         findings: ledger.findings.clone(),
+        incomplete: Vec::new(),
         names: BTreeSet::new(),
     };
     for id in repository.cache.snapshots().iter().filter(|id| forgotten.contains(id)) {
@@ -86,7 +89,7 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
                     // What was sealed since then is not damaged.
                     return Err(RepositoryError::KeysChanged);
                 }
-                found.findings.push(error.to_string());
+                found.miss(error.to_string());
             }
             Err(error) => return Err(error),
         }
@@ -120,7 +123,7 @@ fn find_missing(
         let name = ObjectName::Snapshot(*id);
         // It may have come while the others were listed, and another process cached it.
         if repository.store.head(&name.to_string())?.is_none() {
-            found.findings.push(format!("{name} is gone, and no ledger record forgets it"));
+            found.miss(format!("{name} is gone, and no ledger record forgets it"));
         }
     }
     Ok(())
@@ -144,6 +147,19 @@ fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, Register
 }
 
 impl SnapshotList {
+    /// All registers that were listed: snapshots, fences, and what is damaged or forgotten.
+    pub(crate) fn registers(&self) -> impl Iterator<Item = SessionId> {
+        self.names.iter().filter_map(|name| match ObjectName::parse(name)? {
+            ObjectName::Snapshot(id) => Some(id),
+            _ => None,
+        })
+    }
+
+    fn miss(&mut self, why: String) {
+        self.findings.push(why.clone());
+        self.incomplete.push(why);
+    }
+
     /// The newest snapshot of a series.
     pub fn latest_of(&self, series: &str) -> Option<&SnapshotInfo> {
         self.snapshots.iter().rev().find(|info| info.snapshot.series == series)
@@ -249,6 +265,7 @@ mod tests {
         let list = |findings: &[&str]| SnapshotList {
             snapshots: Vec::new(),
             findings: findings.iter().map(|&finding| finding.into()).collect(),
+            incomplete: Vec::new(),
             names: BTreeSet::new(),
         };
         let none = list(&[]).of_series("orders").unwrap_err();

@@ -196,7 +196,12 @@ impl Store {
 
     /// Makes sure that there is no object of that name; it need not have existed.
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
-        self.start(name, "delete", requests::delete).wait()
+        self.start_delete(name).wait()
+    }
+
+    /// Begins to make sure that there is no object of that name.
+    pub fn start_delete(&self, name: &str) -> Pending<()> {
+        self.start(name, "delete", requests::delete)
     }
 
     /// The objects below `prefix`, which is whole segments such as `packs` or `packs/ab`, or empty

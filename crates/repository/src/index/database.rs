@@ -6,13 +6,17 @@
 //! | `sketches` | place of the super-feature ‖ super-feature | beginning of the newest blob's id |
 //! | `packs` | ordinal, big-endian | [`PackInfo`] |
 //! | `listings` | pack id ‖ digest of its table | ordinal |
-//! | `applied` | index id | nothing: this index object is in |
+//! | `applied` | index id | ordinals of the packs that this index object lists |
 //! | `meta` | name | value |
 //!
 //! Packs have small ordinals, so that a location takes few bytes. A pack that two index objects
 //! list with the same table has one ordinal; with another table (one of them lies) it has two,
 //! and neither shadows the other.
+//!
+//! When index objects go, the packs that no other one lists are *gone*: their rows stay, and
+//! nobody is shown them, until so many are gone that the tables are made anew.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use nightjar_codec::digest;
@@ -30,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{RepositoryError, Result};
 
 /// Changed whenever the tables change: another number means "make it anew".
-const LAYOUT: &[u8] = b"2";
+const LAYOUT: &[u8] = b"3";
 
 const BLOBS: &str = "blobs";
 const SKETCHES: &str = "sketches";
@@ -51,6 +55,8 @@ const BATCH_BLOBS: usize = 16_384;
 pub(crate) struct Location {
     /// The pack's ordinal.
     pub(crate) pack: u32,
+    /// Its place in the pack's table.
+    pub(crate) row: u32,
     pub(crate) offset: u32,
     pub(crate) stored_len: u32,
     pub(crate) raw_len: u32,
@@ -58,9 +64,9 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    pub(crate) fn new(pack: u32, entry: &BlobEntry) -> Self {
+    pub(crate) fn new(pack: u32, row: u32, entry: &BlobEntry) -> Self {
         let BlobEntry { offset, stored_len, raw_len, encoding, .. } = *entry;
-        Self { pack, offset, stored_len, raw_len, encoding }
+        Self { pack, row, offset, stored_len, raw_len, encoding }
     }
 
     /// As the pack's table tells it.
@@ -93,10 +99,22 @@ pub(crate) struct PackInfo {
     pub(crate) table_digest: [u8; 32],
     pub(crate) blobs: u64,
     pub(crate) raw_bytes: u64,
+    /// What its blobs take in it.
+    pub(crate) stored_bytes: u64,
     /// How many blobs there are of each depth, from 0.
     pub(crate) depths: Vec<u64>,
-    /// An index object lists it; otherwise only its footer was read.
-    pub(crate) published: bool,
+    pub(crate) standing: Standing,
+}
+
+/// How a pack came to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Standing {
+    /// An index object lists it.
+    Listed,
+    /// None does, but its footer was read.
+    Found,
+    /// The index objects that listed it are no more.
+    Gone,
 }
 
 impl PackInfo {
@@ -109,6 +127,8 @@ impl PackInfo {
 pub(crate) struct Database {
     db: DB,
     next_ordinal: u32,
+    /// Packs that are gone.
+    gone: HashSet<u32>,
 }
 
 impl Database {
@@ -127,11 +147,14 @@ impl Database {
         let families = [BLOBS, SKETCHES, PACKS, LISTINGS, APPLIED, META]
             .map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
         let db = DB::open_cf_descriptors(&options, path, families)?;
-        let mut database = Self { db, next_ordinal: 0 };
+        let mut database = Self { db, next_ordinal: 0, gone: HashSet::new() };
         match database.get(META, b"layout")? {
             Some(layout) if layout == LAYOUT => {}
             Some(_) => return Err(RepositoryError::LocalIndex("it has another layout".into())),
             None => database.db.put_cf(database.family(META)?, b"layout", LAYOUT)?,
+        }
+        if let Some(gone) = database.get(META, b"gone")? {
+            database.gone = postcard::from_bytes(&gone).map_err(|_| unreadable())?;
         }
         database.next_ordinal = database.read_next_ordinal()?;
         Ok(database)
@@ -170,8 +193,33 @@ impl Database {
     }
 
     /// Notes that all packs of an index object are in.
-    pub(crate) fn mark_applied(&self, id: &IndexId) -> Result<()> {
-        Ok(self.db.put_cf(self.family(APPLIED)?, id.as_bytes(), b"")?)
+    pub(crate) fn mark_applied(&self, id: &IndexId, packs: &[u32]) -> Result<()> {
+        let value = postcard::to_allocvec(packs).map_err(|_| unreadable())?;
+        Ok(self.db.put_cf(self.family(APPLIED)?, id.as_bytes(), value)?)
+    }
+
+    /// The packs that an index object lists, if it is in.
+    pub(crate) fn packs_of(&self, id: &IndexId) -> Result<Option<Vec<u32>>> {
+        let value = self.get(APPLIED, id.as_bytes())?;
+        value.map(|value| postcard::from_bytes(&value).map_err(|_| unreadable())).transpose()
+    }
+
+    /// Takes index objects out, and what only they listed.
+    pub(crate) fn retract(&mut self, ids: &BTreeSet<IndexId>) -> Result<()> {
+        let (mut unlisted, mut listed) = (HashSet::new(), HashSet::new());
+        for id in self.applied()? {
+            let packs = self.packs_of(&id)?.unwrap_or_default();
+            if ids.contains(&id) { unlisted.extend(packs) } else { listed.extend(packs) }
+        }
+        for ordinal in unlisted.difference(&listed) {
+            let info = self.pack(*ordinal)?;
+            self.put_info(*ordinal, &PackInfo { standing: Standing::Gone, ..info })?;
+            self.gone.insert(*ordinal);
+        }
+        self.save_gone()?;
+        // Last: what is cut short begins again.
+        let applied = self.family(APPLIED)?;
+        ids.iter().try_for_each(|id| Ok(self.db.delete_cf(applied, id.as_bytes())?))
     }
 
     /// Adds a pack with its blobs and returns its ordinal. Adding it again changes nothing.
@@ -179,15 +227,15 @@ impl Database {
         &mut self,
         pack: &PackRecord,
         session: SessionId,
-        published: bool,
+        standing: Standing,
     ) -> Result<u32> {
         let table = postcard::to_allocvec(&pack.table).map_err(|_| unreadable())?;
         let table_digest = digest::hash(&table).0;
         let listing = [pack.pack_id.as_bytes().as_slice(), &table_digest].concat();
         if let Some(known) = self.get(LISTINGS, &listing)? {
             let ordinal = ordinal_of(&known)?;
-            if published {
-                self.publish(ordinal)?;
+            if standing == Standing::Listed {
+                self.list(ordinal)?;
             }
             return Ok(ordinal);
         }
@@ -200,20 +248,21 @@ impl Database {
             session,
             table_digest,
             blobs: pack.table.ids.len() as u64,
+            stored_bytes: pack.table.stored_bytes(),
             raw_bytes: pack.table.rows.iter().map(|row| u64::from(row.raw_len)).sum(),
             depths: depths_of(&pack.table),
-            published,
+            standing,
         };
         // The pack first: its ordinal is taken even if the process dies before the listing is
         // written, and then its blobs are written again under another.
         self.put_info(ordinal, &info)?;
-        let entries: Vec<BlobEntry> =
-            pack.table.entries(PackHeader::blobs_offset(info.kind())).collect();
+        let entries = pack.table.entries(PackHeader::blobs_offset(info.kind()));
+        let entries: Vec<(u32, BlobEntry)> = (0..).zip(entries).collect();
         for entries in entries.chunks(BATCH_BLOBS) {
             let mut batch = WriteBatch::default();
             let (blobs, sketches) = (self.family(BLOBS)?, self.family(SKETCHES)?);
-            for entry in entries {
-                let location = postcard::to_allocvec(&Location::new(ordinal, entry))
+            for (row, entry) in entries {
+                let location = postcard::to_allocvec(&Location::new(ordinal, *row, entry))
                     .map_err(|_| unreadable())?;
                 batch.merge_cf(blobs, entry.id.as_bytes(), location);
                 for key in sketch_keys(&entry.sketch) {
@@ -231,10 +280,19 @@ impl Database {
         Ok(self.db.put_cf(self.family(PACKS)?, ordinal.to_be_bytes(), value)?)
     }
 
-    fn publish(&self, ordinal: u32) -> Result<()> {
+    fn save_gone(&self) -> Result<()> {
+        let gone = postcard::to_allocvec(&self.gone).map_err(|_| unreadable())?;
+        Ok(self.db.put_cf(self.family(META)?, b"gone", gone)?)
+    }
+
+    /// An index object lists a pack that is known already.
+    fn list(&mut self, ordinal: u32) -> Result<()> {
+        if self.gone.remove(&ordinal) {
+            self.save_gone()?;
+        }
         match self.pack(ordinal)? {
-            info if info.published => Ok(()),
-            info => self.put_info(ordinal, &PackInfo { published: true, ..info }),
+            info if info.standing == Standing::Listed => Ok(()),
+            info => self.put_info(ordinal, &PackInfo { standing: Standing::Listed, ..info }),
         }
     }
 
@@ -244,8 +302,15 @@ impl Database {
         postcard::from_bytes(&value).map_err(|_| unreadable())
     }
 
-    /// Every pack, by ordinal.
+    /// Every pack that is not gone, by ordinal.
     pub(crate) fn packs(&self) -> Result<impl Iterator<Item = Result<(u32, PackInfo)>>> {
+        let packs = self.all_packs()?;
+        let is_there = |info: &PackInfo| info.standing != Standing::Gone;
+        Ok(packs.filter(move |pack| pack.as_ref().map_or(true, |(_, info)| is_there(info))))
+    }
+
+    /// Every pack, by ordinal.
+    pub(crate) fn all_packs(&self) -> Result<impl Iterator<Item = Result<(u32, PackInfo)>>> {
         let iterator = self.db.iterator_cf(self.family(PACKS)?, rocksdb::IteratorMode::Start);
         Ok(iterator.map(|item| {
             let (key, value) = item?;
@@ -292,7 +357,7 @@ impl Database {
         while !rest.is_empty() {
             let (location, after) =
                 postcard::take_from_bytes::<Location>(rest).map_err(|_| unreadable())?;
-            if !locations.contains(&location) {
+            if !self.gone.contains(&location.pack) && !locations.contains(&location) {
                 locations.push(location);
             }
             rest = after;

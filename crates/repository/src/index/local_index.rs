@@ -11,7 +11,7 @@ use nightjar_format::ledger::LedgerState;
 use nightjar_format::{BlobId, IndexId, PackId, SessionId};
 
 use crate::error::Result;
-use crate::index::database::{Database, Location, PackInfo};
+use crate::index::database::{Database, Location, PackInfo, Standing};
 use crate::index::support::{ReliedOn, Search, Support};
 use crate::index::sync::PrivateDirectory;
 
@@ -52,7 +52,8 @@ impl LocalIndex {
         for pack in self.read().packs()? {
             let (ordinal, info) = pack?;
             packs = ordinal + 1;
-            let is_closed = !info.published || closed_by_ledger.contains(&info.pack_id);
+            let is_listed = info.standing == Standing::Listed;
+            let is_closed = !is_listed || closed_by_ledger.contains(&info.pack_id);
             let is_missing = sizes.get(&info.pack_id) != Some(&info.size);
             if is_closed || is_missing {
                 closed.insert(ordinal);
@@ -89,6 +90,11 @@ impl LocalIndex {
     /// The index objects that it was filled from.
     pub(crate) fn applied(&self) -> Result<Vec<IndexId>> {
         self.read().applied()
+    }
+
+    /// The packs that one of them lists, by ordinal.
+    pub(crate) fn packs_of(&self, id: &IndexId) -> Result<Vec<u32>> {
+        Ok(self.read().packs_of(id)?.unwrap_or_default())
     }
 
     /// Whether a writer may rely on a pack.
@@ -192,6 +198,6 @@ impl LocalIndex {
     /// Adds a pack that this process wrote.
     pub(crate) fn add_own_pack(&self, pack: &PackRecord, session: SessionId) -> Result<()> {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        database.add_pack(pack, session, true).map(|_| ())
+        database.add_pack(pack, session, Standing::Listed).map(|_| ())
     }
 }

@@ -1,6 +1,6 @@
 //! Bringing the local index up to date, and making private copies of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::ahead::Ahead;
 use crate::bundles::take_copies;
 use crate::error::{RepositoryError, Result, local};
 use crate::index::LocalIndex;
-use crate::index::database::Database;
+use crate::index::database::{Database, Standing};
 use crate::packs::cipher_of;
 use crate::repository::Repository;
 
@@ -85,7 +85,7 @@ pub fn rebuild_from_packs(repository: &Repository) -> Result<SyncReport> {
             Ok((pack, session)) => {
                 report.packs += 1;
                 report.blobs += pack.table.ids.len() as u64;
-                database.add_pack(&pack, session, false)?;
+                database.add_pack(&pack, session, Standing::Found)?;
             }
             Err(error) if error.is_damage() => report.findings.push(format!("{name}: {error}")),
             Err(error) => return Err(error),
@@ -104,6 +104,34 @@ pub fn discard(repository: &Repository) -> Result<()> {
 pub fn status(repository: &Repository) -> Result<SyncReport> {
     let _lock = lock_shared(repository)?;
     bring_up_to_date(repository, Copies::Welcome).map(|(_, report)| report)
+}
+
+/// The index objects that list one of these packs, and all others, after bringing the local index
+/// up to date.
+pub(crate) fn index_objects_naming(
+    repository: &Repository,
+    packs: &BTreeSet<PackId>,
+) -> Result<(BTreeSet<IndexId>, BTreeSet<IndexId>)> {
+    let _lock = lock_shared(repository)?;
+    let (database, _) = bring_up_to_date(repository, Copies::Welcome)?;
+    let mut ordinals = BTreeSet::new();
+    for pack in database.packs()? {
+        let (ordinal, info) = pack?;
+        if packs.contains(&info.pack_id) {
+            ordinals.insert(ordinal);
+        }
+    }
+    let (mut naming, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for id in database.applied()? {
+        let listed = database.packs_of(&id)?.unwrap_or_default();
+        let names = listed.iter().any(|ordinal| ordinals.contains(ordinal));
+        if names {
+            naming.insert(id)
+        } else {
+            others.insert(id)
+        };
+    }
+    Ok((naming, others))
 }
 
 fn shared_path(repository: &Repository) -> PathBuf {
@@ -131,38 +159,52 @@ fn remove_database(path: &Path) -> Result<()> {
     }
 }
 
-/// Opens the shared index, made anew if it is corrupt or names index objects that are gone, and
-/// applies the index objects that it lacks.
+/// So often the store's index objects are listed again because a collector replaced some while
+/// they were read.
+const LISTINGS: usize = 8;
+
+/// Opens the shared index, made anew if it is corrupt, applies the index objects that it lacks and
+/// takes out those that are gone.
 fn bring_up_to_date(repository: &Repository, copies: Copies) -> Result<(Database, SyncReport)> {
     let path = shared_path(repository);
-    let mut listed: Vec<(i64, IndexId, u64)> = repository
-        .store
-        .list("index")?
-        .iter()
-        .filter_map(|info| match ObjectName::parse(&info.name) {
-            Some(ObjectName::Index(id)) => Some((info.modified_unix_nanos, id, info.size)),
-            _ => None,
-        })
-        .collect();
-    // The oldest first: of blobs with like sketches, the newest is to be found.
-    listed.sort_unstable();
-    let present: BTreeSet<IndexId> = listed.iter().map(|(_, id, _)| *id).collect();
-    let (database, applied) = open_or_renew(&path, &present)?;
-    let missing = listed.into_iter().filter(|(_, id, _)| !applied.contains(id));
-    let missing: Vec<_> = missing.map(|(_, id, size)| (ObjectName::Index(id), size)).collect();
-    let cold = applied.len() < missing.len();
-    let report = SyncReport { index_objects: present.len() as u64, ..SyncReport::default() };
-    let mut filling = Filling { repository, database, report };
-    let missing = match copies {
-        Copies::Welcome => filling.apply_copies(missing, cold)?,
-        Copies::Refused => missing,
+    let database = match Database::open(&path) {
+        Ok(database) => database,
+        Err(error) => {
+            tracing::warn!("{error}; making it anew");
+            remove_database(&path)?;
+            Database::open(&path)?
+        }
     };
-    filling.apply(missing)?;
+    let mut filling = Filling { repository, database, report: SyncReport::default() };
+    let mut unreadable = filling.follow(list_index(repository)?, copies)?;
+    for _ in 0..LISTINGS {
+        if unreadable.is_empty() {
+            break;
+        }
+        let listed = list_index(repository)?;
+        if unreadable.keys().all(|id| listed.iter().any(|(_, listed, _)| listed == id)) {
+            break;
+        }
+        unreadable = filling.follow(listed, copies)?;
+    }
+    // Their packs count as absent; verify reports it, and the next sync tries again.
+    filling.report.findings.extend(unreadable.into_values());
     let Filling { database, mut report, .. } = filling;
-    for pack in database.packs()? {
+    let mut gone_blobs = 0;
+    for pack in database.all_packs()? {
         let (_, info) = pack?;
-        report.packs += 1;
-        report.blobs += info.blobs;
+        if info.standing == Standing::Gone {
+            gone_blobs += info.blobs;
+        } else {
+            report.packs += 1;
+            report.blobs += info.blobs;
+        }
+    }
+    if gone_blobs > report.blobs {
+        tracing::debug!("most of the local index is gone; making it anew");
+        drop(database);
+        remove_database(&path)?;
+        return bring_up_to_date(repository, copies);
     }
     for finding in &report.findings {
         tracing::warn!("{finding}");
@@ -170,25 +212,17 @@ fn bring_up_to_date(repository: &Repository, copies: Copies) -> Result<(Database
     Ok((database, report))
 }
 
-/// Opens the shared index; makes it anew if it is corrupt or names index objects that are gone.
-fn open_or_renew(
-    path: &Path,
-    present: &BTreeSet<IndexId>,
-) -> Result<(Database, BTreeSet<IndexId>)> {
-    match open_shared(path) {
-        Ok((database, applied)) if applied.is_subset(present) => return Ok((database, applied)),
-        // Closed again at the end of this arm, before the directory goes.
-        Ok(_) => tracing::debug!("index objects are gone; making the local index anew"),
-        Err(error) => tracing::warn!("{error}; making it anew"),
-    }
-    remove_database(path)?;
-    open_shared(path)
-}
-
-fn open_shared(path: &Path) -> Result<(Database, BTreeSet<IndexId>)> {
-    let database = Database::open(path)?;
-    let applied = database.applied()?.into_iter().collect();
-    Ok((database, applied))
+/// The index objects in the store with their times and sizes, the oldest first: of blobs with like
+/// sketches, the newest is to be found.
+fn list_index(repository: &Repository) -> Result<Vec<(i64, IndexId, u64)>> {
+    let objects = repository.store.list("index")?;
+    let parsed = objects.iter().filter_map(|info| match ObjectName::parse(&info.name) {
+        Some(ObjectName::Index(id)) => Some((info.modified_unix_nanos, id, info.size)),
+        _ => None,
+    });
+    let mut listed: Vec<_> = parsed.collect();
+    listed.sort_unstable();
+    Ok(listed)
 }
 
 /// The shared index while index objects are added to it.
@@ -199,6 +233,32 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
+    /// Takes in the index objects that are there and takes out those that are not; says which
+    /// cannot be read, and why.
+    fn follow(
+        &mut self,
+        listed: Vec<(i64, IndexId, u64)>,
+        copies: Copies,
+    ) -> Result<BTreeMap<IndexId, String>> {
+        let present: BTreeSet<IndexId> = listed.iter().map(|(_, id, _)| *id).collect();
+        let applied: BTreeSet<IndexId> = self.database.applied()?.into_iter().collect();
+        self.report.index_objects = present.len() as u64;
+        let missing = listed.into_iter().filter(|(_, id, _)| !applied.contains(id));
+        let missing: Vec<_> = missing.map(|(_, id, size)| (ObjectName::Index(id), size)).collect();
+        let cold = applied.len() < missing.len();
+        let missing = match copies {
+            Copies::Welcome => self.apply_copies(missing, cold)?,
+            Copies::Refused => missing,
+        };
+        let unreadable = self.apply(missing)?;
+        // After those that stand in their place are in.
+        let gone: BTreeSet<IndexId> = applied.difference(&present).copied().collect();
+        if !gone.is_empty() {
+            self.database.retract(&gone)?;
+        }
+        Ok(unreadable)
+    }
+
     /// Adds the index objects that bundles hold copies of, and returns the others.
     fn apply_copies(
         &mut self,
@@ -221,27 +281,32 @@ impl Filling<'_> {
         Ok(objects.into_iter().filter(|(name, _)| rest.contains(name)).collect())
     }
 
-    /// Adds index objects, given with their sizes.
-    fn apply(&mut self, objects: Vec<(ObjectName, u64)>) -> Result<()> {
+    /// Adds index objects, given with their sizes; says which cannot be read, and why.
+    fn apply(&mut self, objects: Vec<(ObjectName, u64)>) -> Result<BTreeMap<IndexId, String>> {
         let repository = self.repository;
         let limit = limits::METADATA_OBJECT_BYTES as u64;
+        let mut unreadable = BTreeMap::new();
         for (name, object) in Ahead::new(repository, objects.into_iter(), limit) {
             match object.and_then(|object| open_index(repository, &name, &object)) {
                 Ok(record) => self.add(&name, &record)?,
-                // Its packs count as absent; verify reports it, and the next sync tries again.
-                Err(error) if error.is_damage() => self.report.findings.push(error.to_string()),
+                Err(error) if error.is_damage() => {
+                    if let ObjectName::Index(id) = name {
+                        unreadable.insert(id, error.to_string());
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(unreadable)
     }
 
     fn add(&mut self, name: &ObjectName, record: &IndexRecord) -> Result<()> {
+        let mut packs = Vec::with_capacity(record.packs.len());
         for pack in &record.packs {
-            self.database.add_pack(pack, record.session, true)?;
+            packs.push(self.database.add_pack(pack, record.session, Standing::Listed)?);
         }
         if let ObjectName::Index(id) = name {
-            self.database.mark_applied(id)?;
+            self.database.mark_applied(id, &packs)?;
         }
         self.report.applied += 1;
         Ok(())

@@ -40,4 +40,5 @@ mod snapshot;
 
 pub use delta::DeltaParameters;
 pub use feeder::{Feeder, FileState, StopSignal};
+pub(crate) use pack_writer::PackWriter;
 pub use snapshot::{Fed, SnapshotRequest, create_snapshot};

@@ -104,7 +104,8 @@ impl<'a> PackWriter<'a> {
         Ok(())
     }
 
-    fn put(
+    /// Puts a blob into the open pack of its kind; returns its length there.
+    pub(crate) fn put(
         &mut self,
         kind: BlobKind,
         id: BlobId,
@@ -131,6 +132,14 @@ impl<'a> PackWriter<'a> {
             }
         }
         Ok(stored)
+    }
+
+    /// Takes note of what became durable meanwhile, and publishes it if it is time.
+    pub(crate) fn settle_some(&mut self) -> Result<()> {
+        while let Ok(uploaded) = self.uploader.uploaded().try_recv() {
+            self.settle(uploaded)?;
+        }
+        self.publish_if_due()
     }
 
     /// Takes note of a pack that became durable.

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nightjar_codec::compress;
+use nightjar_codec::compress::{self, Payload};
 use nightjar_codec::pack::PackCipher;
 use nightjar_format::BlobId;
 use nightjar_format::blob::{BlobKind, Encoding};
@@ -203,6 +203,30 @@ impl FetchedBlobs<'_, '_> {
             }
             _ => self.reader.blob(self.kind, id).map(Bytes::from),
         }
+    }
+
+    /// Whether a blob can be had from the place that was chosen for it.
+    pub(crate) fn is_sound(&mut self, id: &BlobId) -> bool {
+        self.decode(id, u8::MAX)
+            .is_some_and(|plaintext| self.reader.identifier.blob_id(self.kind, &plaintext) == *id)
+    }
+
+    /// A blob as it is stored, opened and not decoded; one that is whole is decoded nevertheless,
+    /// and compared with its id. `None` if anything is wrong.
+    pub(crate) fn payload(&self, id: &BlobId) -> Option<(Location, Payload)> {
+        let at = self.places.get(id)?.at;
+        let holder = self.fetched.iter().find_map(|it| Some((&it.cipher, it.sealed(&at)?)));
+        let (cipher, sealed) = holder?;
+        let mut sealed = sealed.to_vec();
+        let bytes = cipher.open_blob(&at.entry(*id), &mut sealed).ok()?.to_vec();
+        let plaintext = match at.encoding {
+            Encoding::Raw => Some(bytes.clone()),
+            Encoding::Zstd => Some(compress::decompress(&bytes, at.raw_len as usize, None).ok()?),
+            Encoding::Delta { .. } => None,
+        };
+        let differs = |it: Vec<u8>| self.reader.identifier.blob_id(self.kind, &it) != *id;
+        let wrong = plaintext.is_some_and(differs);
+        (!wrong).then_some((at, Payload { encoding: at.encoding, bytes }))
     }
 
     /// Decodes a blob, and first what it rests on; `None` if anything is wrong.

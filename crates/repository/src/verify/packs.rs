@@ -159,7 +159,7 @@ impl Check<'_> {
                 Err(error) if error.is_damage() => continue,
                 bases => bases?,
             };
-            let at = Location::new(0, entry);
+            let at = Location::new(0, 0, entry);
             let blob = SealedBlob { id: entry.id, at, name, cipher };
             let base = |base: &BlobId| bases.get(base).cloned().unwrap_or_default();
             reader.decode(kind, &blob, &mut scratch, &mut |id| Ok(base(id)))?;

@@ -3,19 +3,18 @@
 
 use std::collections::BTreeSet;
 
+use nightjar_format::SessionId;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
-use nightjar_format::{BlobId, SessionId};
-use nightjar_repository::mark::mark;
+use nightjar_repository::RepositoryError;
 use nightjar_repository::snapshots::SnapshotInfo;
-use nightjar_repository::{Progress, RepositoryError};
-use nightjar_testkit::chains::Chains;
 use nightjar_testkit::fixture::{Fixture, back_up_as, request, restore};
 use nightjar_testkit::generate::dump;
 use nightjar_testkit::insider::{HandMade, Insider};
 use nightjar_testkit::model::verify_all;
 
 use crate::deltas::in_time;
+use crate::gc::{collected, thorough};
 
 const SESSION: SessionId = SessionId([7; 16]);
 
@@ -147,16 +146,10 @@ fn what_was_stored_again_is_no_longer_reported() {
 }
 
 #[test]
-fn what_was_stored_again_can_be_marked() {
+fn what_was_stored_again_survives_collection() {
     let Healed { fixture, info, text } = Healed::new(139);
-    let repository = fixture.open();
-    let progress = Progress::default();
-    let live = mark(&repository, &[info.snapshot.root], &progress).unwrap();
-    let id: BlobId = Insider::first(&fixture).chunk_id(&text);
-    let chains = Chains::of(&repository);
-    let sound = chains.places(&id).last().unwrap();
-    let offsets = live.offsets.get(&sound.pack);
-    assert!(offsets.is_some_and(|offsets| offsets.contains(&sound.entry.offset)));
+    collected(&fixture, &thorough());
+    assert!(restore(&fixture.elsewhere().open(), &info).unwrap() == text);
 }
 
 /// Texts that rest on each other like a tree: on this many blobs, the top one included.

@@ -1,0 +1,314 @@
+//! Moving what is alive out of packs that go (format-spec, chapter 13: the collector's step 5).
+//!
+//! Blobs move as they are stored: opened with one pack's key, sealed with another's, neither
+//! decoded nor encoded, except that whole ones are checked against their ids on the way. They are
+//! laid out in the order in which the newest snapshot names them, so that it reads packs from front
+//! to back. A blob that also lies in a pack that stays is read there first: which place is sound
+//! shows only when it is read. What cannot be moved as it is is read like in a restore, from
+//! wherever it can be had, and stored whole.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::thread;
+
+use nightjar_codec::compress::{Payload, encode_verified};
+use nightjar_codec::sketch::{self, Sketch};
+use nightjar_format::blob::BlobKind;
+use nightjar_format::index::IndexRecord;
+use nightjar_format::limits;
+use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::{BlobId, PackId};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+use crate::ahead::Ahead;
+use crate::environment::Progress;
+use crate::error::{RepositoryError, Result};
+use crate::gc::mark::{Fate, Move};
+use crate::gc::survey::Survey;
+use crate::index::database::{Database, Location};
+use crate::ingest::PackWriter;
+use crate::packs::Uploader;
+use crate::read::batch::PendingBlobs;
+use crate::repository::Repository;
+use crate::session::Session;
+
+/// Plaintext in a batch at most, in bytes, unless one blob has more; and how many are under way.
+const BATCH_BYTES: u64 = 4 << 20;
+const BATCHES: usize = 4;
+/// Blobs in a batch.
+const BATCH_BLOBS: usize = 4096;
+/// The level at which what cannot be moved as it is is compressed.
+const LEVEL: i32 = 3;
+
+/// What was moved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) blobs: u64,
+    /// Bytes added to the store for it.
+    pub(super) bytes: u64,
+    /// Packs that hold something alive which cannot be read: they must not go.
+    pub(super) damaged: BTreeSet<PackId>,
+}
+
+/// Copies what is alive in packs that go, and lists it, before it returns.
+pub(super) fn evacuate(
+    repository: &Repository,
+    session: &mut Session<'_>,
+    survey: &mut Survey<'_>,
+    progress: &Progress,
+) -> Result<Moved> {
+    let mut moves = std::mem::take(&mut survey.marks.moves);
+    let doubts = std::mem::take(&mut survey.marks.doubts);
+    if moves.is_empty() && doubts.is_empty() {
+        return Ok(Moved::default());
+    }
+    let sketches = sketches(repository, survey, &mut moves)?;
+    // No pack may hold a blob twice.
+    moves.sort_unstable_by_key(|it| (it.id, it.order));
+    moves.dedup_by_key(|it| it.id);
+    moves.sort_unstable_by_key(|it| it.order);
+    let survey = &*survey;
+    thread::scope(|scope| {
+        let uploader = Uploader::start(scope, repository, None, progress);
+        let index = &survey.reader.index;
+        let writer = PackWriter::new(repository, index, session.id(), LEVEL, None, uploader);
+        let mut evacuation = Evacuation {
+            survey,
+            sketches,
+            session,
+            writer,
+            rescued: HashSet::new(),
+            moved: Moved::default(),
+        };
+        for kind in [BlobKind::Tree, BlobKind::Data] {
+            evacuation.resolve_doubts(kind, &doubts)?;
+            evacuation.move_all(kind, &moves)?;
+        }
+        let Evacuation { writer, mut moved, .. } = evacuation;
+        moved.bytes = writer.close()?.bytes_added;
+        Ok(moved)
+    })
+}
+
+/// The sketches of blobs that move, by where they lie.
+type Sketches = HashMap<(u32, u32), Sketch>;
+
+/// Reads from the index objects which sketches the moving blobs have: the local index finds blobs by
+/// their sketches, not the other way round.
+fn sketches(repository: &Repository, survey: &Survey<'_>, moves: &mut [Move]) -> Result<Sketches> {
+    moves.sort_unstable_by_key(|it| (it.pack, it.row));
+    let ordinals: BTreeSet<u32> = moves.iter().map(|it| it.pack).collect();
+    let packs: HashMap<PackId, u32> = survey
+        .packs
+        .iter()
+        .filter(|(ordinal, info)| ordinals.contains(ordinal) && info.kind() == BlobKind::Data)
+        .map(|(ordinal, info)| (info.pack_id, *ordinal))
+        .collect();
+    let mut names = Vec::new();
+    for id in survey.reader.index.applied()? {
+        if survey.reader.index.packs_of(&id)?.iter().any(|it| ordinals.contains(it)) {
+            names.push((ObjectName::Index(id), 0));
+        }
+    }
+    let mut found = Sketches::new();
+    let limit = limits::METADATA_OBJECT_BYTES as u64;
+    for (name, object) in Ahead::new(repository, names.into_iter(), limit) {
+        let opened = object.and_then(|object| {
+            repository.unseal::<IndexRecord>(MetadataKind::Index, &name, &object)
+        });
+        let record = match opened {
+            Ok(opened) => opened.record,
+            // Another collector replaced it. Without sketches, later deltas find less.
+            Err(error) if error.is_damage() => continue,
+            Err(error) => return Err(error),
+        };
+        for pack in &record.packs {
+            let Some(ordinal) = packs.get(&pack.pack_id) else { continue };
+            let from = moves.partition_point(|it| it.pack < *ordinal);
+            let of_pack = moves.iter().skip(from).take_while(|it| it.pack == *ordinal);
+            for it in of_pack {
+                let row = it.row as usize;
+                let is_it = pack.table.ids.get(row) == Some(&it.id);
+                if let Some(sketch) = pack.table.sketches.get(row).filter(|_| is_it) {
+                    found.insert((it.pack, it.row), *sketch);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+struct Evacuation<'s, 'e, 'r, 'w> {
+    survey: &'s Survey<'e>,
+    sketches: Sketches,
+    session: &'s mut Session<'r>,
+    writer: PackWriter<'w>,
+    /// Blobs that were stored again.
+    rescued: HashSet<BlobId>,
+    moved: Moved,
+}
+
+impl<'e> Evacuation<'_, 'e, '_, '_> {
+    /// Reads blobs that lose one of their places from the one they keep; one that cannot be read
+    /// there is stored again.
+    fn resolve_doubts(&mut self, kind: BlobKind, doubts: &HashSet<BlobId>) -> Result<()> {
+        let reader = &self.survey.reader;
+        let mut ids: Vec<BlobId> = Vec::new();
+        for id in doubts {
+            let first = reader.index.locations(id)?.into_iter().next();
+            if let Some(at) = first
+                && reader.index.pack(at.pack)?.kind() == kind
+            {
+                ids.push(*id);
+            }
+        }
+        ids.sort_unstable();
+        for ids in ids.chunks(256) {
+            let mut places = HashMap::new();
+            for id in ids {
+                places.extend(self.places_that_stay(id)?);
+            }
+            let mut fetched = reader.begin_at(kind, ids, places)?.wait(reader)?;
+            for id in ids {
+                if !fetched.is_sound(id) {
+                    self.rescue(kind, id)?;
+                }
+            }
+            self.session.renew_if_due()?;
+            self.writer.settle_some()?;
+        }
+        Ok(())
+    }
+
+    fn fate(&self, ordinal: u32) -> Fate {
+        self.survey.fates.get(ordinal as usize).copied().unwrap_or(Fate::Absent)
+    }
+
+    /// Places for a blob and all it rests on, in packs that stay.
+    fn places_that_stay(&self, id: &BlobId) -> Result<Vec<(BlobId, Location)>> {
+        let stays = |_: &Database, ordinal| self.fate(ordinal) == Fate::Stays;
+        let support = self.survey.reader.index.support(&[*id], &stays)?;
+        Ok(support.map_or_else(Vec::new, |support| support.places))
+    }
+
+    /// Moves blobs of one kind, in order.
+    fn move_all(&mut self, kind: BlobKind, moves: &[Move]) -> Result<()> {
+        let mut pending: VecDeque<(Vec<Move>, PendingBlobs<'e>)> = VecDeque::new();
+        let mut batch = Batch::default();
+        for it in moves {
+            let pack = self.survey.reader.index.pack(it.pack)?;
+            if pack.kind() != kind || self.rescued.contains(&it.id) {
+                continue;
+            }
+            let places = self.survey.reader.index.locations(&it.id)?;
+            let Some(at) = places.iter().find(|at| (at.pack, at.row) == (it.pack, it.row)) else {
+                return Err(RepositoryError::LocalIndex("a blob changed its place".into()));
+            };
+            batch.add(*it, *at);
+            if batch.is_full() {
+                pending.push_back(self.begin(kind, std::mem::take(&mut batch))?);
+            }
+            if pending.len() >= BATCHES {
+                self.finish_next(kind, &mut pending)?;
+            }
+        }
+        pending.push_back(self.begin(kind, batch)?);
+        while !pending.is_empty() {
+            self.finish_next(kind, &mut pending)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&self, kind: BlobKind, batch: Batch) -> Result<(Vec<Move>, PendingBlobs<'e>)> {
+        let Batch { moves, places, .. } = batch;
+        let ids: Vec<BlobId> = moves.iter().map(|it| it.id).collect();
+        Ok((moves, self.survey.reader.begin_at(kind, &ids, places)?))
+    }
+
+    fn finish_next(
+        &mut self,
+        kind: BlobKind,
+        pending: &mut VecDeque<(Vec<Move>, PendingBlobs<'e>)>,
+    ) -> Result<()> {
+        let Some((moves, blobs)) = pending.pop_front() else { return Ok(()) };
+        let fetched = blobs.wait(&self.survey.reader)?;
+        let payloads: Vec<Option<(Location, Payload)>> = moves
+            .iter()
+            .map(|it| it.id)
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|id| fetched.payload(&id))
+            .collect();
+        for (it, payload) in moves.iter().zip(payloads) {
+            match payload {
+                Some((at, payload)) => {
+                    let sketch = self.sketches.get(&(it.pack, it.row));
+                    let sketch = sketch.copied().unwrap_or(sketch::NONE);
+                    self.writer.put(kind, it.id, at.raw_len as usize, &payload, sketch)?;
+                    self.moved.blobs += 1;
+                }
+                None => self.rescue(kind, &it.id)?,
+            }
+        }
+        self.session.renew_if_due()?;
+        self.writer.settle_some()
+    }
+
+    /// Stores a blob whole, from wherever it can be had. If it cannot, what may hold it must stay.
+    fn rescue(&mut self, kind: BlobKind, id: &BlobId) -> Result<()> {
+        if !self.rescued.insert(*id) {
+            return Ok(());
+        }
+        let reader = &self.survey.reader;
+        match reader.blob(kind, id) {
+            Ok(plaintext) => {
+                let payload = encode_verified(&plaintext, LEVEL);
+                self.writer.put(kind, *id, plaintext.len(), &payload, sketch::NONE)?;
+                self.moved.blobs += 1;
+                Ok(())
+            }
+            Err(error) if error.is_damage() => {
+                tracing::warn!("{error}; what may hold it stays");
+                self.spare(id)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps the packs in which a blob, or what it may rest on, lies.
+    fn spare(&mut self, id: &BlobId) -> Result<()> {
+        let mut open = vec![*id];
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            if seen.len() >= limits::SUPPORT || !seen.insert(id) {
+                continue;
+            }
+            for at in self.survey.reader.index.locations(&id)? {
+                if self.fate(at.pack) == Fate::Goes {
+                    self.moved.damaged.insert(self.survey.reader.index.pack(at.pack)?.pack_id);
+                }
+                open.extend(at.encoding.bases());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Blobs that are fetched together.
+#[derive(Default)]
+struct Batch {
+    moves: Vec<Move>,
+    places: HashMap<BlobId, Location>,
+    bytes: u64,
+}
+
+impl Batch {
+    fn add(&mut self, it: Move, at: Location) {
+        self.bytes += u64::from(at.raw_len);
+        self.moves.push(it);
+        self.places.insert(it.id, at);
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES || self.moves.len() >= BATCH_BLOBS
+    }
+}

@@ -1,0 +1,290 @@
+//! Garbage collection: what no snapshot needs goes, while backups run (format-spec, chapter 13).
+//!
+//! ```text
+//!  sweep ─→ plan ─→ Condemn ─→ sessions ─→ mark afresh, move ─→ Retire ─→ sweep
+//!           (mark)  ledger     wait, or    what is alive in      ledger    delete
+//!                              fence       condemned packs
+//! ```
+//!
+//! One create in the ledger condemns packs; from then on writers store anew what lies in them.
+//! Those that had begun before are waited for. Only then is marked what is alive, for now nobody can
+//! come to need anything in these packs any more; what is alive moves; one more create in the ledger
+//! retires the packs, and only what is retired is deleted. Whoever dies anywhere in between leaves
+//! a repository in which everything can be restored, and the next run goes on from there.
+//!
+//! - [`survey`] says what is there and alive ([`mark`], in the [`rows`] of packs);
+//! - [`plan`] decides, and does nothing;
+//! - [`sessions`], [`evacuate`] and [`sweep`] do what was decided.
+
+mod evacuate;
+mod mark;
+mod plan;
+mod rows;
+mod sessions;
+mod survey;
+mod sweep;
+
+use std::collections::BTreeSet;
+
+use nightjar_format::PackId;
+use nightjar_format::ledger::LedgerBody;
+use nightjar_format::session::Position;
+
+pub use plan::{Bounds, Plan, Reason};
+pub use sessions::Waiting;
+pub use sweep::Swept;
+
+use crate::environment::Progress;
+use crate::error::{RepositoryError, Result};
+use crate::ledger;
+use crate::repository::Repository;
+use crate::session::Session;
+use evacuate::{Moved, evacuate};
+use survey::Survey;
+use sweep::sweep;
+
+/// What to collect, and how far to go.
+#[derive(Debug, Clone, Copy)]
+pub struct GcRequest {
+    /// How far to go.
+    pub bounds: Bounds,
+    /// Writers that were silent for so long are fenced, in nanoseconds.
+    pub session_timeout: i64,
+    /// Nothing new is begun after this, in Unix nanoseconds.
+    pub deadline: Option<i64>,
+    /// Nobody else changes this repository meanwhile: needed where the store ignores conditions.
+    pub exclusive: bool,
+}
+
+impl Default for GcRequest {
+    fn default() -> Self {
+        Self {
+            bounds: Bounds::default(),
+            session_timeout: SESSION_TIMEOUT,
+            deadline: None,
+            exclusive: false,
+        }
+    }
+}
+
+/// A day: writers renew their sessions every ten minutes.
+pub const SESSION_TIMEOUT: i64 = 24 * 3600 * 1_000_000_000;
+
+/// What a run did.
+#[derive(Debug, Clone, Default)]
+pub struct GcReport {
+    /// What was decided, of all rounds together; the last one's for what stays.
+    pub plan: Plan,
+    /// Rounds that were brought to their end.
+    pub rounds: u64,
+    /// The first was one that another run had begun.
+    pub resumed: bool,
+    /// Blobs that moved.
+    pub moved_blobs: u64,
+    /// Bytes of new packs and index objects for them.
+    pub moved_bytes: u64,
+    /// What was deleted.
+    pub swept: Swept,
+    /// Packs that were condemned, hold something alive that cannot be read, and stay.
+    pub damaged: BTreeSet<PackId>,
+    /// Writers that must end first: run it again later.
+    pub waiting: Vec<Waiting>,
+    /// The deadline came before everything was done.
+    pub out_of_time: bool,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone, Default)]
+pub struct Preview {
+    /// What would go.
+    pub plan: Plan,
+    /// Packs that an earlier run condemned and that are not retired yet.
+    pub condemned: u64,
+    /// Objects that are retired or forgotten, and still there.
+    pub leftovers: u64,
+}
+
+/// Says what [`collect`] would do.
+pub fn preview(repository: &Repository, bounds: &Bounds, progress: &Progress) -> Result<Preview> {
+    let ledger = ledger::read(repository)?;
+    ledger.require_whole()?;
+    let state = &ledger.state;
+    let open: BTreeSet<PackId> = state.condemned.values().flatten().copied().collect();
+    let survey = Survey::take(repository, &ledger, &open, progress)?;
+    let candidates = survey.candidates(repository, &ledger)?;
+    let target = u64::from(repository.record.pack_target_bytes);
+    Ok(Preview {
+        plan: plan::plan(candidates, target, bounds),
+        condemned: open.len() as u64,
+        leftovers: sweep::leftovers(repository, state)?,
+    })
+}
+
+/// Collects what no snapshot needs.
+pub fn collect(
+    repository: &Repository,
+    request: &GcRequest,
+    progress: &Progress,
+) -> Result<GcReport> {
+    repository.require_full("collect garbage")?;
+    if !repository.record.conditional_create && !request.exclusive {
+        return Err(RepositoryError::Refused(
+            "this store ignores conditional creation, so the repository has a single writer; \
+             when nothing else works on it, anywhere, run gc with --exclusive"
+                .into(),
+        ));
+    }
+    let mut session = Session::begin(repository)?;
+    let outcome =
+        Collection { repository, request, progress, report: GcReport::default() }.run(&mut session);
+    // No register is ever created for it, so nothing can be pending.
+    session.abandon();
+    outcome
+}
+
+struct Collection<'a> {
+    repository: &'a Repository,
+    request: &'a GcRequest,
+    progress: &'a Progress,
+    report: GcReport,
+}
+
+impl Collection<'_> {
+    fn run(mut self, session: &mut Session<'_>) -> Result<GcReport> {
+        self.sweep(session)?;
+        loop {
+            let (condemned, packs) = match self.open_round()? {
+                Some(open) => open,
+                None => match self.begin_round()? {
+                    Some(begun) => begun,
+                    None => break,
+                },
+            };
+            let timeout = self.request.session_timeout;
+            self.report.waiting = sessions::settle(self.repository, session, condemned, timeout)?;
+            if !self.report.waiting.is_empty() {
+                break;
+            }
+            let moved = self.move_live(session, &packs)?;
+            self.close_round(condemned, &packs, &moved.damaged)?;
+            self.report.rounds += 1;
+            self.report.moved_blobs += moved.blobs;
+            self.report.moved_bytes += moved.bytes;
+            self.report.damaged.extend(moved.damaged);
+            self.sweep(session)?;
+            if !self.has_more() {
+                break;
+            }
+        }
+        Ok(self.report)
+    }
+
+    /// Whether another round could find something to do.
+    fn has_more(&self) -> bool {
+        let GcReport { plan, resumed, rounds, .. } = &self.report;
+        plan.truncated || self.request.deadline.is_some() || (*resumed && *rounds == 1)
+    }
+
+    fn sweep(&mut self, session: &Session<'_>) -> Result<()> {
+        let ledger = ledger::read(self.repository)?;
+        ledger.require_whole()?;
+        let swept = sweep(self.repository, session.id(), &ledger.state, self.progress)?;
+        self.report.swept.add(swept);
+        Ok(())
+    }
+
+    /// A round that somebody began and nobody closed.
+    fn open_round(&mut self) -> Result<Option<(Position, BTreeSet<PackId>)>> {
+        let ledger = ledger::read(self.repository)?;
+        ledger.require_whole()?;
+        let Some((number, packs)) = ledger.state.condemned.first_key_value() else {
+            return Ok(None);
+        };
+        self.report.resumed |= self.report.rounds == 0;
+        let position = Position { number: *number, ..ledger.head };
+        Ok(Some((position, packs.iter().copied().collect())))
+    }
+
+    /// Plans a round and condemns its packs; nothing if there is nothing to do.
+    fn begin_round(&mut self) -> Result<Option<(Position, BTreeSet<PackId>)>> {
+        loop {
+            let now = self.repository.environment.clock.now();
+            if self.request.deadline.is_some_and(|deadline| now >= deadline) {
+                self.report.out_of_time = true;
+                return Ok(None);
+            }
+            let ledger = ledger::read(self.repository)?;
+            if !ledger.state.condemned.is_empty() {
+                // Another collector was faster: its round is to be closed first.
+                return self.open_round();
+            }
+            let survey = Survey::take(self.repository, &ledger, &BTreeSet::new(), self.progress)?;
+            let candidates = survey.candidates(self.repository, &ledger)?;
+            drop(survey);
+            let target = u64::from(self.repository.record.pack_target_bytes);
+            let plan = plan::plan(candidates, target, &self.bounds());
+            let packs: BTreeSet<PackId> = plan.packs.keys().copied().collect();
+            if packs.is_empty() {
+                self.report.plan.stays(&plan);
+                return Ok(None);
+            }
+            let body = LedgerBody::Condemn { packs: packs.iter().copied().collect() };
+            if let Some(position) = ledger::append_after(self.repository, &ledger, &body)? {
+                self.report.plan.add(plan);
+                return Ok(Some((position, packs)));
+            }
+        }
+    }
+
+    /// What this run may still move.
+    fn bounds(&self) -> Bounds {
+        let moved = self.report.plan.moved_bytes;
+        let left = |bytes: u64| bytes.saturating_sub(moved);
+        let mut move_bytes = self.request.bounds.move_bytes.map(left);
+        if self.request.deadline.is_some() {
+            // Rounds that are short end in time.
+            move_bytes = Some(move_bytes.map_or(TIMED_ROUND_BYTES, |it| it.min(TIMED_ROUND_BYTES)));
+        }
+        Bounds { move_bytes, ..self.request.bounds }
+    }
+
+    /// Moves what is alive in condemned packs. Every writer that may rely on them has ended.
+    fn move_live(&self, session: &mut Session<'_>, packs: &BTreeSet<PackId>) -> Result<Moved> {
+        let ledger = ledger::read(self.repository)?;
+        ledger.require_whole()?;
+        let mut survey = Survey::take(self.repository, &ledger, packs, self.progress)?;
+        evacuate(self.repository, session, &mut survey, self.progress)
+    }
+
+    /// Retires the packs of a round, or learns that somebody else closed it.
+    fn close_round(
+        &self,
+        condemned: Position,
+        packs: &BTreeSet<PackId>,
+        damaged: &BTreeSet<PackId>,
+    ) -> Result<()> {
+        let gone: Vec<PackId> = packs.difference(damaged).copied().collect();
+        let condemned = condemned.number;
+        let body = match gone.is_empty() {
+            true => LedgerBody::Reinstate { condemned },
+            false => LedgerBody::Retire { condemned, packs: gone },
+        };
+        loop {
+            let ledger = ledger::read(self.repository)?;
+            if !ledger.state.condemned.contains_key(&condemned) {
+                return Ok(());
+            }
+            if !damaged.iter().all(|pack| ledger.state.damaged.contains(pack)) {
+                let packs = damaged.iter().copied().collect();
+                ledger::append_after(self.repository, &ledger, &LedgerBody::Damaged { packs })?;
+                continue;
+            }
+            if ledger::append_after(self.repository, &ledger, &body)?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What one round moves where there is a deadline.
+const TIMED_ROUND_BYTES: u64 = 1 << 30;
