@@ -30,6 +30,19 @@ Examples:
   nightjar -r offsite init
       offsite is a name in nightjar.toml";
 
+pub(super) const GC: &str = "\
+Examples:
+  nightjar gc --dry-run
+  nightjar gc
+      once a day, after `nightjar snapshot forget`; may run beside backups
+  nightjar gc --max-time 2h --max-repack 50GiB
+  nightjar gc --max-unused 0%
+      frees every byte, and moves more for it
+
+With --json: plan (packs by reason, bytes_gone, bytes_to_move, bytes_freed, bytes_kept,
+bytes_unused), rounds, bytes_moved, bytes_freed, packs_deleted, waiting, undeleted, requests and
+more.";
+
 pub(super) const SNAPSHOT: &str = "\
 Examples:
   nightjar snapshot create --name orders.sql -- pg_dump -Z0 orders

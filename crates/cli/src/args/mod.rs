@@ -1,6 +1,7 @@
 //! The command line: what may be said, and how help explains it.
 
 mod examples;
+mod gc;
 mod key;
 mod look;
 mod snapshot;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
+pub(crate) use gc::Gc;
 pub(crate) use key::{KeyAdd, KeyCommand, KeyRemove, RoleChoice};
 pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 pub(crate) use snapshot::{
@@ -136,6 +138,7 @@ pub(crate) enum Command {
     /// Look at or rebuild the local index, a cache on this machine
     #[command(subcommand)]
     Index(IndexCommand),
+    Gc(Gc),
     /// Show what the repository holds
     #[command(after_help = examples::STATUS)]
     Status,

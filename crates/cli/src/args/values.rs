@@ -25,6 +25,20 @@ pub(super) fn age(text: &str) -> Result<i64, String> {
     nanos().ok_or_else(|| "expected a stretch of time such as 30d, 2w or 12h".to_owned())
 }
 
+/// A share, in thousandths: `5%`, `0.5%`.
+pub(super) fn permille(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    let (whole, tenths) = number.split_once('.').unwrap_or((number, "0"));
+    let parse = |digits: &str| digits.parse::<u32>().ok().filter(|_| !digits.starts_with('+'));
+    let tenths = parse(tenths).filter(|tenths| *tenths < 10);
+    let share = parse(whole)
+        .zip(tenths)
+        .and_then(|(whole, tenths)| whole.checked_mul(10)?.checked_add(tenths));
+    share
+        .filter(|share| *share <= 1000)
+        .ok_or_else(|| "expected a share from 0% to 100%, such as 5% or 0.5%".to_owned())
+}
+
 /// Memory for Argon2, in KiB.
 pub(super) fn argon2_memory(text: &str) -> Result<u32, String> {
     let kib = u32::try_from(size(text)? / 1024).unwrap_or(u32::MAX);

@@ -1,6 +1,7 @@
 //! The commands: one file each. A command reads its arguments, calls the engine, prints.
 
 mod doctor;
+mod gc;
 mod generate;
 mod index;
 mod init;
@@ -49,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
             KeyCommand::Remove(remove) => key::remove(&program, remove),
         },
         Command::Index(command) => index::run(&program, command),
+        Command::Gc(arguments) => gc::run(&program, arguments),
         Command::Status => status::run(&program),
         Command::Doctor => doctor::run(&program),
         Command::Completions { shell } => generate::completions(*shell),

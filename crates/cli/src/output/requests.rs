@@ -24,6 +24,11 @@ pub(crate) struct RequestsView {
 }
 
 impl RequestsView {
+    /// All of them together.
+    pub(crate) fn total(&self) -> u64 {
+        self.put + self.create + self.get + self.head + self.list + self.delete
+    }
+
     /// What was asked of a store so far.
     pub(crate) fn of(store: &Store) -> Self {
         let Counters {

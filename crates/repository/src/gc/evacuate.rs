@@ -8,6 +8,7 @@
 //! wherever it can be had, and stored whole.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use nightjar_codec::compress::{Payload, encode_verified};
@@ -67,6 +68,9 @@ pub(super) fn evacuate(
     moves.dedup_by_key(|it| it.id);
     moves.sort_unstable_by_key(|it| it.order);
     let survey = &*survey;
+    let going = survey.fates.iter().zip(&survey.marks.bytes);
+    let total = going.filter(|(fate, _)| **fate == Fate::Goes).map(|(_, bytes)| bytes).sum();
+    progress.total.store(total, Ordering::Relaxed);
     thread::scope(|scope| {
         let uploader = Uploader::start(scope, repository, None, progress);
         let index = &survey.reader.index;
@@ -245,6 +249,8 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
                     let sketch = sketch.copied().unwrap_or(sketch::NONE);
                     self.writer.put(kind, it.id, at.raw_len as usize, &payload, sketch)?;
                     self.moved.blobs += 1;
+                    let progress = self.survey.reader.progress();
+                    Progress::add(&progress.bytes, u64::from(at.stored_len));
                 }
                 None => self.rescue(kind, &it.id)?,
             }

@@ -151,6 +151,8 @@ struct Collection<'a> {
 
 impl Collection<'_> {
     fn run(mut self, session: &mut Session<'_>) -> Result<GcReport> {
+        // Whoever died is over, whether anything waits for it or not.
+        sessions::unresolved(self.repository, session, None, self.request.session_timeout)?;
         self.sweep(session)?;
         loop {
             let (condemned, packs) = match self.open_round()? {

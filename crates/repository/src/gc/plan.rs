@@ -63,7 +63,17 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// As JSON and people are told.
+    /// Why, for people to read.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Dead => "needed by no snapshot",
+            Self::Unlisted => "left behind by writers that died",
+            Self::Unused => "too much of them unused; the rest moves",
+            Self::Small => "small ones, which become larger ones",
+        }
+    }
+
+    /// Its name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dead => "dead",

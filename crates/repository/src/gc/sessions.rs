@@ -29,7 +29,8 @@ pub struct Waiting {
     pub silent: i64,
 }
 
-/// Fences the sessions that have been silent for too long and returns those to wait for.
+/// Fences the sessions that have been silent for too long and returns those to wait for after packs
+/// were condemned.
 pub(super) fn settle(
     repository: &Repository,
     own: &mut Session<'_>,
@@ -38,6 +39,17 @@ pub(super) fn settle(
 ) -> Result<Vec<Waiting>> {
     // After the condemnation. Notes it, and shows what time it is in the store.
     own.note(condemned)?;
+    unresolved(repository, own, Some(condemned), timeout)
+}
+
+/// Fences the sessions that have been silent for too long and returns the others that have neither
+/// ended nor noted the condemnation.
+pub(super) fn unresolved(
+    repository: &Repository,
+    own: &Session<'_>,
+    condemned: Option<Position>,
+    timeout: i64,
+) -> Result<Vec<Waiting>> {
     let listed = repository.store.list("sessions")?;
     let own_name = ObjectName::Session(own.id()).to_string();
     let mine = listed.iter().find(|info| info.name == own_name);
@@ -53,7 +65,7 @@ pub(super) fn settle(
         }
         let Some(record) = read(repository, &name, info)? else { continue };
         let noted = record.as_ref().and_then(|record| record.noted);
-        if noted.is_some_and(|noted| is_at_or_after(noted, condemned)) {
+        if noted.zip(condemned).is_some_and(|(noted, since)| is_at_or_after(noted, since)) {
             continue;
         }
         // Without our own announcement in the listing nobody is old.

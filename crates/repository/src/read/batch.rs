@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
 
     /// Begins to fetch blobs. An id may stand there several times: it can be had as often.
     pub(crate) fn begin(&self, kind: BlobKind, ids: &[BlobId]) -> Result<PendingBlobs<'a>> {
-        self.begin_at(kind, ids, self.index.places(ids)?)
+        self.begin_at(kind, ids, self.newest_index().places(ids)?)
     }
 
     /// The same, where places for the blobs and all they rest on are known.
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
 
     /// How many requests it takes to fetch blobs and all they rest on.
     pub(crate) fn count_requests(&self, ids: &[BlobId]) -> Result<u64> {
-        let places = self.index.places(ids)?;
+        let places = self.newest_index().places(ids)?;
         Ok(stretches(places.into_values().collect(), self.batching().gap).len() as u64)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use nightjar_codec::compress;
@@ -65,16 +66,32 @@ pub struct Reader<'a> {
     pub(crate) identifier: Identifier,
     packs: PackReader<'a>,
     pub(crate) progress: &'a Progress,
+    /// Present where a collector may work beside it.
+    renewal: Option<Renewal>,
 }
+
+/// What a reader does about packs that a collector removed since its index was read.
+#[derive(Default)]
+struct Renewal {
+    /// In place of the first one.
+    index: RwLock<Option<Arc<LocalIndex>>>,
+    /// How often in a row nothing new was found.
+    fruitless: AtomicU32,
+}
+
+/// So often in a row: then it is damage, and asking again would only take time.
+const FRUITLESS: u32 = 3;
 
 impl<'a> Reader<'a> {
     /// Brings the local index up to date and takes a copy of it.
     pub fn open(repository: &'a Repository, progress: &'a Progress) -> Result<Self> {
         let (index, _) = open_private(repository, Copies::Welcome)?;
-        Ok(Self::over(repository, Arc::new(index), None, progress))
+        let renewal = Some(Renewal::default());
+        Ok(Self { renewal, ..Self::over(repository, Arc::new(index), None, progress) })
     }
 
-    /// Reads through a copy of the local index that is at hand; a writer, from copies of packs.
+    /// Reads through a copy of the local index that is at hand and stays as it is; a writer, from
+    /// copies of packs.
     pub(crate) fn over(
         repository: &'a Repository,
         index: Arc<LocalIndex>,
@@ -83,7 +100,38 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let identifier = repository.identifier();
         let packs = PackReader::new(repository, copies, progress);
-        Self { repository, index, identifier, packs, progress }
+        Self { repository, index, identifier, packs, progress, renewal: None }
+    }
+
+    /// The index that is newest here.
+    pub(crate) fn newest_index(&self) -> Arc<LocalIndex> {
+        let renewed = self.renewal.as_ref().and_then(|renewal| {
+            renewal.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+        });
+        renewed.unwrap_or_else(|| Arc::clone(&self.index))
+    }
+
+    /// Reads the index objects again, if what could not be found by `stale` may have moved. False
+    /// if nothing has changed.
+    fn renew(&self, stale: &Arc<LocalIndex>) -> Result<bool> {
+        let Some(renewal) = &self.renewal else { return Ok(false) };
+        let mut newest = renewal.index.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(newest.as_ref().unwrap_or(&self.index), stale) {
+            // Another thread was faster.
+            return Ok(true);
+        }
+        if renewal.fruitless.load(Ordering::Relaxed) >= FRUITLESS {
+            return Ok(false);
+        }
+        let (index, _) = open_private(self.repository, Copies::Welcome)?;
+        if index.applied()? == stale.applied()? {
+            renewal.fruitless.fetch_add(1, Ordering::Relaxed);
+            return Ok(false);
+        }
+        tracing::debug!("packs were collected meanwhile; going on with a newer index");
+        renewal.fruitless.store(0, Ordering::Relaxed);
+        *newest = Some(Arc::new(index));
+        Ok(true)
     }
 
     /// How far reading has come.
@@ -113,11 +161,17 @@ impl<'a> Reader<'a> {
 
     /// Reads one blob, from whichever of its places is sound.
     pub(crate) fn blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
-        self.blob_within(kind, id, &mut Effort::new())
+        loop {
+            let index = self.newest_index();
+            match self.blob_within(kind, id, &mut Effort::new()) {
+                Err(error) if error.is_damage() && self.renew(&index)? => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     fn blob_within(&self, kind: BlobKind, id: &BlobId, effort: &mut Effort) -> Result<Vec<u8>> {
-        let locations = self.index.locations(id)?;
+        let locations = self.newest_index().locations(id)?;
         let mut why = "no index object lists it; if index objects were lost, \
                        `nightjar index rebuild --from-packs` may find it"
             .to_owned();
@@ -168,7 +222,7 @@ impl<'a> Reader<'a> {
         kind: BlobKind,
         location: &Location,
     ) -> Result<(PackInfo, Arc<Opening>)> {
-        let pack = self.index.pack(location.pack)?;
+        let pack = self.newest_index().pack(location.pack)?;
         if pack.kind() != kind {
             let object = ObjectName::Pack(pack.pack_id).to_string();
             let why = "the index lists a blob of the other kind in it".into();

@@ -29,6 +29,7 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::database::{Database, Location, PackInfo};
 use crate::index::sync::{self, Copies, open_private};
+use crate::ledger;
 use crate::manifest::walk::{ContentWalk, TreeWalk};
 use crate::packs::stored_sizes;
 use crate::read::Reader;
@@ -83,6 +84,8 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Empty if all is well.
     pub findings: Vec<Finding>,
+    /// Packs that had been retired when it began.
+    retired: usize,
 }
 
 /// Checks snapshots, or the whole repository.
@@ -91,7 +94,37 @@ pub fn verify(
     request: &VerifyRequest,
     progress: &Progress,
 ) -> Result<VerifyReport> {
-    match verify_once(repository, request, progress) {
+    let mut report = verify_undisturbed(repository, request, progress)?;
+    for _ in 0..DISTURBANCES {
+        if report.findings.is_empty() {
+            break;
+        }
+        let (found_under, retired) = (report.retired, retired(repository)?);
+        if found_under == retired {
+            break;
+        }
+        // A collector removed packs while they were checked: that is no damage.
+        tracing::info!("packs were collected meanwhile; checking again");
+        report = verify_undisturbed(repository, request, progress)?;
+    }
+    Ok(report)
+}
+
+/// So often a check that met a collector begins again.
+const DISTURBANCES: usize = 3;
+
+/// How many packs have ever been retired.
+fn retired(repository: &Repository) -> Result<usize> {
+    Ok(ledger::read(repository)?.state.retired.len())
+}
+
+fn verify_undisturbed(
+    repository: &Repository,
+    request: &VerifyRequest,
+    progress: &Progress,
+) -> Result<VerifyReport> {
+    let retired = retired(repository)?;
+    let report = match verify_once(repository, request, progress) {
         // A damaged cache must not be taken for a damaged repository.
         Err(RepositoryError::LocalIndex(why)) => {
             tracing::warn!("the local index failed ({why}); making it anew and beginning again");
@@ -99,7 +132,8 @@ pub fn verify(
             verify_once(repository, request, progress)
         }
         outcome => outcome,
-    }
+    }?;
+    Ok(VerifyReport { retired, ..report })
 }
 
 fn verify_once(

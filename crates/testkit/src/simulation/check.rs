@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use nightjar_format::SessionId;
 use nightjar_format::object::ObjectName;
+use nightjar_repository::gc::{self, Bounds, GcRequest, Swept};
 use nightjar_repository::read::Reader;
 use nightjar_repository::snapshots::{self, SnapshotInfo};
 use nightjar_repository::{Environment, Progress, Repository, RepositoryError, ledger};
@@ -33,8 +34,9 @@ pub(super) fn check(store: &Store, world: &World, history: &History) -> Result<(
     slots(history, &open_with)?;
     listed(&repository, history)?;
     next_night(&repository, history)?;
-    let listed = listed(&repository, history)?;
-    restores(&repository, history, &listed)
+    let there = listed(&repository, history)?;
+    restores(&repository, history, &there)?;
+    collected(&repository, history)
 }
 
 /// Looks once more when the last late writes have come, which may settle what was open, and
@@ -43,8 +45,9 @@ pub(super) fn check_again(store: &Store, world: &World, history: &History) -> Re
     let cache = world.fresh_cache();
     let repository = open_alone(store, world, &cache, FULL[0]).map_err(said("it does not open"))?;
     whole_ledger(&repository)?;
-    let listed = listed(&repository, history)?;
-    restores(&repository, history, &listed)
+    let there = listed(&repository, history)?;
+    restores(&repository, history, &there)?;
+    collected(&repository, history)
 }
 
 /// Opens the repository so that the same store gives the same answers in the same order.
@@ -112,6 +115,32 @@ fn restores(
         }
     }
     Ok(())
+}
+
+/// A collector that waits for nobody leaves nothing that is not needed, and everything that is.
+fn collected(repository: &Repository, history: &History) -> Result<(), String> {
+    let bounds = Bounds { unused_permille: 0, ..Bounds::default() };
+    let request = GcRequest { bounds, session_timeout: 0, ..GcRequest::default() };
+    let collect = || {
+        let report = gc::collect(repository, &request, &Progress::default());
+        report.map_err(said("the last collection"))
+    };
+    collect()?;
+    let again = collect()?;
+    let nothing = again.rounds == 0 && again.swept == Swept::default();
+    if !nothing || again.plan.unused_bytes > 0 || !again.waiting.is_empty() {
+        return Err(format!("something was left to collect: {again:?}"));
+    }
+    let store = repository.store();
+    if let Some(left) = store.list("sessions").map_err(|error| error.to_string())?.first() {
+        return Err(format!("{} is left", left.name));
+    }
+    let report = verify_all(repository).map_err(said("verify"))?;
+    if !report.findings.is_empty() {
+        return Err(format!("verify after the collection: {:#?}", report.findings));
+    }
+    let there = listed(repository, history)?;
+    restores(repository, history, &there)
 }
 
 fn known_names(store: &Store) -> Result<(), String> {

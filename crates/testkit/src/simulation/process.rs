@@ -113,7 +113,8 @@ fn judge(
         state.slots.get(host.passphrase).is_some_and(|slot| slot.removed > Taken::No)
     };
     let excused = match error {
-        E::KeysChanged => true,
+        // By a collector.
+        E::KeysChanged | E::Fenced { .. } => true,
         E::RemovedSlot { .. } | E::WrongSecret => removed,
         E::Stream { .. } => work.name == "fail to read",
         // Somebody else was faster.

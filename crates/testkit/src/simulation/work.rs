@@ -7,9 +7,10 @@ use std::sync::Arc;
 use nightjar_codec::slot::Protection;
 use nightjar_format::SessionId;
 use nightjar_format::slot::Role;
+use nightjar_repository::gc::{self, Bounds, GcRequest, SESSION_TIMEOUT};
 use nightjar_repository::ingest::{DeltaParameters, SnapshotRequest};
 use nightjar_repository::snapshots::{self, SnapshotInfo};
-use nightjar_repository::{RepositoryError, slots};
+use nightjar_repository::{Progress, RepositoryError, slots};
 
 use crate::edits::Edit;
 use crate::fixture::{back_up_as, cheap, passphrase, request, restore};
@@ -31,6 +32,7 @@ pub(super) const KINDS: &[(usize, Work)] = &[
     (16, Work { name: "restore", run: read }),
     (6, Work { name: "verify", run: verify }),
     (8, Work { name: "forget", run: forget }),
+    (10, Work { name: "collect", run: collect }),
     (3, Work { name: "add a slot", run: add_slot }),
     (3, Work { name: "remove a slot", run: remove_slot }),
 ];
@@ -99,12 +101,20 @@ fn read(process: &mut Process<'_>) -> Outcome {
     }
     let chosen = process.rng.below(listed.len());
     let Some(info) = listed.get(chosen) else { return Ok(()) };
-    let restored = restore(&process.repository, info)?;
+    let restored = match restore(&process.repository, info) {
+        // Forgotten and collected while it was read.
+        Err(error) if error.is_damage() && is_going(process, &info.id) => return Ok(()),
+        restored => restored?,
+    };
     let expected = process.history.state().runs.get(&info.id).map(|run| Arc::clone(&run.bytes));
     if expected.is_none_or(|expected| *expected != restored) {
         process.breach(&format!("snapshot {} restores other bytes", info.id));
     }
     Ok(())
+}
+
+fn is_going(process: &Process<'_>, id: &SessionId) -> bool {
+    process.history.state().runs.get(id).is_some_and(|run| run.forgotten > Taken::No)
 }
 
 /// Lists, and compares the list with what it must be.
@@ -174,6 +184,24 @@ fn forget(process: &mut Process<'_>) -> Outcome {
     note(Taken::Perhaps);
     snapshots::forget(&process.repository, &ids, "tester", "the simulation")?;
     note(Taken::Yes);
+    Ok(())
+}
+
+/// Collects what nobody needs; some collectors take everybody else for dead.
+fn collect(process: &mut Process<'_>) -> Outcome {
+    if process.host.passphrase == WRITER {
+        return Ok(());
+    }
+    let rng = &mut process.rng;
+    let unused_permille = [0, 0, 50, 500].get(rng.below(4)).copied().unwrap_or(0);
+    let move_bytes = [None, None, Some(100_000)].get(rng.below(3)).copied().flatten();
+    let session_timeout = if rng.below(3) == 0 { 0 } else { SESSION_TIMEOUT };
+    let bounds = Bounds { unused_permille, move_bytes };
+    let request = GcRequest { bounds, session_timeout, ..GcRequest::default() };
+    let report = gc::collect(&process.repository, &request, &Progress::default())?;
+    if !report.damaged.is_empty() {
+        process.breach(&format!("a sound pack is taken for damaged: {report:?}"));
+    }
     Ok(())
 }
 
