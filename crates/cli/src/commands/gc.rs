@@ -36,6 +36,7 @@ struct GcView {
     sessions_deleted: u64,
     undeleted: Vec<UndeletedView>,
     damaged: Vec<String>,
+    suspect: Vec<String>,
     waiting: Vec<WaitingView>,
     out_of_time: bool,
     requests: RequestsView,
@@ -99,7 +100,11 @@ pub(super) fn run(program: &Program<'_>, arguments: &Gc) -> Result<Exit> {
     warn(&report);
     let view = view(&report, &repository);
     program.output.summary(&view, || describe(&report, &view))?;
-    Ok(if report.damaged.is_empty() { Exit::Done } else { Exit::Damage })
+    Ok(if report.damaged.is_empty() && report.suspect.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Damage
+    })
 }
 
 fn warn(report: &GcReport) {
@@ -109,6 +114,12 @@ fn warn(report: &GcReport) {
     let more = report.swept.undeleted.len().saturating_sub(FEW);
     if more > 0 {
         stderr::warn(&format!("so do {}", count(more as u64, "other object", "other objects")));
+    }
+    for pack in &report.suspect {
+        stderr::warn(&format!(
+            "packs/{pack} does not hold what an index object says; it counts as damaged from now \
+             on, and nothing was lost by it"
+        ));
     }
     for pack in &report.damaged {
         stderr::warn(&format!(
@@ -170,6 +181,7 @@ fn view(report: &GcReport, repository: &Repository) -> GcView {
             .map(|(object, why)| UndeletedView { object: object.clone(), why: why.clone() })
             .collect(),
         damaged: report.damaged.iter().map(ToString::to_string).collect(),
+        suspect: report.suspect.iter().map(ToString::to_string).collect(),
         waiting: report.waiting.iter().map(waiting_view).collect(),
         out_of_time: report.out_of_time,
         requests: RequestsView::of(repository.store()),

@@ -32,11 +32,15 @@ use crate::read::batch::PendingBlobs;
 use crate::repository::Repository;
 use crate::session::Session;
 
-/// Plaintext in a batch at most, in bytes, unless one blob has more; and how many are under way.
-const BATCH_BYTES: u64 = 4 << 20;
-const BATCHES: usize = 4;
+/// Plaintext in a batch at most, in bytes, unless one blob has more: blobs that the newest snapshot
+/// names side by side may lie in many packs, and the more of them are fetched together, the fewer
+/// requests that takes.
+const BATCH_BYTES: u64 = 16 << 20;
+const FAR_BATCH_BYTES: u64 = 64 << 20;
+/// Batches under way.
+const BATCHES: usize = 2;
 /// Blobs in a batch.
-const BATCH_BLOBS: usize = 4096;
+const BATCH_BLOBS: usize = 1 << 14;
 /// The level at which what cannot be moved as it is is compressed.
 const LEVEL: i32 = 3;
 
@@ -48,6 +52,8 @@ pub(super) struct Moved {
     pub(super) bytes: u64,
     /// Packs that hold something alive which cannot be read: they must not go.
     pub(super) damaged: BTreeSet<PackId>,
+    /// Packs that stay, and do not hold what they are said to hold.
+    pub(super) suspect: BTreeSet<PackId>,
 }
 
 /// Copies what is alive in packs that go, and lists it, before it returns.
@@ -172,13 +178,28 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
                 places.extend(self.places_that_stay(id)?);
             }
             let mut fetched = reader.begin_at(kind, ids, places)?.wait(reader)?;
-            for id in ids {
-                if !fetched.is_sound(id) {
-                    self.rescue(kind, id)?;
-                }
+            let unsound: Vec<BlobId> =
+                ids.iter().filter(|id| !fetched.is_sound(id)).copied().collect();
+            for id in unsound {
+                self.suspect(kind, &id)?;
+                self.rescue(kind, &id)?;
             }
             self.session.renew_if_due()?;
             self.writer.settle_some()?;
+        }
+        Ok(())
+    }
+
+    /// Notes the pack that is to blame where a blob cannot be had from the place that stays.
+    fn suspect(&mut self, kind: BlobKind, id: &BlobId) -> Result<()> {
+        let reader = &self.survey.reader;
+        // Bases before what rests on them.
+        for (id, at) in self.places_that_stay(id)? {
+            let places = self.places_that_stay(&id)?.into_iter().collect();
+            if !reader.begin_at(kind, &[id], places)?.wait(reader)?.is_sound(&id) {
+                self.moved.suspect.insert(reader.index.pack(at.pack)?.pack_id);
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -198,6 +219,8 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
     fn move_all(&mut self, kind: BlobKind, moves: &[Move]) -> Result<()> {
         let mut pending: VecDeque<(Vec<Move>, PendingBlobs<'e>)> = VecDeque::new();
         let mut batch = Batch::default();
+        let far = self.survey.reader.repository.store.is_remote();
+        let most_bytes = if far { FAR_BATCH_BYTES } else { BATCH_BYTES };
         for it in moves {
             let pack = self.survey.reader.index.pack(it.pack)?;
             if pack.kind() != kind || self.rescued.contains(&it.id) {
@@ -208,7 +231,7 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
                 return Err(RepositoryError::LocalIndex("a blob changed its place".into()));
             };
             batch.add(*it, *at);
-            if batch.is_full() {
+            if batch.bytes >= most_bytes || batch.moves.len() >= BATCH_BLOBS {
                 pending.push_back(self.begin(kind, std::mem::take(&mut batch))?);
             }
             if pending.len() >= BATCHES {
@@ -312,9 +335,5 @@ impl Batch {
         self.bytes += u64::from(at.raw_len);
         self.moves.push(it);
         self.places.insert(it.id, at);
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES || self.moves.len() >= BATCH_BLOBS
     }
 }

@@ -35,6 +35,8 @@ pub(crate) enum Fate {
     Stays,
     /// It is there, and is about to go: what is alive in it moves.
     Goes,
+    /// It is there, stays, and is recorded as damaged: what lies nowhere else may be had from it.
+    Suspect,
 }
 
 /// A live blob that lies only in packs that go.
@@ -241,9 +243,8 @@ impl<'r, 'a> Marker<'r, 'a> {
                 |at: &&Location| at.encoding.depth() < need.below && self.fate(at.pack) == fate;
             places.iter().find(fits)
         };
-        let Some(at) = of_fate(Fate::Stays).or_else(|| of_fate(Fate::Goes)) else {
-            return Ok(None);
-        };
+        let best = [Fate::Stays, Fate::Goes, Fate::Suspect].into_iter().find_map(of_fate);
+        let Some(at) = best else { return Ok(None) };
         if self.take(need, at) {
             let below = at.encoding.depth();
             let bases = at.encoding.bases().iter();
@@ -259,10 +260,13 @@ impl<'r, 'a> Marker<'r, 'a> {
             let counts = |_: &Database, ordinal| fates.contains(&self.fate(ordinal));
             self.reader.index.support(&[need.id], &counts)
         };
-        let support = match found(&[Fate::Stays])? {
-            Some(support) => Some(support),
-            None => found(&[Fate::Stays, Fate::Goes])?,
-        };
+        let any = [Fate::Stays, Fate::Goes, Fate::Suspect];
+        let mut support = None;
+        for fates in [&any[..1], &any[..2], &any[..]] {
+            if support.is_none() {
+                support = found(fates)?;
+            }
+        }
         let lost = || RepositoryError::LostBlob {
             id: need.id,
             why: "it, or what it rests on, lies in no pack that is there".into(),
@@ -307,7 +311,7 @@ impl<'r, 'a> Marker<'r, 'a> {
             let loses = match self.fate(other.pack) {
                 Fate::Absent => false,
                 Fate::Goes => true,
-                Fate::Stays => self.loses_a_base(other)?,
+                Fate::Stays | Fate::Suspect => self.loses_a_base(other)?,
             };
             if loses {
                 self.marks.doubts.insert(id);

@@ -87,6 +87,8 @@ pub struct GcReport {
     pub swept: Swept,
     /// Packs that were condemned, hold something alive that cannot be read, and stay.
     pub damaged: BTreeSet<PackId>,
+    /// Packs that do not hold what index objects say; what was needed was had from elsewhere.
+    pub suspect: BTreeSet<PackId>,
     /// Writers that must end first: run it again later.
     pub waiting: Vec<Waiting>,
     /// The deadline came before everything was done.
@@ -168,11 +170,12 @@ impl Collection<'_> {
                 break;
             }
             let moved = self.move_live(session, &packs)?;
-            self.close_round(condemned, &packs, &moved.damaged)?;
+            self.close_round(condemned, &packs, &moved)?;
             self.report.rounds += 1;
             self.report.moved_blobs += moved.blobs;
             self.report.moved_bytes += moved.bytes;
             self.report.damaged.extend(moved.damaged);
+            self.report.suspect.extend(moved.suspect);
             self.sweep(session)?;
             if !self.has_more() {
                 break;
@@ -263,9 +266,10 @@ impl Collection<'_> {
         &self,
         condemned: Position,
         packs: &BTreeSet<PackId>,
-        damaged: &BTreeSet<PackId>,
+        moved: &Moved,
     ) -> Result<()> {
-        let gone: Vec<PackId> = packs.difference(damaged).copied().collect();
+        let gone: Vec<PackId> = packs.difference(&moved.damaged).copied().collect();
+        let damaged: Vec<PackId> = moved.damaged.union(&moved.suspect).copied().collect();
         let condemned = condemned.number;
         let body = match gone.is_empty() {
             true => LedgerBody::Reinstate { condemned },
@@ -277,7 +281,7 @@ impl Collection<'_> {
                 return Ok(());
             }
             if !damaged.iter().all(|pack| ledger.state.damaged.contains(pack)) {
-                let packs = damaged.iter().copied().collect();
+                let packs = damaged.clone();
                 ledger::append_after(self.repository, &ledger, &LedgerBody::Damaged { packs })?;
                 continue;
             }

@@ -64,6 +64,7 @@ impl<'a> Survey<'a> {
             let fate = match is_there {
                 false => Fate::Absent,
                 true if condemned.contains(&info.pack_id) => Fate::Goes,
+                true if ledger.state.damaged.contains(&info.pack_id) => Fate::Suspect,
                 true => Fate::Stays,
             };
             let place = *ordinal as usize;
@@ -93,9 +94,12 @@ impl<'a> Survey<'a> {
         let mut uses: HashMap<PackId, PackUse> = HashMap::new();
         let mut known: HashSet<PackId> = HashSet::new();
         for (ordinal, info) in &self.packs {
-            known.insert(info.pack_id);
+            if info.standing == Standing::Listed {
+                known.insert(info.pack_id);
+            }
             let place = *ordinal as usize;
-            if self.fates.get(place) != Some(&Fate::Stays) || busy.has(&info.session) {
+            let stays = matches!(self.fates.get(place), Some(Fate::Stays | Fate::Suspect));
+            if !stays || busy.has(&info.session) {
                 continue;
             }
             // Where two index objects tell different things of a pack, what either tells counts.

@@ -167,8 +167,12 @@ fn verify_once(
         check.find("the local index", sync_findings(repository)?);
         check.metadata_objects()?;
         check.slots()?;
-        for (ordinal, _) in reader.index.packs()? {
-            check.touched.entry(ordinal).or_default();
+        // A retired pack is gone, whether the index objects say so yet or not.
+        let retired = ledger::read(repository)?.state.retired;
+        for (ordinal, pack) in reader.index.packs()? {
+            if !retired.contains(&pack.pack_id) {
+                check.touched.entry(ordinal).or_default();
+            }
         }
     }
     check.packs(request.level)?;

@@ -1,0 +1,47 @@
+//! A collector is killed after any of its writes, or its requests are lost: nothing is lost with
+//! it, and whoever comes next goes on.
+
+use std::sync::Arc;
+
+use nightjar_repository::gc::{GcRequest, collect};
+use nightjar_repository::{Progress, RepositoryError};
+use nightjar_storage::Store;
+use nightjar_storage::faults::{FaultPlan, FaultStore};
+use nightjar_testkit::fixture::{Fixture, request};
+
+use crate::gc::{assert_sound, collected, forgotten, nights, thorough};
+
+fn run_on(fixture: &Fixture, plan: FaultPlan) -> (Arc<FaultStore>, Result<(), RepositoryError>) {
+    let faults = Arc::new(FaultStore::new(fixture.store.inner(), plan));
+    let store = Store::over(faults.clone(), "memory://faulty");
+    let repository = fixture.at(store, fixture.cache.clone()).open();
+    let outcome = collect(&repository, &thorough(), &Progress::default()).map(drop);
+    (faults, outcome)
+}
+
+#[test]
+fn a_collector_that_is_killed_anywhere_loses_nothing_and_the_next_goes_on() {
+    let (fixture, made) = nights(211, &request("dump"));
+    let (gone, kept) = made.split_at(3);
+    forgotten(&fixture, &gone.iter().map(|(info, _)| info).collect::<Vec<_>>());
+    let (faults, outcome) = run_on(&fixture.twin(), FaultPlan::record());
+    outcome.unwrap();
+    let writes = faults.log().len() as u64;
+    assert!(writes > 12, "{writes}");
+    for number in 0..writes {
+        for plan in
+            [FaultPlan::stop_after_writes(number), FaultPlan::stop_after_writes_torn(number)]
+        {
+            let left = fixture.twin();
+            run_on(&left, plan).1.unwrap_err();
+            assert_sound(&left, kept);
+            // Dead writers are not waited for: what it left is its own session.
+            let now = GcRequest { session_timeout: 0, ..thorough() };
+            let next = collected(&left.elsewhere(), &now);
+            assert_eq!(next.waiting, [], "after {number} writes");
+            let last = collected(&left, &now);
+            assert_eq!((last.rounds, last.plan.unused_bytes), (0, 0), "after {number} writes");
+            assert_sound(&left, kept);
+        }
+    }
+}
