@@ -36,7 +36,7 @@ pub use sweep::Swept;
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
-use crate::ledger;
+use crate::ledger::{self, Ledger};
 use crate::repository::Repository;
 use crate::session::Session;
 use evacuate::{Moved, evacuate};
@@ -112,7 +112,7 @@ pub fn preview(repository: &Repository, bounds: &Bounds, progress: &Progress) ->
     ledger.require_whole()?;
     let state = &ledger.state;
     let open: BTreeSet<PackId> = state.condemned.values().flatten().copied().collect();
-    let survey = Survey::take(repository, &ledger, &open, progress)?;
+    let survey = take_survey(repository, &ledger, &open, progress)?;
     let candidates = survey.candidates(repository, &ledger)?;
     let target = u64::from(repository.record.pack_target_bytes);
     Ok(Preview {
@@ -154,7 +154,9 @@ struct Collection<'a> {
 impl Collection<'_> {
     fn run(mut self, session: &mut Session<'_>) -> Result<GcReport> {
         // Whoever died is over, whether anything waits for it or not.
-        sessions::unresolved(self.repository, session, None, self.request.session_timeout)?;
+        let timeout = self.request.session_timeout;
+        let forgotten = ledger::read(self.repository)?.state.forgotten;
+        sessions::unresolved(self.repository, session, &forgotten, None, timeout)?;
         self.sweep(session)?;
         loop {
             let (condemned, packs) = match self.open_round()? {
@@ -169,13 +171,10 @@ impl Collection<'_> {
             if !self.report.waiting.is_empty() {
                 break;
             }
-            let moved = self.move_live(session, &packs)?;
-            self.close_round(condemned, &packs, &moved)?;
+            while !self.finish_round(session, condemned, &packs)? {
+                tracing::debug!("packs were found to be damaged meanwhile; marking again");
+            }
             self.report.rounds += 1;
-            self.report.moved_blobs += moved.blobs;
-            self.report.moved_bytes += moved.bytes;
-            self.report.damaged.extend(moved.damaged);
-            self.report.suspect.extend(moved.suspect);
             self.sweep(session)?;
             if !self.has_more() {
                 break;
@@ -223,7 +222,8 @@ impl Collection<'_> {
                 // Another collector was faster: its round is to be closed first.
                 return self.open_round();
             }
-            let survey = Survey::take(self.repository, &ledger, &BTreeSet::new(), self.progress)?;
+            let none = BTreeSet::new();
+            let survey = take_survey(self.repository, &ledger, &none, self.progress)?;
             let candidates = survey.candidates(self.repository, &ledger)?;
             drop(survey);
             let target = u64::from(self.repository.record.pack_target_bytes);
@@ -253,23 +253,39 @@ impl Collection<'_> {
         Bounds { move_bytes, ..self.request.bounds }
     }
 
-    /// Moves what is alive in condemned packs. Every writer that may rely on them has ended.
-    fn move_live(&self, session: &mut Session<'_>, packs: &BTreeSet<PackId>) -> Result<Moved> {
+    /// Moves what is alive in condemned packs, which every writer that may rely on them has left,
+    /// and closes the round. False if more packs are damaged now than when this looked what is
+    /// alive: a place that was to stay may be one of them.
+    fn finish_round(
+        &mut self,
+        session: &mut Session<'_>,
+        condemned: Position,
+        packs: &BTreeSet<PackId>,
+    ) -> Result<bool> {
         let ledger = ledger::read(self.repository)?;
         ledger.require_whole()?;
-        let mut survey = Survey::take(self.repository, &ledger, packs, self.progress)?;
-        evacuate(self.repository, session, &mut survey, self.progress)
+        let mut survey = take_survey(self.repository, &ledger, packs, self.progress)?;
+        let moved = evacuate(self.repository, session, &mut survey, self.progress)?;
+        drop(survey);
+        self.report.moved_blobs += moved.blobs;
+        self.report.moved_bytes += moved.bytes;
+        let closed = self.close_round(condemned, packs, &moved, &ledger.state.damaged)?;
+        self.report.damaged.extend(moved.damaged);
+        self.report.suspect.extend(moved.suspect);
+        Ok(closed)
     }
 
-    /// Retires the packs of a round, or learns that somebody else closed it.
+    /// Retires the packs of a round, or learns that somebody else closed it. `known` are the packs
+    /// that were damaged when this looked what is alive; false if there are others by now.
     fn close_round(
         &self,
         condemned: Position,
         packs: &BTreeSet<PackId>,
         moved: &Moved,
-    ) -> Result<()> {
+        known: &BTreeSet<PackId>,
+    ) -> Result<bool> {
         let gone: Vec<PackId> = packs.difference(&moved.damaged).copied().collect();
-        let damaged: Vec<PackId> = moved.damaged.union(&moved.suspect).copied().collect();
+        let found: BTreeSet<PackId> = moved.damaged.union(&moved.suspect).copied().collect();
         let condemned = condemned.number;
         let body = match gone.is_empty() {
             true => LedgerBody::Reinstate { condemned },
@@ -277,18 +293,36 @@ impl Collection<'_> {
         };
         loop {
             let ledger = ledger::read(self.repository)?;
+            let damaged = &ledger.state.damaged;
             if !ledger.state.condemned.contains_key(&condemned) {
-                return Ok(());
+                return Ok(true);
             }
-            if !damaged.iter().all(|pack| ledger.state.damaged.contains(pack)) {
-                let packs = damaged.clone();
+            if !damaged.iter().all(|pack| known.contains(pack) || found.contains(pack)) {
+                return Ok(false);
+            }
+            if !found.is_subset(damaged) {
+                let packs = found.difference(damaged).copied().collect();
                 ledger::append_after(self.repository, &ledger, &LedgerBody::Damaged { packs })?;
-                continue;
-            }
-            if ledger::append_after(self.repository, &ledger, &body)?.is_some() {
-                return Ok(());
+            } else if ledger::append_after(self.repository, &ledger, &body)?.is_some() {
+                return Ok(true);
             }
         }
+    }
+}
+
+/// Says what there is and what is alive. Something that is missing is looked for twice: a listing
+/// that comes in pages may show neither an index object nor the one that has just replaced it.
+fn take_survey<'a>(
+    repository: &'a Repository,
+    ledger: &Ledger,
+    condemned: &BTreeSet<PackId>,
+    progress: &'a Progress,
+) -> Result<Survey<'a>> {
+    match Survey::take(repository, ledger, condemned, progress) {
+        Err(RepositoryError::LostBlob { .. }) => {
+            Survey::take(repository, ledger, condemned, progress)
+        }
+        outcome => outcome,
     }
 }
 

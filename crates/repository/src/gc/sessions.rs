@@ -5,6 +5,8 @@
 //! it cannot commit, whether it is dead or only late. Age is measured by the store's own clock, from
 //! one renewal to another, so nobody's wrong clock ends a backup.
 
+use std::collections::BTreeSet;
+
 use nightjar_format::SessionId;
 use nightjar_format::limits;
 use nightjar_format::object::{MetadataKind, ObjectName};
@@ -13,6 +15,7 @@ use nightjar_format::snapshot::Register;
 use nightjar_storage::{ObjectInfo, StoreError};
 
 use crate::error::Result;
+use crate::ledger;
 use crate::repository::Repository;
 use crate::session::Session;
 
@@ -39,7 +42,8 @@ pub(super) fn settle(
 ) -> Result<Vec<Waiting>> {
     // After the condemnation. Notes it, and shows what time it is in the store.
     own.note(condemned)?;
-    unresolved(repository, own, Some(condemned), timeout)
+    let forgotten = ledger::read(repository)?.state.forgotten;
+    unresolved(repository, own, &forgotten, Some(condemned), timeout)
 }
 
 /// Fences the sessions that have been silent for too long and returns the others that have neither
@@ -47,6 +51,7 @@ pub(super) fn settle(
 pub(super) fn unresolved(
     repository: &Repository,
     own: &Session<'_>,
+    forgotten: &BTreeSet<SessionId>,
     condemned: Option<Position>,
     timeout: i64,
 ) -> Result<Vec<Waiting>> {
@@ -60,7 +65,7 @@ pub(super) fn unresolved(
             continue;
         };
         let register = ObjectName::Snapshot(session).to_string();
-        if repository.store.head(&register)?.is_some() {
+        if forgotten.contains(&session) || repository.store.head(&register)?.is_some() {
             continue;
         }
         let Some(record) = read(repository, &name, info)? else { continue };

@@ -77,7 +77,7 @@ pub(super) fn sweep(
         _ => false,
     })?;
     swept.snapshots = delete_all(repository, &registers, &mut swept, progress)?.len() as u64;
-    let ended = ended_sessions(repository)?;
+    let ended = ended_sessions(repository, &state.forgotten)?;
     swept.sessions = delete_all(repository, &ended, &mut swept, progress)?.len() as u64;
     Ok(swept)
 }
@@ -102,8 +102,11 @@ fn parsed(
     Ok(listed.filter(|info| ObjectName::parse(&info.name).is_some_and(&is_gone)).collect())
 }
 
-/// Announcements of sessions whose register stands: committed or fenced, they are over.
-fn ended_sessions(repository: &Repository) -> Result<Vec<ObjectInfo>> {
+/// Announcements of sessions that are over: committed, fenced or forgotten.
+fn ended_sessions(
+    repository: &Repository,
+    forgotten: &BTreeSet<SessionId>,
+) -> Result<Vec<ObjectInfo>> {
     let sessions = repository.store.list("sessions")?;
     if sessions.is_empty() {
         return Ok(sessions);
@@ -111,7 +114,9 @@ fn ended_sessions(repository: &Repository) -> Result<Vec<ObjectInfo>> {
     let registers: HashSet<String> =
         repository.store.list("snapshots")?.into_iter().map(|info| info.name).collect();
     let has_ended = |info: &ObjectInfo| match ObjectName::parse(&info.name) {
-        Some(ObjectName::Session(id)) => registers.contains(&ObjectName::Snapshot(id).to_string()),
+        Some(ObjectName::Session(id)) => {
+            forgotten.contains(&id) || registers.contains(&ObjectName::Snapshot(id).to_string())
+        }
         _ => false,
     };
     Ok(sessions.into_iter().filter(has_ended).collect())
