@@ -11,6 +11,7 @@ mod diff;
 mod doctor;
 mod far;
 mod forget;
+mod gc;
 mod help;
 mod index;
 mod inside;
