@@ -94,10 +94,12 @@ impl<'a> Session<'a> {
         self.write()
     }
 
-    /// Notes a newer head of the ledger. Only for a session that relies on no pack that was closed
-    /// since the one it noted before.
-    pub(crate) fn note(&mut self, head: Position) -> Result<()> {
-        self.record.noted = Some(head);
+    /// Notes that it relies on nothing that can be condemned, so that no collector waits for it; and
+    /// renews it. For a collector, whose packs hold nothing but copies of what lies elsewhere until
+    /// the round is closed.
+    pub(crate) fn rely_on_nothing(&mut self) -> Result<()> {
+        let number = limits::LEDGER_NUMBER;
+        self.record.noted = self.record.noted.map(|noted| Position { number, ..noted });
         self.record.renewed = self.repository.environment.clock.now();
         self.record.renewals += 1;
         self.write()

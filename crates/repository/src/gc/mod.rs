@@ -155,8 +155,7 @@ impl Collection<'_> {
     fn run(mut self, session: &mut Session<'_>) -> Result<GcReport> {
         // Whoever died is over, whether anything waits for it or not.
         let timeout = self.request.session_timeout;
-        let forgotten = ledger::read(self.repository)?.state.forgotten;
-        sessions::unresolved(self.repository, session, &forgotten, None, timeout)?;
+        sessions::unresolved(self.repository, session, None, timeout)?;
         self.sweep(session)?;
         loop {
             let (condemned, packs) = match self.open_round()? {
@@ -166,8 +165,8 @@ impl Collection<'_> {
                     None => break,
                 },
             };
-            let timeout = self.request.session_timeout;
-            self.report.waiting = sessions::settle(self.repository, session, condemned, timeout)?;
+            let since = Some(condemned);
+            self.report.waiting = sessions::unresolved(self.repository, session, since, timeout)?;
             if !self.report.waiting.is_empty() {
                 break;
             }
@@ -233,10 +232,25 @@ impl Collection<'_> {
                 self.report.plan.stays(&plan);
                 return Ok(None);
             }
-            let body = LedgerBody::Condemn { packs: packs.iter().copied().collect() };
-            if let Some(position) = ledger::append_after(self.repository, &ledger, &body)? {
+            if let Some(condemned) = self.condemn(&ledger, &packs)? {
                 self.report.plan.add(plan);
-                return Ok(Some((position, packs)));
+                return Ok(Some((condemned, packs)));
+            }
+        }
+    }
+
+    /// Condemns what was planned under a ledger; nothing if somebody collected since. Other records
+    /// may have come: a plan is a matter of effort, not of safety.
+    fn condemn(&self, planned: &Ledger, packs: &BTreeSet<PackId>) -> Result<Option<Position>> {
+        let body = LedgerBody::Condemn { packs: packs.iter().copied().collect() };
+        loop {
+            let ledger = ledger::read(self.repository)?;
+            let state = &ledger.state;
+            if !state.condemned.is_empty() || state.retired != planned.state.retired {
+                return Ok(None);
+            }
+            if let Some(position) = ledger::append_after(self.repository, &ledger, &body)? {
+                return Ok(Some(position));
             }
         }
     }

@@ -5,8 +5,6 @@
 //! it cannot commit, whether it is dead or only late. Age is measured by the store's own clock, from
 //! one renewal to another, so nobody's wrong clock ends a backup.
 
-use std::collections::BTreeSet;
-
 use nightjar_format::SessionId;
 use nightjar_format::limits;
 use nightjar_format::object::{MetadataKind, ObjectName};
@@ -32,29 +30,17 @@ pub struct Waiting {
     pub silent: i64,
 }
 
-/// Fences the sessions that have been silent for too long and returns those to wait for after packs
-/// were condemned.
-pub(super) fn settle(
-    repository: &Repository,
-    own: &mut Session<'_>,
-    condemned: Position,
-    timeout: i64,
-) -> Result<Vec<Waiting>> {
-    // After the condemnation. Notes it, and shows what time it is in the store.
-    own.note(condemned)?;
-    let forgotten = ledger::read(repository)?.state.forgotten;
-    unresolved(repository, own, &forgotten, Some(condemned), timeout)
-}
-
 /// Fences the sessions that have been silent for too long and returns the others that have neither
 /// ended nor noted the condemnation.
 pub(super) fn unresolved(
     repository: &Repository,
-    own: &Session<'_>,
-    forgotten: &BTreeSet<SessionId>,
+    own: &mut Session<'_>,
     condemned: Option<Position>,
     timeout: i64,
 ) -> Result<Vec<Waiting>> {
+    // Shows what time it is in the store.
+    own.rely_on_nothing()?;
+    let forgotten = ledger::read(repository)?.state.forgotten;
     let listed = repository.store.list("sessions")?;
     let own_name = ObjectName::Session(own.id()).to_string();
     let mine = listed.iter().find(|info| info.name == own_name);
