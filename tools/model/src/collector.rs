@@ -1,0 +1,356 @@
+//! A collector: one round from Condemn to Retire or Reinstate. What comes before and after, the
+//! clean-up, is in `cleaning`.
+//!
+//! A collector remembers nothing that another could not find out: it may crash at any step, and
+//! whoever comes next reads the ledger and goes on.
+
+use crate::cleaning;
+use crate::configuration::Plan;
+use crate::ledger::Record;
+use crate::pack::{Contents, Found};
+use crate::set::Set;
+use crate::state::{State, Turn};
+use crate::store::{Index, Register, Request};
+use crate::variant::Variant;
+
+/// What the collector does next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Collector {
+    /// Cleans up, goes on with an open round, or begins one.
+    #[default]
+    Idle,
+    /// Creates the record of that number: Condemn.
+    Condemn {
+        /// The packs.
+        packs: Set,
+        /// One after the head that was read.
+        number: usize,
+        /// What was live when the plan was made; empty but for variant V8.
+        mark: Set,
+    },
+    /// Looks at one session after the other.
+    Sessions {
+        /// The number of the condemn.
+        round: usize,
+        /// The session it looks at.
+        session: usize,
+        /// As above.
+        mark: Set,
+    },
+    /// Lists the snapshots.
+    Snapshots {
+        /// The number of the condemn.
+        round: usize,
+        /// The first session that it has not looked at.
+        session: usize,
+        /// The blobs of the snapshots seen so far.
+        live: Set,
+    },
+    /// Reads the index.
+    Index {
+        /// The number of the condemn.
+        round: usize,
+        /// The blobs of all snapshots.
+        live: Set,
+        /// What was there when the listing began, if it comes in pages.
+        began: Option<Index>,
+    },
+    /// Puts a pack of copies.
+    Copy {
+        /// The number of the condemn.
+        round: usize,
+        /// The ledger's head when the index was read.
+        marked: usize,
+        /// The pack's name.
+        pack: usize,
+        /// What goes into it.
+        copies: Contents,
+    },
+    /// Lists the pack of copies.
+    ListCopies {
+        /// The number of the condemn.
+        round: usize,
+        /// As above.
+        marked: usize,
+        /// As above.
+        pack: usize,
+    },
+    /// Closes the round.
+    Close {
+        /// The number of the condemn.
+        round: usize,
+        /// As above.
+        marked: usize,
+        /// Whether all that lives is safe.
+        may_retire: bool,
+    },
+    /// Deletes packs of a Retire that it has not read back: only in that variant.
+    DeleteUnread(Set),
+    /// Publishes what takes the place of index objects.
+    Replace {
+        /// Those objects.
+        old: Index,
+        /// The packs that the new one names.
+        others: Set,
+        /// The round to be closed then: only in variant V6.
+        then: Option<(usize, usize)>,
+    },
+    /// Deletes index objects whose replacement is published.
+    Unlist {
+        /// Those objects.
+        old: Index,
+        /// As above.
+        then: Option<(usize, usize)>,
+    },
+}
+
+/// All steps of one collector.
+pub(crate) fn steps(turn: &mut Turn<'_>, me: usize) {
+    match turn.state.collectors[me].clone() {
+        Collector::Idle => {
+            cleaning::steps(turn, me);
+            begin(turn, me);
+            return;
+        }
+        Collector::Condemn { packs, number, mark } => condemn(turn, me, packs, number, mark),
+        Collector::Sessions { round, session, mark } => sessions(turn, me, round, session, mark),
+        Collector::Snapshots { round, session, live } => snapshots(turn, me, round, session, live),
+        Collector::Index { round, live, began } => index(turn, me, round, live, began),
+        Collector::Copy { round, marked, pack, copies } => {
+            copy(turn, me, (round, marked), pack, copies);
+        }
+        Collector::ListCopies { round, marked, pack } => list_copies(turn, me, round, marked, pack),
+        Collector::Close { round, marked, may_retire } => close(turn, me, round, marked, may_retire),
+        Collector::DeleteUnread(packs) => delete_unread(turn, me, packs),
+        Collector::Replace { old, others, then } => cleaning::replace(turn, me, old, others, then),
+        Collector::Unlist { old, then } => cleaning::unlist(turn, me, old, then),
+    }
+    turn.may("crashes", |next| next.collectors[me] = Collector::Idle);
+}
+
+/// 2. Read the ledger. An open condemn is gone on with, whoever began it. Otherwise plan.
+fn begin(turn: &mut Turn<'_>, me: usize) {
+    let (configuration, store) = (turn.configuration, &turn.state.store);
+    let mark = match configuration.variant {
+        Variant::V8 => configuration.blobs_of_all(store.snapshots()),
+        _ => Set::EMPTY,
+    };
+    if let Some((round, _)) = store.sum().open {
+        turn.step("goes on with the open round", |next| {
+            next.collectors[me] = Collector::Sessions { round, session: 0, mark };
+        });
+        return;
+    }
+    if store.ledger.condemns() >= configuration.rounds {
+        return;
+    }
+    let gone = store.sum().retired;
+    let plans: Vec<Set> = match configuration.plan {
+        Plan::Any(packs) => store.packs.and(packs).without(gone).iter().map(Set::one).collect(),
+        Plan::Dead => vec![cleaning::dead_packs(configuration, store)],
+    };
+    for packs in plans.into_iter().filter(|packs| !packs.is_empty()) {
+        turn.step("plans", |next| {
+            let number = next.store.ledger.head() + 1;
+            next.collectors[me] = Collector::Condemn { packs, number, mark };
+        });
+    }
+}
+
+/// 3. Condemn with the next number after a head with no round open: so there is one at a time.
+fn condemn(turn: &mut Turn<'_>, me: usize, packs: Set, number: usize, mark: Set) {
+    let request = Request::Append(number, Record::Condemn(packs));
+    turn.send("condemns", request, |next, created| {
+        next.collectors[me] = match created {
+            true => Collector::Sessions { round: number, session: 0, mark },
+            false => Collector::Idle,
+        };
+    });
+}
+
+/// 4. After that, look at every session. Each must be gone, or obey this condemn, or have its
+/// register; otherwise wait, or, when it is silent for long, fence it and heed what stands there.
+fn sessions(turn: &mut Turn<'_>, me: usize, round: usize, session: usize, mark: Set) {
+    let (configuration, store) = (turn.configuration, &turn.state.store);
+    if session == configuration.sessions() {
+        turn.step("has settled all sessions", |next| {
+            next.collectors[me] = match configuration.variant {
+                Variant::V8 => Collector::Index { round, live: mark, began: None },
+                _ => Collector::Snapshots { round, session: 0, live: Set::EMPTY },
+            };
+        });
+        return;
+    }
+    let past = Collector::Sessions { round, session: session + 1, mark };
+    let is_settled = store.is_resolved(session)
+        || match store.sessions[session] {
+            None => true,
+            Some(0) if configuration.variant == Variant::UnnotedIgnored => true,
+            Some(noted) => noted >= round,
+        };
+    if is_settled {
+        turn.step("finds a session settled", |next| next.collectors[me] = past);
+    } else if configuration.variant == Variant::SessionDeletedUnfenced {
+        turn.send("deletes a session", Request::DeleteSession(session), |next, _| {
+            next.collectors[me] = past;
+        });
+    } else {
+        let request = Request::CreateRegister(session, Register::Fence);
+        turn.send("fences a session", request, |next, _| next.collectors[me] = past);
+    }
+    may_reinstate(turn, me, round);
+}
+
+/// 5. Only now mark (V8): first the snapshots, committed and not forgotten …
+fn snapshots(turn: &mut Turn<'_>, me: usize, round: usize, session: usize, live: Set) {
+    let configuration = turn.configuration;
+    let (looked_at, rest) = match configuration.pages {
+        true => (Set::one(session), session + 1),
+        false => (Set::below(configuration.sessions()), configuration.sessions()),
+    };
+    let mut seen = turn.state.store.snapshots().and(looked_at);
+    if configuration.variant == Variant::BundleIsListing {
+        seen = seen.and(Set::below(configuration.snapshots.len()));
+    }
+    let live = live.or(configuration.blobs_of_all(seen));
+    turn.step("lists snapshots", |next| {
+        next.collectors[me] = match rest < configuration.sessions() {
+            true => Collector::Snapshots { round, session: rest, live },
+            false => Collector::Index { round, live, began: None },
+        };
+    });
+}
+
+/// … then the index, without retired packs (V3).
+fn index(turn: &mut Turn<'_>, me: usize, round: usize, live: Set, began: Option<Index>) {
+    let now = turn.state.store.index;
+    match began {
+        None if turn.configuration.pages => turn.step("begins to list the index", |next| {
+            next.collectors[me] = Collector::Index { round, live, began: Some(now) };
+        }),
+        None => mark(turn, me, round, live, now),
+        Some(began) => {
+            for seen in began.listed_until(now) {
+                mark(turn, me, round, live, seen);
+            }
+        }
+    }
+}
+
+/// 5. Each live blob must be readable from listed packs outside the closed set, or is copied out
+/// of condemned ones. One that is found in neither stops the collector (V4): it begins anew, and
+/// reports damage only if the same happens again while the round is open.
+fn mark(turn: &mut Turn<'_>, me: usize, round: usize, live: Set, seen: Index) {
+    let (configuration, store) = (turn.configuration, &turn.state.store);
+    let (sum, marked) = (store.sum(), store.ledger.head());
+    let Some((open, condemned)) = sum.open.filter(|(open, _)| *open == round) else {
+        turn.step("finds its round closed", |next| next.collectors[me] = Collector::Idle);
+        return;
+    };
+    let closed = match configuration.variant {
+        Variant::V3 => condemned.or(sum.damaged),
+        variant => sum.closed(variant),
+    };
+    let (staying, sources) =
+        (seen.packs().without(closed), seen.packs().and(condemned).without(sum.damaged));
+    let variant = configuration.variant;
+    let (copies, found) =
+        store.contents.evacuation(&configuration.bases, staying, sources, live, variant);
+    if found == Found::NotAll && variant != Variant::V4 {
+        turn.step("stops: a live blob is nowhere", |next| next.collectors[me] = Collector::Idle);
+        return;
+    }
+    let free = configuration.packs_of_collectors().iter();
+    let free = free.filter(|pack| store.contents.0[*pack].is_empty()).min();
+    let then = match (copies.is_empty(), free) {
+        (true, _) if variant == Variant::V6 => {
+            let old = store.index.naming(condemned);
+            let others = old.packs().without(condemned).without(sum.retired);
+            Collector::Replace { old, others, then: Some((open, marked)) }
+        }
+        (true, _) => Collector::Close { round, marked, may_retire: true },
+        (false, Some(pack)) => Collector::Copy { round, marked, pack, copies },
+        (false, None) => Collector::Close { round, marked, may_retire: false },
+    };
+    turn.step("marks", |next| next.collectors[me] = then);
+}
+
+/// 5. Copies go into a pack of the collector's own …
+fn copy(turn: &mut Turn<'_>, me: usize, of: (usize, usize), pack: usize, copies: Contents) {
+    let store = &turn.state.store;
+    let (round, marked) = of;
+    let is_taken = !store.contents.0[pack].is_empty() && store.contents.0[pack] != copies;
+    if store.sum().open.is_none_or(|(open, _)| open != round) || is_taken {
+        turn.step("begins anew", |next| next.collectors[me] = Collector::Idle);
+        return;
+    }
+    let listed_late = turn.configuration.variant == Variant::CopiesListedLate;
+    turn.put_pack(pack, copies, |next| {
+        next.collectors[me] = match listed_late {
+            true => Collector::Close { round, marked, may_retire: true },
+            false => Collector::ListCopies { round, marked, pack },
+        };
+    });
+}
+
+/// … whose index object is published before the round is closed.
+fn list_copies(turn: &mut Turn<'_>, me: usize, round: usize, marked: usize, pack: usize) {
+    turn.send("lists its copies", Request::PutIndex(Set::one(pack)), |next, _| {
+        next.collectors[me] = Collector::Close { round, marked, may_retire: true };
+    });
+}
+
+/// 6. Read the ledger on. Closed by somebody: follow that record. Damaged meanwhile: mark again.
+/// Otherwise create the next number; who finds it taken reads on.
+fn close(turn: &mut Turn<'_>, me: usize, round: usize, marked: usize, may_retire: bool) {
+    let (variant, store) = (turn.configuration.variant, &turn.state.store);
+    let is_open = store.sum().open.is_some_and(|(open, _)| open == round);
+    if !is_open && variant != Variant::CloseUnread {
+        turn.step("finds its round closed", |next| next.collectors[me] = Collector::Idle);
+        return;
+    }
+    let news = store.ledger.after(marked);
+    let damaged = news.iter().any(|record| matches!(record, Record::Damaged(_)));
+    if damaged && variant != Variant::DamageOvertaken {
+        turn.step("marks again: a pack was damaged", |next| {
+            next.collectors[me] = Collector::Snapshots { round, session: 0, live: Set::EMPTY };
+        });
+        return;
+    }
+    let Some(packs) = store.ledger.condemned_by(round) else { return };
+    let retire = Request::Append(store.ledger.head() + 1, Record::Retire(round, packs));
+    if may_retire {
+        turn.send("retires", retire, |next, _| next.collectors[me] = Collector::Idle);
+        if variant == Variant::RetireNotReadBack {
+            turn.delay(retire, |next| next.collectors[me] = Collector::DeleteUnread(packs));
+        }
+        may_reinstate(turn, me, round);
+    } else {
+        reinstate(turn, me, round);
+    }
+}
+
+fn may_reinstate(turn: &mut Turn<'_>, me: usize, round: usize) {
+    let is_open = turn.state.store.sum().open.is_some_and(|(open, _)| open == round);
+    if turn.configuration.reinstates && is_open {
+        let number = turn.state.store.ledger.head() + 1;
+        let request = Request::Append(number, Record::Reinstate(round));
+        turn.may_send("reinstates", request, |next| next.collectors[me] = Collector::Idle);
+    }
+}
+
+fn reinstate(turn: &mut Turn<'_>, me: usize, round: usize) {
+    let number = turn.state.store.ledger.head() + 1;
+    let request = Request::Append(number, Record::Reinstate(round));
+    turn.send("reinstates", request, |next, _| next.collectors[me] = Collector::Idle);
+}
+
+fn delete_unread(turn: &mut Turn<'_>, me: usize, packs: Set) {
+    let Some(pack) = packs.iter().next() else {
+        turn.step("has deleted", |next| next.collectors[me] = Collector::Idle);
+        return;
+    };
+    turn.send("deletes a pack", Request::DeletePack(pack), |next: &mut State, _| {
+        next.collectors[me] = Collector::DeleteUnread(packs.without(Set::one(pack)));
+    });
+}

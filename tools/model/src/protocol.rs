@@ -1,0 +1,114 @@
+//! The protocol as stateright sees it.
+
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stateright::{Model, Property};
+
+use crate::collector::Collector;
+use crate::configuration::Configuration;
+use crate::invariants::{self, Invariant};
+use crate::replicator::Replicator;
+use crate::state::{State, Step, Turn, Who};
+use crate::writer::Writer;
+use crate::{checker, collector, forgetter, replicator, state, writer};
+
+/// A configuration that can be searched.
+#[derive(Clone, Debug)]
+pub struct Protocol {
+    configuration: Configuration,
+    /// Stores from which a collector was seen to come to its end.
+    completed: Arc<Mutex<HashSet<u64>>>,
+}
+
+impl Protocol {
+    /// A configuration that can be searched.
+    pub fn new(configuration: Configuration) -> Self {
+        Self { configuration, completed: Arc::default() }
+    }
+
+    fn everything_dead_goes(&self, state: &State) -> bool {
+        let variant = self.configuration.variant;
+        if state.writers.iter().any(|writer| writer.is_running(variant)) {
+            return true;
+        }
+        let mut hasher = DefaultHasher::new();
+        state.store.hash(&mut hasher);
+        let store = hasher.finish();
+        let completed = || self.completed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = completed().contains(&store);
+        let goes = is_known || invariants::everything_dead_goes(&self.configuration, state);
+        if goes {
+            completed().insert(store);
+        }
+        goes
+    }
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        let configuration = &self.configuration;
+        vec![State {
+            store: configuration.store(),
+            late: Vec::new(),
+            delays: configuration.delays,
+            damages: configuration.damageable.1,
+            writers: vec![Writer::new(configuration.variant); configuration.writers.len()],
+            collectors: vec![Collector::Idle; configuration.collectors],
+            replicator: Replicator::default(),
+        }]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        let configuration = &self.configuration;
+        let mut turn = Turn { configuration, state, who: Who::Network, steps };
+        state::land(&mut turn);
+        for me in 0..state.writers.len() {
+            turn.who = Who::Writer(me);
+            writer::steps(&mut turn, me);
+        }
+        for me in 0..state.collectors.len() {
+            // Collectors are sorted: of two that do the same, one stands for both.
+            if me == 0 || state.collectors.get(me) != state.collectors.get(me - 1) {
+                turn.who = Who::Collector(me);
+                collector::steps(&mut turn, me);
+            }
+        }
+        turn.who = Who::Forgetter;
+        forgetter::steps(&mut turn);
+        turn.who = Who::Checker;
+        checker::steps(&mut turn);
+        if configuration.replicator {
+            turn.who = Who::Replicator;
+            replicator::steps(&mut turn);
+        }
+    }
+
+    fn next_state(&self, _: &State, step: Step) -> Option<State> {
+        Some(step.next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let name = Invariant::name;
+        vec![
+            Property::always(name(Invariant::NothingDangles), |model: &Self, state| {
+                invariants::nothing_dangles(&model.configuration, state)
+            }),
+            Property::always(name(Invariant::NothingUsedIsDeleted), |model: &Self, state| {
+                invariants::nothing_used_is_deleted(&model.configuration, state)
+            }),
+            Property::always(name(Invariant::ReportsAreTrue), |model: &Self, state| {
+                invariants::reports_are_true(&model.configuration, state)
+            }),
+            Property::always(name(Invariant::EverythingDeadGoes), Self::everything_dead_goes),
+            Property::always(name(Invariant::ReplicaIsWhole), |model: &Self, state| {
+                invariants::replica_is_whole(&model.configuration, state)
+            }),
+        ]
+    }
+}

@@ -1,0 +1,114 @@
+//! The protocol with one rule broken. Each must make an invariant fail: that is how it is known
+//! that the rule is needed, and that the search would see its absence.
+
+/// The protocol as written, or with one rule broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// As format-spec, chapter 13 has it.
+    #[default]
+    None,
+    /// Writers take retired packs for present once no condemn of them is open: one reads the
+    /// ledger after Retire, before the pack is gone, and reuses it.
+    V1,
+    /// Retired pack ids are forgotten after the clean-up: a fenced writer's index object lands
+    /// late, and another writer reuses the deleted pack.
+    V1b,
+    /// A writer whose commit had no answer, and that then reads "absent", deletes its session: the
+    /// delayed create lands after its packs were retired.
+    V2,
+    /// The collector trusts index objects that still list retired packs, and skips a copy.
+    V3,
+    /// The collector goes on when a live blob is not found: it read the index while an object of
+    /// it was being replaced.
+    V4,
+    /// Fences are tidied away: a fenced writer commits.
+    V5,
+    /// Index objects are rewritten before Retire: another collector reinstates, and the pack is
+    /// there but not listed.
+    V6,
+    /// A renewal notes a newer head without dropping packs that were closed since.
+    V7,
+    /// The mark of the plan is used for Retire: what was committed in between is not in it.
+    V8,
+    /// The ledger is read before the session is created: the collector neither sees the writer
+    /// nor waits for it.
+    V9,
+    /// The collector looks for live blobs and not for their bases.
+    BasesUnmarked,
+    /// The collector follows each blob's place of least depth, and then accepts any staying place:
+    /// the one that stays may be a delta whose base goes.
+    LeastDepthAnywhere,
+    /// A writer reuses a blob whose base is in no pack that it may use.
+    BasesUnchecked,
+    /// A renewal drops others' packs that were closed since, but not the writer's own.
+    OwnPacksKept,
+    /// A session that has noted nothing yet is taken for one that uses nothing yet.
+    UnnotedIgnored,
+    /// A silent writer's session is deleted, not fenced.
+    SessionDeletedUnfenced,
+    /// An index object is published before its pack is durable.
+    IndexBeforePack,
+    /// A writer reuses what another one on the same machine has put but not published.
+    UnpublishedCached,
+    /// The register is deleted before the Forget is written.
+    RegisterBeforeForget,
+    /// A collector closes its round without looking whether it is closed.
+    CloseUnread,
+    /// A collector deletes packs although no answer to its Retire came.
+    RetireNotReadBack,
+    /// The copies' index object is published after Retire.
+    CopiesListedLate,
+    /// A collector retires although a Damaged record came after its mark.
+    DamageOvertaken,
+    /// Damaged packs count as present.
+    DamagedReused,
+    /// A bundle is taken for the list of all snapshots.
+    BundleIsListing,
+    /// Packs of unresolved sessions are left out of the plan, and no silent session is fenced
+    /// unless a round is open: they stay for ever.
+    SilentLeftOut,
+    /// Sessions are not deleted by collectors.
+    SessionsKept,
+    /// The replicator copies snapshots before what they rest on.
+    ReplicaSnapshotsFirst,
+    /// The replicator copies the ledger before the packs into which its Retires moved blobs.
+    ReplicaLedgerFirst,
+    /// The replicator copies a snapshot without looking whether its blobs are in the replica.
+    ReplicaUnchecked,
+}
+
+impl Variant {
+    /// All but the protocol as written.
+    pub const BROKEN: &[Variant] = &[
+        Self::V1,
+        Self::V1b,
+        Self::V2,
+        Self::V3,
+        Self::V4,
+        Self::V5,
+        Self::V6,
+        Self::V7,
+        Self::V8,
+        Self::V9,
+        Self::BasesUnmarked,
+        Self::LeastDepthAnywhere,
+        Self::BasesUnchecked,
+        Self::OwnPacksKept,
+        Self::UnnotedIgnored,
+        Self::SessionDeletedUnfenced,
+        Self::IndexBeforePack,
+        Self::UnpublishedCached,
+        Self::RegisterBeforeForget,
+        Self::CloseUnread,
+        Self::RetireNotReadBack,
+        Self::CopiesListedLate,
+        Self::DamageOvertaken,
+        Self::DamagedReused,
+        Self::BundleIsListing,
+        Self::SilentLeftOut,
+        Self::SessionsKept,
+        Self::ReplicaSnapshotsFirst,
+        Self::ReplicaLedgerFirst,
+        Self::ReplicaUnchecked,
+    ];
+}
