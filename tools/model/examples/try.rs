@@ -10,11 +10,11 @@ fn main() {
            Some(v) => Variant::BROKEN.iter().copied().filter(|x| format!("{x:?}") == v).collect() };
         for v in variants {
             let t = std::time::Instant::now();
-            let b = Protocol::new(make().with(v)).checker().threads(2).target_state_count(limit).finish_when(HasDiscoveries::Any);
+            let b = Protocol::new(make().with(v)).checker().threads(2).target_state_count(limit).finish_when(match std::env::var("PROP") { Err(_) => HasDiscoveries::Any, Ok(p) => HasDiscoveries::AllOf([&*p.leak()].into()) });
             let show = a.len() > 3 || v == Variant::None;
             macro_rules! run { ($done:expr) => {{ let done = $done;
             print!("{name:14} {v:?} {} unique {} generated depth {} in {:?}", done.unique_state_count(), done.state_count(), done.max_depth(), t.elapsed());
-            for (p, path) in done.discoveries() { println!(" VIOLATED {p} after {}", path.clone().into_actions().len()); println!("{:?}", completion::complete(&make().with(v), &path.last_state().store)); if show { println!("{:#?}", path.last_state()); for a in path.into_actions() { println!("  {a:?}"); } } }
+            for (p, path) in done.discoveries() { println!(" VIOLATED {p} after {}", path.clone().into_actions().len()); println!("{:?}", completion::Completion::default().collect(&make().with(v), &path.last_state().store)); if show { println!("{:#?}", path.last_state()); for a in path.into_actions() { println!("  {a:?}"); } } }
             println!(); }} }
             if v == Variant::None { run!(b.spawn_dfs().join()) } else { run!(b.spawn_bfs().join()) }
         }

@@ -61,23 +61,16 @@ pub(crate) fn replace(
 }
 
 /// … before they are deleted.
-pub(crate) fn unlist(
-    turn: &mut Turn<'_>,
-    me: usize,
-    old: Index,
-    then: Option<(usize, usize)>,
-) {
-    let Some(object) = old.objects().next() else {
-        turn.step("has replaced all", |next| {
-            next.collectors[me] = match then {
-                Some((round, marked)) => Collector::Close { round, marked, may_retire: true },
-                None => Collector::Idle,
-            };
-        });
-        return;
+pub(crate) fn unlist(turn: &mut Turn<'_>, me: usize, old: Index, then: Option<(usize, usize)>) {
+    let Some(object) = old.objects().next() else { return };
+    let rest = old.without(object);
+    let after = match then {
+        _ if !rest.is_empty() => Collector::Unlist { old: rest, then },
+        Some((round, marked)) => Collector::Close { round, marked, may_retire: true },
+        None => Collector::Idle,
     };
     turn.send("deletes an index object", Request::DeleteIndex(object), |next, _| {
-        next.collectors[me] = Collector::Unlist { old: old.without(object), then };
+        next.collectors[me] = after;
     });
 }
 

@@ -5,7 +5,7 @@
 //! whoever comes next reads the ledger and goes on.
 
 use crate::cleaning;
-use crate::configuration::Plan;
+use crate::configuration::{Configuration, Plan};
 use crate::ledger::Record;
 use crate::pack::{Contents, Found};
 use crate::set::Set;
@@ -45,6 +45,8 @@ pub enum Collector {
         session: usize,
         /// The blobs of the snapshots seen so far.
         live: Set,
+        /// Whether a live blob was found nowhere the last time.
+        again: bool,
     },
     /// Reads the index.
     Index {
@@ -52,6 +54,8 @@ pub enum Collector {
         round: usize,
         /// The blobs of all snapshots.
         live: Set,
+        /// As above.
+        again: bool,
         /// What was there when the listing began, if it comes in pages.
         began: Option<Index>,
     },
@@ -84,6 +88,8 @@ pub enum Collector {
         /// Whether all that lives is safe.
         may_retire: bool,
     },
+    /// Has reported damage, and does no more.
+    Alarmed,
     /// Deletes packs of a Retire that it has not read back: only in that variant.
     DeleteUnread(Set),
     /// Publishes what takes the place of index objects.
@@ -114,13 +120,18 @@ pub(crate) fn steps(turn: &mut Turn<'_>, me: usize) {
         }
         Collector::Condemn { packs, number, mark } => condemn(turn, me, packs, number, mark),
         Collector::Sessions { round, session, mark } => sessions(turn, me, round, session, mark),
-        Collector::Snapshots { round, session, live } => snapshots(turn, me, round, session, live),
-        Collector::Index { round, live, began } => index(turn, me, round, live, began),
+        Collector::Snapshots { round, session, live, again } => {
+            snapshots(turn, me, (round, again), session, live);
+        }
+        Collector::Index { round, live, again, began } => {
+            index(turn, me, (round, again), live, began);
+        }
         Collector::Copy { round, marked, pack, copies } => {
             copy(turn, me, (round, marked), pack, copies);
         }
         Collector::ListCopies { round, marked, pack } => list_copies(turn, me, round, marked, pack),
         Collector::Close { round, marked, may_retire } => close(turn, me, round, marked, may_retire),
+        Collector::Alarmed => return,
         Collector::DeleteUnread(packs) => delete_unread(turn, me, packs),
         Collector::Replace { old, others, then } => cleaning::replace(turn, me, old, others, then),
         Collector::Unlist { old, then } => cleaning::unlist(turn, me, old, then),
@@ -171,39 +182,63 @@ fn condemn(turn: &mut Turn<'_>, me: usize, packs: Set, number: usize, mark: Set)
 /// 4. After that, look at every session. Each must be gone, or obey this condemn, or have its
 /// register; otherwise wait, or, when it is silent for long, fence it and heed what stands there.
 fn sessions(turn: &mut Turn<'_>, me: usize, round: usize, session: usize, mark: Set) {
-    let (configuration, store) = (turn.configuration, &turn.state.store);
-    if session == configuration.sessions() {
-        turn.step("has settled all sessions", |next| {
-            next.collectors[me] = match configuration.variant {
-                Variant::V8 => Collector::Index { round, live: mark, began: None },
-                _ => Collector::Snapshots { round, session: 0, live: Set::EMPTY },
-            };
+    let configuration = turn.configuration;
+    let settled = settled(turn, round, session);
+    if settled > session {
+        turn.step("finds sessions settled", |next| {
+            next.collectors[me] = after_session(configuration, round, settled, mark);
         });
-        return;
-    }
-    let past = Collector::Sessions { round, session: session + 1, mark };
-    let is_settled = store.is_resolved(session)
-        || match store.sessions[session] {
-            None => true,
-            Some(0) if configuration.variant == Variant::UnnotedIgnored => true,
-            Some(noted) => noted >= round,
-        };
-    if is_settled {
-        turn.step("finds a session settled", |next| next.collectors[me] = past);
     } else if configuration.variant == Variant::SessionDeletedUnfenced {
         turn.send("deletes a session", Request::DeleteSession(session), |next, _| {
-            next.collectors[me] = past;
+            next.collectors[me] = after_session(configuration, round, session + 1, mark);
         });
     } else {
         let request = Request::CreateRegister(session, Register::Fence);
-        turn.send("fences a session", request, |next, _| next.collectors[me] = past);
+        turn.send("fences a session", request, |next, _| {
+            next.collectors[me] = after_session(configuration, round, session + 1, mark);
+        });
     }
     may_reinstate(turn, me, round);
 }
 
+/// The first session from this one on that is not settled; just the next one if listings come in
+/// pages. What is settled stays so: who announces itself later reads the ledger later.
+fn settled(turn: &Turn<'_>, round: usize, session: usize) -> usize {
+    let (configuration, store) = (turn.configuration, &turn.state.store);
+    let is_settled = |session: &usize| {
+        store.is_resolved(*session)
+            || match store.sessions[*session] {
+                None => true,
+                Some(0) if configuration.variant == Variant::UnnotedIgnored => true,
+                Some(noted) => noted >= round,
+            }
+    };
+    let most = if configuration.pages { 1 } else { configuration.sessions() };
+    session + (session..configuration.sessions()).take(most).take_while(is_settled).count()
+}
+
+fn after_session(
+    configuration: &Configuration,
+    round: usize,
+    session: usize,
+    mark: Set,
+) -> Collector {
+    if session < configuration.sessions() {
+        return Collector::Sessions { round, session, mark };
+    }
+    match configuration.variant {
+        Variant::V8 => Collector::Index { round, live: mark, again: false, began: None },
+        _ => mark_anew(round, false),
+    }
+}
+
+fn mark_anew(round: usize, again: bool) -> Collector {
+    Collector::Snapshots { round, session: 0, live: Set::EMPTY, again }
+}
+
 /// 5. Only now mark (V8): first the snapshots, committed and not forgotten …
-fn snapshots(turn: &mut Turn<'_>, me: usize, round: usize, session: usize, live: Set) {
-    let configuration = turn.configuration;
+fn snapshots(turn: &mut Turn<'_>, me: usize, of: (usize, bool), session: usize, live: Set) {
+    let (configuration, (round, again)) = (turn.configuration, of);
     let (looked_at, rest) = match configuration.pages {
         true => (Set::one(session), session + 1),
         false => (Set::below(configuration.sessions()), configuration.sessions()),
@@ -215,49 +250,55 @@ fn snapshots(turn: &mut Turn<'_>, me: usize, round: usize, session: usize, live:
     let live = live.or(configuration.blobs_of_all(seen));
     turn.step("lists snapshots", |next| {
         next.collectors[me] = match rest < configuration.sessions() {
-            true => Collector::Snapshots { round, session: rest, live },
-            false => Collector::Index { round, live, began: None },
+            true => Collector::Snapshots { round, session: rest, live, again },
+            false => Collector::Index { round, live, again, began: None },
         };
     });
 }
 
 /// … then the index, without retired packs (V3).
-fn index(turn: &mut Turn<'_>, me: usize, round: usize, live: Set, began: Option<Index>) {
+fn index(
+    turn: &mut Turn<'_>,
+    me: usize,
+    of: (usize, bool),
+    live: Set,
+    began: Option<Index>,
+) {
     let now = turn.state.store.index;
     match began {
         None if turn.configuration.pages => turn.step("begins to list the index", |next| {
-            next.collectors[me] = Collector::Index { round, live, began: Some(now) };
+            let (round, again) = of;
+            next.collectors[me] = Collector::Index { round, live, again, began: Some(now) };
         }),
-        None => mark(turn, me, round, live, now),
+        None => mark(turn, me, of, live, now),
         Some(began) => {
             for seen in began.listed_until(now) {
-                mark(turn, me, round, live, seen);
+                mark(turn, me, of, live, seen);
             }
         }
     }
 }
 
 /// 5. Each live blob must be readable from listed packs outside the closed set, or is copied out
-/// of condemned ones. One that is found in neither stops the collector (V4): it begins anew, and
-/// reports damage only if the same happens again while the round is open.
-fn mark(turn: &mut Turn<'_>, me: usize, round: usize, live: Set, seen: Index) {
+/// of condemned ones. One that is found in neither stops the collector (V4): it marks anew.
+fn mark(turn: &mut Turn<'_>, me: usize, of: (usize, bool), live: Set, seen: Index) {
     let (configuration, store) = (turn.configuration, &turn.state.store);
+    let (variant, (round, again)) = (configuration.variant, of);
     let (sum, marked) = (store.sum(), store.ledger.head());
     let Some((open, condemned)) = sum.open.filter(|(open, _)| *open == round) else {
         turn.step("finds its round closed", |next| next.collectors[me] = Collector::Idle);
         return;
     };
-    let closed = match configuration.variant {
+    let closed = match variant {
         Variant::V3 => condemned.or(sum.damaged),
-        variant => sum.closed(variant),
+        _ => sum.closed(variant),
     };
-    let (staying, sources) =
-        (seen.packs().without(closed), seen.packs().and(condemned).without(sum.damaged));
-    let variant = configuration.variant;
+    let staying = seen.packs().without(closed);
+    let sources = seen.packs().and(condemned).without(sum.damaged);
     let (copies, found) =
         store.contents.evacuation(&configuration.bases, staying, sources, live, variant);
     if found == Found::NotAll && variant != Variant::V4 {
-        turn.step("stops: a live blob is nowhere", |next| next.collectors[me] = Collector::Idle);
+        missed(turn, me, round, again);
         return;
     }
     let free = configuration.packs_of_collectors().iter();
@@ -273,6 +314,17 @@ fn mark(turn: &mut Turn<'_>, me: usize, round: usize, live: Set, seen: Index) {
         (false, None) => Collector::Close { round, marked, may_retire: false },
     };
     turn.step("marks", |next| next.collectors[me] = then);
+}
+
+/// Damage is reported if a blob is found nowhere a second time while the round is open. An index
+/// object that was missed because it was being replaced has a replacement by then, which names no
+/// retired pack and so stays as long as the round does.
+fn missed(turn: &mut Turn<'_>, me: usize, round: usize, again: bool) {
+    if again || turn.configuration.variant == Variant::AlarmAtOnce {
+        turn.step("reports damage", |next| next.collectors[me] = Collector::Alarmed);
+    } else {
+        turn.step("misses a live blob", |next| next.collectors[me] = mark_anew(round, true));
+    }
 }
 
 /// 5. Copies go into a pack of the collector's own …
@@ -313,7 +365,7 @@ fn close(turn: &mut Turn<'_>, me: usize, round: usize, marked: usize, may_retire
     let damaged = news.iter().any(|record| matches!(record, Record::Damaged(_)));
     if damaged && variant != Variant::DamageOvertaken {
         turn.step("marks again: a pack was damaged", |next| {
-            next.collectors[me] = Collector::Snapshots { round, session: 0, live: Set::EMPTY };
+            next.collectors[me] = mark_anew(round, false);
         });
         return;
     }

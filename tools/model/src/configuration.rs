@@ -30,6 +30,8 @@ pub struct Configuration {
     pub rounds: usize,
     /// What they may condemn.
     pub plan: Plan,
+    /// How many packs of copies they may make before they have to reinstate.
+    pub copies: usize,
     /// Whether they may reinstate for no reason.
     pub reinstates: bool,
     /// Whose snapshots may be forgotten.
@@ -67,6 +69,7 @@ impl Default for Configuration {
             collectors: 1,
             rounds: 1,
             plan: Plan::Any(Set::below(PACKS)),
+            copies: 1,
             reinstates: false,
             forgettable: Set::EMPTY,
             delays: 0,
@@ -119,12 +122,13 @@ impl Configuration {
 
     /// The names that collectors' packs would have.
     pub fn packs_of_collectors(&self) -> Set {
-        (self.packs.len() + self.writers.len() * self.packs_per_writer..PACKS).collect()
+        let first = self.packs.len() + self.writers.len() * self.packs_per_writer;
+        (first..first + self.copies).collect()
     }
 
     /// The store at the beginning.
     pub fn store(&self) -> Store {
-        let made = self.packs.len() + self.writers.len() * self.packs_per_writer;
+        let made = self.packs.len() + self.writers.len() * self.packs_per_writer + self.copies;
         assert!(made <= PACKS && self.sessions() <= SESSIONS, "the model has no room for that");
         let mut contents = Packs::default();
         for (pack, held) in contents.0.iter_mut().zip(&self.packs) {

@@ -1,6 +1,6 @@
 //! What must hold in every state.
 
-use crate::completion;
+use crate::collector::Collector;
 use crate::configuration::Configuration;
 use crate::set::Set;
 use crate::state::State;
@@ -17,21 +17,27 @@ pub enum Invariant {
     NothingUsedIsDeleted,
     /// Who reported success has a snapshot, or it was forgotten; who reported failure has none.
     ReportsAreTrue,
-    /// Once all writers have ended, one collector left alone removes everything dead, whatever
-    /// the others left behind.
+    /// One collector left alone comes to its end and removes everything dead, whatever the others
+    /// left behind.
     EverythingDeadGoes,
-    /// Every snapshot of the replica can be read in it.
+    /// No collector reports damage where there is none.
+    NoFalseAlarm,
+    /// Every snapshot of the replica can be read in it, without what its ledger retires.
     ReplicaIsWhole,
+    /// The replicator left alone copies everything.
+    ReplicaCatchesUp,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 5] = [
+    pub const ALL: [Invariant; 7] = [
         Self::NothingDangles,
         Self::NothingUsedIsDeleted,
         Self::ReportsAreTrue,
         Self::EverythingDeadGoes,
+        Self::NoFalseAlarm,
         Self::ReplicaIsWhole,
+        Self::ReplicaCatchesUp,
     ];
 
     /// Its name.
@@ -41,7 +47,9 @@ impl Invariant {
             Self::NothingUsedIsDeleted => "nothing used is deleted",
             Self::ReportsAreTrue => "reports are true",
             Self::EverythingDeadGoes => "everything dead goes",
+            Self::NoFalseAlarm => "no false alarm",
             Self::ReplicaIsWhole => "the replica is whole",
+            Self::ReplicaCatchesUp => "the replica catches up",
         }
     }
 }
@@ -81,10 +89,9 @@ pub(crate) fn reports_are_true(configuration: &Configuration, state: &State) -> 
     })
 }
 
-pub(crate) fn everything_dead_goes(configuration: &Configuration, state: &State) -> bool {
-    let variant = configuration.variant;
-    state.writers.iter().any(|writer| writer.is_running(variant))
-        || completion::complete(configuration, &state.store).is_ok()
+/// Nothing that lives is ever unreadable here: any alarm is false.
+pub(crate) fn no_false_alarm(state: &State) -> bool {
+    !state.collectors.contains(&Collector::Alarmed)
 }
 
 pub(crate) fn replica_is_whole(configuration: &Configuration, state: &State) -> bool {

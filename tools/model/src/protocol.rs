@@ -1,13 +1,11 @@
 //! The protocol as stateright sees it.
 
-use std::collections::HashSet;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use stateright::{Model, Property};
 
 use crate::collector::Collector;
+use crate::completion::{self, Completion};
 use crate::configuration::Configuration;
 use crate::invariants::{self, Invariant};
 use crate::replicator::Replicator;
@@ -19,31 +17,13 @@ use crate::{checker, collector, forgetter, replicator, state, writer};
 #[derive(Clone, Debug)]
 pub struct Protocol {
     configuration: Configuration,
-    /// Stores from which a collector was seen to come to its end.
-    completed: Arc<Mutex<HashSet<u64>>>,
+    completion: Arc<Completion>,
 }
 
 impl Protocol {
     /// A configuration that can be searched.
     pub fn new(configuration: Configuration) -> Self {
-        Self { configuration, completed: Arc::default() }
-    }
-
-    fn everything_dead_goes(&self, state: &State) -> bool {
-        let variant = self.configuration.variant;
-        if state.writers.iter().any(|writer| writer.is_running(variant)) {
-            return true;
-        }
-        let mut hasher = DefaultHasher::new();
-        state.store.hash(&mut hasher);
-        let store = hasher.finish();
-        let completed = || self.completed.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = completed().contains(&store);
-        let goes = is_known || invariants::everything_dead_goes(&self.configuration, state);
-        if goes {
-            completed().insert(store);
-        }
-        goes
+        Self { configuration, completion: Arc::default() }
     }
 }
 
@@ -105,9 +85,18 @@ impl Model for Protocol {
             Property::always(name(Invariant::ReportsAreTrue), |model: &Self, state| {
                 invariants::reports_are_true(&model.configuration, state)
             }),
-            Property::always(name(Invariant::EverythingDeadGoes), Self::everything_dead_goes),
+            Property::always(name(Invariant::EverythingDeadGoes), |model: &Self, state: &State| {
+                model.completion.collect(&model.configuration, &state.store).is_ok()
+            }),
+            Property::always(name(Invariant::NoFalseAlarm), |_: &Self, state| {
+                invariants::no_false_alarm(state)
+            }),
             Property::always(name(Invariant::ReplicaIsWhole), |model: &Self, state| {
                 invariants::replica_is_whole(&model.configuration, state)
+            }),
+            Property::always(name(Invariant::ReplicaCatchesUp), |model: &Self, state| {
+                !model.configuration.replicator
+                    || completion::replicate(&model.configuration, state).is_ok()
             }),
         ]
     }

@@ -1,7 +1,7 @@
 //! The configurations that are searched, each small enough to be searched to its last state and
 //! made to stress one thing.
 
-use crate::configuration::{Configuration, Plan};
+use crate::configuration::Configuration;
 use crate::pack::{Contents, PACKS};
 use crate::set::Set;
 
@@ -93,8 +93,9 @@ pub fn circles() -> Configuration {
         index: vec![Set::of(&[0, 1, 2])],
         snapshots: vec![Set::of(&[0]), Set::of(&[1])],
         forgettable: Set::of(&[0]),
-        collectors: 2,
+        collectors: 1,
         rounds: 3,
+        copies: 2,
         ..Configuration::default()
     }
 }
@@ -127,7 +128,7 @@ pub fn damage() -> Configuration {
     }
 }
 
-/// A replica is filled while packs are collected.
+/// A replica is filled while a writer and a collector work.
 pub fn replica() -> Configuration {
     Configuration {
         packs: vec![whole(&[0])],
@@ -135,17 +136,25 @@ pub fn replica() -> Configuration {
         snapshots: vec![Set::of(&[0])],
         writers: vec![Set::of(&[0, 1])],
         collectors: 1,
-        rounds: 2,
-        forgettable: Set::of(&[0]),
         replicator: true,
-        plan: Plan::Any(Set::below(PACKS)),
+        pages: true,
         ..Configuration::default()
     }
 }
 
-/// The same with listings in pages.
-pub fn replica_pages() -> Configuration {
-    Configuration { pages: true, ..replica() }
+/// A replica is filled while snapshots are forgotten and packs collected, twice.
+pub fn replica_behind() -> Configuration {
+    Configuration {
+        packs: vec![whole(&[0, 1])],
+        index: vec![Set::of(&[0])],
+        snapshots: vec![Set::of(&[0]), Set::of(&[1])],
+        forgettable: Set::of(&[0]),
+        collectors: 1,
+        rounds: 2,
+        copies: 2,
+        replicator: true,
+        ..Configuration::default()
+    }
 }
 
 /// All of them by name.
@@ -160,5 +169,5 @@ pub const ALL: &[(&str, fn() -> Configuration)] = &[
     ("forgetting", forgetting),
     ("damage", damage),
     ("replica", replica),
-    ("replica_pages", replica_pages),
+    ("replica_behind", replica_behind),
 ];

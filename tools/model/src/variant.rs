@@ -33,6 +33,8 @@ pub enum Variant {
     /// The ledger is read before the session is created: the collector neither sees the writer
     /// nor waits for it.
     V9,
+    /// Damage is reported as soon as a live blob is not found.
+    AlarmAtOnce,
     /// The collector looks for live blobs and not for their bases.
     BasesUnmarked,
     /// The collector follows each blob's place of least depth, and then accepts any staying place:
@@ -90,6 +92,7 @@ impl Variant {
         Self::V7,
         Self::V8,
         Self::V9,
+        Self::AlarmAtOnce,
         Self::BasesUnmarked,
         Self::LeastDepthAnywhere,
         Self::BasesUnchecked,
