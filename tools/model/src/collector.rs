@@ -383,11 +383,18 @@ fn close(turn: &mut Turn<'_>, me: usize, round: usize, marked: usize, may_retire
 }
 
 fn may_reinstate(turn: &mut Turn<'_>, me: usize, round: usize) {
-    let is_open = turn.state.store.sum().open.is_some_and(|(open, _)| open == round);
-    if turn.configuration.reinstates && is_open {
-        let number = turn.state.store.ledger.head() + 1;
+    let store = &turn.state.store;
+    let is_open = store.sum().open.is_some_and(|(open, _)| open == round);
+    let revives = turn.configuration.variant == Variant::ReinstateRevives && !is_open;
+    if turn.configuration.reinstates && (is_open || revives) {
+        let number = store.ledger.head() + 1;
         let request = Request::Append(number, Record::Reinstate(round));
-        turn.may_send("reinstates", request, |next| next.collectors[me] = Collector::Idle);
+        turn.may_send("reinstates", request, |next| {
+            if revives {
+                next.store.unlearned = next.store.ledger.condemned_by(round).unwrap_or_default();
+            }
+            next.collectors[me] = Collector::Idle;
+        });
     }
 }
 

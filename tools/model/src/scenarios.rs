@@ -1,9 +1,73 @@
-//! The configurations that are searched, each small enough to be searched to its last state and
-//! made to stress one thing.
+//! The configurations that are searched, each small enough to be searched to its last state, and
+//! made to stress one thing. Together with [`crate::Variant`] they say what was checked.
 
 use crate::configuration::Configuration;
 use crate::pack::{Contents, PACKS};
 use crate::set::Set;
+
+/// How much is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Seconds for each.
+    Usual,
+    /// Minutes to an hour for each, and several gigabytes.
+    Large,
+}
+
+/// A configuration, or two of different size.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// How many states its usual size has.
+    pub states: usize,
+    configure: fn(Size) -> Configuration,
+}
+
+impl Scenario {
+    /// Its bounds.
+    pub fn configuration(&self, size: Size) -> Configuration {
+        (self.configure)(size)
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        ALL.iter().find(|scenario| scenario.name == name).copied()
+    }
+}
+
+/// All of them.
+pub const ALL: &[Scenario] = &[
+    Scenario { name: "reuse", states: 0, configure: reuse },
+    Scenario { name: "two_writers", states: 0, configure: two_writers },
+    Scenario { name: "everybody", states: 0, configure: everybody },
+    Scenario { name: "renewals", states: 0, configure: renewals },
+    Scenario { name: "rounds", states: 0, configure: rounds },
+    Scenario { name: "pages", states: 0, configure: pages },
+    Scenario { name: "forgetting", states: 0, configure: forgetting },
+    Scenario { name: "chains", states: 0, configure: chains },
+    Scenario { name: "bases", states: 0, configure: bases },
+    Scenario { name: "circles", states: 0, configure: circles },
+    Scenario { name: "damage", states: 0, configure: damage },
+    Scenario { name: "replica", states: 0, configure: replica },
+    Scenario { name: "replica_behind", states: 0, configure: replica_behind },
+];
+
+/// One more in the large size.
+fn more(size: Size) -> usize {
+    match size {
+        Size::Usual => 0,
+        Size::Large => 1,
+    }
+}
+
+/// That many delayed requests, and one more in the large size.
+fn delays(usual: u8, size: Size) -> u8 {
+    match size {
+        Size::Usual => usual,
+        Size::Large => usual + 1,
+    }
+}
 
 /// A pack with these blobs stored whole.
 const fn whole(blobs: &[usize]) -> Contents {
@@ -15,127 +79,155 @@ const fn delta(blobs: &[usize]) -> Contents {
     Contents { whole: Set::EMPTY, delta: Set::of(blobs) }
 }
 
-/// A writer that finds its blob in a dead pack, which two collectors condemn, retire, reinstate.
-pub fn reuse() -> Configuration {
+/// A writer finds its blob in a dead pack, which two collectors condemn, retire, reinstate.
+fn reuse(size: Size) -> Configuration {
     Configuration {
         packs: vec![whole(&[0])],
         index: vec![Set::of(&[0])],
         writers: vec![Set::of(&[0])],
         collectors: 2,
         reinstates: true,
-        delays: 1,
+        delays: delays(1, size),
         ..Configuration::default()
     }
 }
 
-/// Two writers that find each other's blobs.
-pub fn two_writers() -> Configuration {
+/// Two writers find each other's blobs.
+fn two_writers(size: Size) -> Configuration {
     Configuration {
         writers: vec![Set::of(&[0]), Set::of(&[0])],
-        collectors: 1,
+        collectors: 1 + more(size),
         delays: 1,
         ..Configuration::default()
     }
 }
 
-/// Writers that note newer heads, and have to store again what was closed.
-pub fn renewals() -> Configuration {
+/// Two writers, collectors and a forgetter.
+fn everybody(size: Size) -> Configuration {
+    Configuration {
+        packs: vec![whole(&[0])],
+        index: vec![Set::of(&[0])],
+        writers: vec![Set::of(&[0]), Set::of(&[0])],
+        collectors: 1 + more(size),
+        forgettable: Set::of(&[0]),
+        ..Configuration::default()
+    }
+}
+
+/// A writer notes newer heads, and has to store again what was closed.
+fn renewals(size: Size) -> Configuration {
     Configuration {
         packs: vec![whole(&[0])],
         index: vec![Set::of(&[0])],
         writers: vec![Set::of(&[0, 1])],
         packs_per_writer: 2,
         renewals: true,
+        collectors: 1 + more(size),
         rounds: 2,
         reinstates: true,
+        delays: delays(0, size),
         ..Configuration::default()
     }
 }
 
 /// Two collectors and two rounds over a snapshot whose blob lies in two packs.
-pub fn rounds() -> Configuration {
+fn rounds(size: Size) -> Configuration {
     Configuration {
         packs: vec![whole(&[0]), whole(&[0])],
         index: vec![Set::of(&[0, 1])],
         snapshots: vec![Set::of(&[0])],
         collectors: 2,
-        rounds: 2,
+        rounds: 2 + more(size),
         reinstates: true,
-        delays: 1,
+        delays: delays(1, size),
         ..Configuration::default()
     }
 }
 
 /// The same with listings in pages.
-pub fn pages() -> Configuration {
-    Configuration { pages: true, delays: 0, ..rounds() }
-}
-
-/// Deltas whose bases lie in other packs.
-pub fn chains() -> Configuration {
-    Configuration {
-        bases: [None, Some(0), None],
-        packs: vec![whole(&[0]), whole(&[1]), delta(&[1])],
-        index: vec![Set::of(&[0]), Set::of(&[1]), Set::of(&[2])],
-        snapshots: vec![Set::of(&[1])],
-        writers: vec![Set::of(&[1])],
-        collectors: 1,
-        rounds: 2,
-        ..Configuration::default()
-    }
-}
-
-/// Two deltas that name each other as bases.
-pub fn circles() -> Configuration {
-    Configuration {
-        bases: [Some(1), Some(0), None],
-        packs: vec![whole(&[0]), whole(&[1]), delta(&[0, 1])],
-        index: vec![Set::of(&[0, 1, 2])],
-        snapshots: vec![Set::of(&[0]), Set::of(&[1])],
-        forgettable: Set::of(&[0]),
-        collectors: 1,
-        rounds: 3,
-        copies: 2,
-        ..Configuration::default()
-    }
+fn pages(size: Size) -> Configuration {
+    Configuration { pages: true, delays: delays(0, size), ..rounds(size) }
 }
 
 /// Snapshots are forgotten while others are made.
-pub fn forgetting() -> Configuration {
+fn forgetting(size: Size) -> Configuration {
     Configuration {
         packs: vec![whole(&[0])],
         index: vec![Set::of(&[0])],
         snapshots: vec![Set::of(&[0])],
         writers: vec![Set::of(&[0])],
-        collectors: 1,
+        collectors: 1 + more(size),
         forgettable: Set::of(&[0, 1]),
         delays: 1,
         ..Configuration::default()
     }
 }
 
+/// A blob lies whole in one pack, and as a delta in another, its base in a third.
+fn chains(size: Size) -> Configuration {
+    Configuration {
+        bases: [None, Some(0), None],
+        packs: vec![whole(&[0]), whole(&[1]), delta(&[1])],
+        index: vec![Set::of(&[0]), Set::of(&[1]), Set::of(&[2])],
+        snapshots: vec![Set::of(&[1])],
+        writers: vec![Set::of(&[1])],
+        collectors: 1 + more(size),
+        rounds: 2 + more(size),
+        ..Configuration::default()
+    }
+}
+
+/// A writer finds a delta whose base is collected.
+fn bases(size: Size) -> Configuration {
+    Configuration {
+        bases: [None, Some(0), None],
+        packs: vec![whole(&[0]), delta(&[1])],
+        index: vec![Set::of(&[0]), Set::of(&[1])],
+        writers: vec![Set::of(&[1])],
+        collectors: 2,
+        rounds: 2,
+        delays: delays(0, size),
+        ..Configuration::default()
+    }
+}
+
+/// Two deltas in one pack that name each other as bases.
+fn circles(size: Size) -> Configuration {
+    Configuration {
+        bases: [Some(1), Some(0), None],
+        packs: vec![whole(&[0]), whole(&[1]), delta(&[0, 1])],
+        index: vec![Set::of(&[0, 1, 2])],
+        snapshots: vec![Set::of(&[0]), Set::of(&[1])],
+        forgettable: Set::of(&[0]),
+        collectors: 1 + more(size),
+        rounds: 3,
+        copies: 2,
+        ..Configuration::default()
+    }
+}
+
 /// Packs are found damaged, and mended, during a round.
-pub fn damage() -> Configuration {
+fn damage(size: Size) -> Configuration {
     Configuration {
         packs: vec![whole(&[0]), whole(&[0])],
         index: vec![Set::of(&[0]), Set::of(&[1])],
         snapshots: vec![Set::of(&[0])],
         writers: vec![Set::of(&[0])],
         collectors: 2,
-        rounds: 1,
+        rounds: 1 + more(size),
         damageable: (Set::below(PACKS), 1),
         ..Configuration::default()
     }
 }
 
-/// A replica is filled while a writer and a collector work.
-pub fn replica() -> Configuration {
+/// A replica is filled while a writer and a collector work. Listings come in pages.
+fn replica(size: Size) -> Configuration {
     Configuration {
         packs: vec![whole(&[0])],
         index: vec![Set::of(&[0])],
         snapshots: vec![Set::of(&[0])],
         writers: vec![Set::of(&[0, 1])],
-        collectors: 1,
+        collectors: 1 + more(size),
         replicator: true,
         pages: true,
         ..Configuration::default()
@@ -143,7 +235,7 @@ pub fn replica() -> Configuration {
 }
 
 /// A replica is filled while snapshots are forgotten and packs collected, twice.
-pub fn replica_behind() -> Configuration {
+fn replica_behind(size: Size) -> Configuration {
     Configuration {
         packs: vec![whole(&[0, 1])],
         index: vec![Set::of(&[0])],
@@ -153,21 +245,7 @@ pub fn replica_behind() -> Configuration {
         rounds: 2,
         copies: 2,
         replicator: true,
+        pages: size == Size::Large,
         ..Configuration::default()
     }
 }
-
-/// All of them by name.
-pub const ALL: &[(&str, fn() -> Configuration)] = &[
-    ("reuse", reuse),
-    ("two_writers", two_writers),
-    ("renewals", renewals),
-    ("rounds", rounds),
-    ("pages", pages),
-    ("chains", chains),
-    ("circles", circles),
-    ("forgetting", forgetting),
-    ("damage", damage),
-    ("replica", replica),
-    ("replica_behind", replica_behind),
-];

@@ -121,7 +121,8 @@ pub struct Store {
     pub registers: [Register; SESSIONS],
     /// The ledger.
     pub ledger: Ledger,
-    /// Retired packs whose ids the ledger no longer knows: always empty, but for variant V1b.
+    /// Retired packs that nobody takes for retired any more: none, but for variants V1b and
+    /// ReinstateRevives.
     pub unlearned: Set,
 }
 

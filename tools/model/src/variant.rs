@@ -56,6 +56,8 @@ pub enum Variant {
     RegisterBeforeForget,
     /// A collector closes its round without looking whether it is closed.
     CloseUnread,
+    /// A Reinstate takes packs back out of a Retire.
+    ReinstateRevives,
     /// A collector deletes packs although no answer to its Retire came.
     RetireNotReadBack,
     /// The copies' index object is published after Retire.
@@ -103,6 +105,7 @@ impl Variant {
         Self::UnpublishedCached,
         Self::RegisterBeforeForget,
         Self::CloseUnread,
+        Self::ReinstateRevives,
         Self::RetireNotReadBack,
         Self::CopiesListedLate,
         Self::DamageOvertaken,

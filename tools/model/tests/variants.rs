@@ -1,0 +1,70 @@
+//! Each rule of the protocol, broken: the search finds what is lost, in a scenario in which
+//! nothing is lost otherwise (`scenarios.rs`).
+
+use nightjar_model::scenarios::{Scenario, Size};
+use nightjar_model::{Invariant, Protocol, Variant};
+use stateright::{Checker, HasDiscoveries, Model};
+
+fn assert_breaks(variant: Variant, scenario: &str, invariant: Invariant) {
+    let scenario = Scenario::named(scenario).expect("a scenario of that name");
+    let protocol = Protocol::new(scenario.configuration(Size::Usual).with(variant));
+    let until = HasDiscoveries::AllOf([invariant.name()].into());
+    // Breadth first: the path found is the shortest.
+    let search = protocol.checker().finish_when(until).spawn_bfs().join();
+    let Some(path) = search.discovery(invariant.name()) else {
+        panic!("{variant:?}: \"{}\" holds in {}", invariant.name(), scenario.name);
+    };
+    println!("{variant:?} in {}: \"{}\" does not hold after", scenario.name, invariant.name());
+    for step in path.into_actions() {
+        println!("  {step:?}");
+    }
+}
+
+macro_rules! broken {
+    ($($name:ident: $variant:ident in $scenario:ident breaks $invariant:ident;)*) => {
+        $(#[test]
+        fn $name() {
+            assert_breaks(Variant::$variant, stringify!($scenario), Invariant::$invariant);
+        })*
+
+        #[test]
+        fn every_variant_is_tried() {
+            assert_eq!(Variant::BROKEN, [$(Variant::$variant),*]);
+        }
+    };
+}
+
+broken! {
+    v1: V1 in reuse breaks NothingDangles;
+    v1b: V1b in reuse breaks NothingDangles;
+    v2: V2 in reuse breaks NothingDangles;
+    v3: V3 in rounds breaks NothingDangles;
+    v4: V4 in pages breaks NothingDangles;
+    v5: V5 in reuse breaks NothingDangles;
+    v6: V6 in reuse breaks NothingDangles;
+    v7: V7 in renewals breaks NothingDangles;
+    v8: V8 in reuse breaks NothingDangles;
+    v9: V9 in reuse breaks NothingDangles;
+    alarm_at_once: AlarmAtOnce in pages breaks NoFalseAlarm;
+    bases_unmarked: BasesUnmarked in chains breaks NothingDangles;
+    least_depth_anywhere: LeastDepthAnywhere in chains breaks NothingDangles;
+    bases_unchecked: BasesUnchecked in bases breaks NothingDangles;
+    own_packs_kept: OwnPacksKept in renewals breaks NothingDangles;
+    unnoted_ignored: UnnotedIgnored in reuse breaks NothingDangles;
+    session_deleted_unfenced: SessionDeletedUnfenced in reuse breaks NothingDangles;
+    index_before_pack: IndexBeforePack in two_writers breaks NothingDangles;
+    unpublished_cached: UnpublishedCached in two_writers breaks NothingDangles;
+    register_before_forget: RegisterBeforeForget in forgetting breaks ReportsAreTrue;
+    close_unread: CloseUnread in reuse breaks NothingDangles;
+    reinstate_revives: ReinstateRevives in reuse breaks NothingDangles;
+    retire_not_read_back: RetireNotReadBack in rounds breaks NothingDangles;
+    copies_listed_late: CopiesListedLate in rounds breaks NothingDangles;
+    damage_overtaken: DamageOvertaken in damage breaks NothingDangles;
+    damaged_reused: DamagedReused in damage breaks NothingDangles;
+    bundle_is_listing: BundleIsListing in reuse breaks NothingDangles;
+    silent_left_out: SilentLeftOut in reuse breaks EverythingDeadGoes;
+    sessions_kept: SessionsKept in reuse breaks EverythingDeadGoes;
+    replica_snapshots_first: ReplicaSnapshotsFirst in replica breaks ReplicaIsWhole;
+    replica_ledger_first: ReplicaLedgerFirst in replica_behind breaks ReplicaIsWhole;
+    replica_unchecked: ReplicaUnchecked in replica breaks ReplicaIsWhole;
+}
