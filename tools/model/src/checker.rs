@@ -37,10 +37,9 @@ fn is_spare(turn: &Turn<'_>, pack: usize) -> bool {
     let live = configuration.blobs_of_all(store.snapshots());
     let running = turn.state.writers.iter().any(|writer| writer.is_running(configuration.variant));
     let landing = (0..SESSIONS).any(|session| {
-        turn.state.late.contains(&Request::CreateRegister(
-            session,
-            crate::store::Register::Committed,
-        ))
+        turn.state
+            .late
+            .contains(&Request::CreateRegister(session, crate::store::Register::Committed))
     });
     store.contents.readable(&configuration.bases, left).covers(live) && !running && !landing
 }

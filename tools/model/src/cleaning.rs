@@ -17,7 +17,7 @@ pub(crate) fn steps(turn: &mut Turn<'_>, me: usize) {
     unlearn(turn);
 }
 
-/// 7. Packs of a Retire that was read in the ledger are deleted. For all rounds: a late put can
+/// Step 7: Packs of a Retire that was read in the ledger are deleted. For all rounds: a late put can
 /// bring one back.
 fn packs(turn: &mut Turn<'_>) {
     let store = &turn.state.store;
@@ -26,7 +26,7 @@ fn packs(turn: &mut Turn<'_>) {
     }
 }
 
-/// 7. Index objects that name retired packs get one replacement that names their other packs …
+/// Step 7: Index objects that name retired packs get one replacement that names their other packs …
 fn index(turn: &mut Turn<'_>, me: usize) {
     let store = &turn.state.store;
     let retired = store.sum().retired;
@@ -74,7 +74,7 @@ pub(crate) fn unlist(turn: &mut Turn<'_>, me: usize, old: Index, then: Option<(u
     });
 }
 
-/// 1. A session that is silent for long is fenced, round or no round: its packs could never be
+/// Step 1: A session that is silent for long is fenced, round or no round: its packs could never be
 /// planned otherwise. One whose register stands, or whose snapshot is forgotten, is deleted.
 fn sessions(turn: &mut Turn<'_>) {
     let (variant, store) = (turn.configuration.variant, &turn.state.store);
@@ -98,16 +98,15 @@ fn sessions(turn: &mut Turn<'_>) {
 fn registers(turn: &mut Turn<'_>) {
     let store = &turn.state.store;
     let forgotten = store.sum().forgotten;
+    let tidied = turn.configuration.variant == Variant::V5;
     for session in 0..turn.configuration.sessions() {
         let request = Request::DeleteRegister(session);
         match store.registers[session] {
             Register::Committed if forgotten.has(session) => {
                 turn.send("deletes a forgotten register", request, |_, _| {});
             }
-            Register::Fence if turn.configuration.variant == Variant::V5 => {
-                if store.sessions[session].is_none() {
-                    turn.send("deletes a fence", request, |_, _| {});
-                }
+            Register::Fence if tidied && store.sessions[session].is_none() => {
+                turn.send("deletes a fence", request, |_, _| {});
             }
             _ => {}
         }

@@ -1,17 +1,17 @@
-//! A collector: one round from Condemn to Retire or Reinstate. What comes before and after, the
-//! clean-up, is in `cleaning`.
+//! A collector: one round from Condemn to Retire or Reinstate. What it marks and copies is in
+//! `mark`; what comes before and after, the clean-up, in `cleaning`.
 //!
 //! A collector remembers nothing that another could not find out: it may crash at any step, and
 //! whoever comes next reads the ledger and goes on.
 
-use crate::cleaning;
 use crate::configuration::{Configuration, Plan};
 use crate::ledger::Record;
-use crate::pack::{Contents, Found};
+use crate::pack::Contents;
 use crate::set::Set;
 use crate::state::{State, Turn};
 use crate::store::{Index, Register, Request};
 use crate::variant::Variant;
+use crate::{cleaning, mark};
 
 /// What the collector does next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,16 +121,20 @@ pub(crate) fn steps(turn: &mut Turn<'_>, me: usize) {
         Collector::Condemn { packs, number, mark } => condemn(turn, me, packs, number, mark),
         Collector::Sessions { round, session, mark } => sessions(turn, me, round, session, mark),
         Collector::Snapshots { round, session, live, again } => {
-            snapshots(turn, me, (round, again), session, live);
+            mark::snapshots(turn, me, (round, again), session, live);
         }
         Collector::Index { round, live, again, began } => {
-            index(turn, me, (round, again), live, began);
+            mark::index(turn, me, (round, again), live, began);
         }
         Collector::Copy { round, marked, pack, copies } => {
-            copy(turn, me, (round, marked), pack, copies);
+            mark::copy(turn, me, (round, marked), pack, copies);
         }
-        Collector::ListCopies { round, marked, pack } => list_copies(turn, me, round, marked, pack),
-        Collector::Close { round, marked, may_retire } => close(turn, me, round, marked, may_retire),
+        Collector::ListCopies { round, marked, pack } => {
+            mark::list_copies(turn, me, round, marked, pack)
+        }
+        Collector::Close { round, marked, may_retire } => {
+            close(turn, me, round, marked, may_retire)
+        }
         Collector::Alarmed => return,
         Collector::DeleteUnread(packs) => delete_unread(turn, me, packs),
         Collector::Replace { old, others, then } => cleaning::replace(turn, me, old, others, then),
@@ -139,7 +143,7 @@ pub(crate) fn steps(turn: &mut Turn<'_>, me: usize) {
     turn.may("crashes", |next| next.collectors[me] = Collector::Idle);
 }
 
-/// 2. Read the ledger. An open condemn is gone on with, whoever began it. Otherwise plan.
+/// Step 1: Read the ledger. An open condemn is gone on with, whoever began it. Otherwise plan.
 fn begin(turn: &mut Turn<'_>, me: usize) {
     let (configuration, store) = (turn.configuration, &turn.state.store);
     let mark = match configuration.variant {
@@ -168,7 +172,8 @@ fn begin(turn: &mut Turn<'_>, me: usize) {
     }
 }
 
-/// 3. Condemn with the next number after a head with no round open: so there is one at a time.
+/// Step 2: Condemn with the next number after a head with no round open: so there is one at a time.
+/// Step 3: That number is the round's.
 fn condemn(turn: &mut Turn<'_>, me: usize, packs: Set, number: usize, mark: Set) {
     let request = Request::Append(number, Record::Condemn(packs));
     turn.send("condemns", request, |next, created| {
@@ -179,7 +184,7 @@ fn condemn(turn: &mut Turn<'_>, me: usize, packs: Set, number: usize, mark: Set)
     });
 }
 
-/// 4. After that, look at every session. Each must be gone, or obey this condemn, or have its
+/// Step 4: After that, look at every session. Each must be gone, or obey this condemn, or have its
 /// register; otherwise wait, or, when it is silent for long, fence it and heed what stands there.
 fn sessions(turn: &mut Turn<'_>, me: usize, round: usize, session: usize, mark: Set) {
     let configuration = turn.configuration;
@@ -232,127 +237,11 @@ fn after_session(
     }
 }
 
-fn mark_anew(round: usize, again: bool) -> Collector {
+pub(crate) fn mark_anew(round: usize, again: bool) -> Collector {
     Collector::Snapshots { round, session: 0, live: Set::EMPTY, again }
 }
 
-/// 5. Only now mark (V8): first the snapshots, committed and not forgotten …
-fn snapshots(turn: &mut Turn<'_>, me: usize, of: (usize, bool), session: usize, live: Set) {
-    let (configuration, (round, again)) = (turn.configuration, of);
-    let (looked_at, rest) = match configuration.pages {
-        true => (Set::one(session), session + 1),
-        false => (Set::below(configuration.sessions()), configuration.sessions()),
-    };
-    let mut seen = turn.state.store.snapshots().and(looked_at);
-    if configuration.variant == Variant::BundleIsListing {
-        seen = seen.and(Set::below(configuration.snapshots.len()));
-    }
-    let live = live.or(configuration.blobs_of_all(seen));
-    turn.step("lists snapshots", |next| {
-        next.collectors[me] = match rest < configuration.sessions() {
-            true => Collector::Snapshots { round, session: rest, live, again },
-            false => Collector::Index { round, live, again, began: None },
-        };
-    });
-}
-
-/// … then the index, without retired packs (V3).
-fn index(
-    turn: &mut Turn<'_>,
-    me: usize,
-    of: (usize, bool),
-    live: Set,
-    began: Option<Index>,
-) {
-    let now = turn.state.store.index;
-    match began {
-        None if turn.configuration.pages => turn.step("begins to list the index", |next| {
-            let (round, again) = of;
-            next.collectors[me] = Collector::Index { round, live, again, began: Some(now) };
-        }),
-        None => mark(turn, me, of, live, now),
-        Some(began) => {
-            for seen in began.listed_until(now) {
-                mark(turn, me, of, live, seen);
-            }
-        }
-    }
-}
-
-/// 5. Each live blob must be readable from listed packs outside the closed set, or is copied out
-/// of condemned ones. One that is found in neither stops the collector (V4): it marks anew.
-fn mark(turn: &mut Turn<'_>, me: usize, of: (usize, bool), live: Set, seen: Index) {
-    let (configuration, store) = (turn.configuration, &turn.state.store);
-    let (variant, (round, again)) = (configuration.variant, of);
-    let (sum, marked) = (store.sum(), store.ledger.head());
-    let Some((open, condemned)) = sum.open.filter(|(open, _)| *open == round) else {
-        turn.step("finds its round closed", |next| next.collectors[me] = Collector::Idle);
-        return;
-    };
-    let closed = match variant {
-        Variant::V3 => condemned.or(sum.damaged),
-        _ => sum.closed(variant),
-    };
-    let staying = seen.packs().without(closed);
-    let sources = seen.packs().and(condemned).without(sum.damaged);
-    let (copies, found) =
-        store.contents.evacuation(&configuration.bases, staying, sources, live, variant);
-    if found == Found::NotAll && variant != Variant::V4 {
-        missed(turn, me, round, again);
-        return;
-    }
-    let free = configuration.packs_of_collectors().iter();
-    let free = free.filter(|pack| store.contents.0[*pack].is_empty()).min();
-    let then = match (copies.is_empty(), free) {
-        (true, _) if variant == Variant::V6 => {
-            let old = store.index.naming(condemned);
-            let others = old.packs().without(condemned).without(sum.retired);
-            Collector::Replace { old, others, then: Some((open, marked)) }
-        }
-        (true, _) => Collector::Close { round, marked, may_retire: true },
-        (false, Some(pack)) => Collector::Copy { round, marked, pack, copies },
-        (false, None) => Collector::Close { round, marked, may_retire: false },
-    };
-    turn.step("marks", |next| next.collectors[me] = then);
-}
-
-/// Damage is reported if a blob is found nowhere a second time while the round is open. An index
-/// object that was missed because it was being replaced has a replacement by then, which names no
-/// retired pack and so stays as long as the round does.
-fn missed(turn: &mut Turn<'_>, me: usize, round: usize, again: bool) {
-    if again || turn.configuration.variant == Variant::AlarmAtOnce {
-        turn.step("reports damage", |next| next.collectors[me] = Collector::Alarmed);
-    } else {
-        turn.step("misses a live blob", |next| next.collectors[me] = mark_anew(round, true));
-    }
-}
-
-/// 5. Copies go into a pack of the collector's own …
-fn copy(turn: &mut Turn<'_>, me: usize, of: (usize, usize), pack: usize, copies: Contents) {
-    let store = &turn.state.store;
-    let (round, marked) = of;
-    let is_taken = !store.contents.0[pack].is_empty() && store.contents.0[pack] != copies;
-    if store.sum().open.is_none_or(|(open, _)| open != round) || is_taken {
-        turn.step("begins anew", |next| next.collectors[me] = Collector::Idle);
-        return;
-    }
-    let listed_late = turn.configuration.variant == Variant::CopiesListedLate;
-    turn.put_pack(pack, copies, |next| {
-        next.collectors[me] = match listed_late {
-            true => Collector::Close { round, marked, may_retire: true },
-            false => Collector::ListCopies { round, marked, pack },
-        };
-    });
-}
-
-/// … whose index object is published before the round is closed.
-fn list_copies(turn: &mut Turn<'_>, me: usize, round: usize, marked: usize, pack: usize) {
-    turn.send("lists its copies", Request::PutIndex(Set::one(pack)), |next, _| {
-        next.collectors[me] = Collector::Close { round, marked, may_retire: true };
-    });
-}
-
-/// 6. Read the ledger on. Closed by somebody: follow that record. Damaged meanwhile: mark again.
+/// Step 6: Read the ledger on. Closed by somebody: follow that record. Damaged meanwhile: mark again.
 /// Otherwise create the next number; who finds it taken reads on.
 fn close(turn: &mut Turn<'_>, me: usize, round: usize, marked: usize, may_retire: bool) {
     let (variant, store) = (turn.configuration.variant, &turn.state.store);

@@ -72,8 +72,7 @@ fn may_commit(configuration: &Configuration, state: &State, writer: usize) -> bo
     let session = configuration.session_of(writer);
     let commit = Request::CreateRegister(session, Register::Committed);
     !state.store.is_resolved(session)
-        && (state.writers[writer].is_running(configuration.variant)
-            || state.late.contains(&commit))
+        && (state.writers[writer].is_running(configuration.variant) || state.late.contains(&commit))
 }
 
 pub(crate) fn reports_are_true(configuration: &Configuration, state: &State) -> bool {

@@ -1,5 +1,36 @@
 //! A model of the protocol that lets writers, collectors, a forgetter and a replicator work on one
 //! store without clocks and without locks (format-spec, chapter 13), searched to its last state.
+//!
+//! Each actor is a file: [`writer`], [`collector`] with its clean-up, the forgetter, whoever finds
+//! damage, [`replicator`]. It holds what the actor remembers and, for each thing that it may do
+//! next, the rule beside the step. A step reads or writes the [`store`] once; between any two
+//! steps everybody else may act. An actor may crash at every step; any request may be delayed and
+//! land later, or never, or twice ([`state::Turn`]). Caches are of any age, listings may come in
+//! pages.
+//!
+//! [`Invariant`] says what must hold in every state; [`completion`] how it is known that what is
+//! dead goes in the end. [`Variant`] is the protocol with one rule broken.
+//!
+//! # What is searched
+//! | scenario | stresses | states |
+//! |---|---|---|
+//! | reuse | one writer reuses a dead pack that two collectors condemn, retire or reinstate; one request is delayed | 184,724 |
+//! | two_writers | two writers find each other's blobs, late ones too | 2,816,760 |
+//! | everybody | two writers, a dead pack, a collector, a forgetter | 1,493,482 |
+//! | renewals | a writer notes newer heads and stores again what was closed; two rounds | 157,088 |
+//! | rounds | two collectors, two rounds, a blob in two packs; one request is delayed | 86,528 |
+//! | pages | the same with listings in pages | 135,720 |
+//! | forgetting | snapshots are forgotten while others are made; one request is delayed | 1,942,033 |
+//! | chains | a blob whole in one pack and as a delta in another, its base in a third; two rounds | 225,454 |
+//! | bases | a writer finds a delta whose base is collected by one of two collectors | 765,267 |
+//! | circles | two deltas that name each other as bases; three rounds | 234,833 |
+//! | damage | packs found damaged, and mended, at every moment of a round of two collectors | 1,075,175 |
+//! | replica | a replica is filled while a writer and a collector work; listings in pages | 1,778,541 |
+//! | replica_behind | a replica is filled while a snapshot is forgotten and packs collected twice | 2,533,797 |
+//!
+//! The tests fail if a number is no longer true. `NIGHTJAR_MODEL=large` searches larger bounds:
+//! two collectors where there was one, another delayed request, another round
+//! ([`scenarios`]).
 
 #![allow(
     clippy::indexing_slicing,
@@ -15,9 +46,11 @@ pub mod configuration;
 mod forgetter;
 pub mod invariants;
 pub mod ledger;
+mod mark;
 pub mod pack;
 pub mod protocol;
 pub mod replicator;
+mod reuse;
 pub mod scenarios;
 pub mod set;
 pub mod state;

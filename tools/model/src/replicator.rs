@@ -102,8 +102,7 @@ pub(crate) fn steps(turn: &mut Turn<'_>) {
         At::Index(pass, began) => index(turn, pass, began),
         At::CopyPacks(pass) => copy_packs(turn, pass),
         At::CopyIndex(pass) => turn.step("copies index objects", |next| {
-            next.replicator.index =
-                pass.index.objects().fold(next.replicator.index, Index::with);
+            next.replicator.index = pass.index.objects().fold(next.replicator.index, Index::with);
             next.replicator.at = match configuration.variant {
                 Variant::ReplicaSnapshotsFirst => At::CopyLedger(pass),
                 _ => At::CopySnapshots(pass),

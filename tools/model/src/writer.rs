@@ -4,6 +4,7 @@
 //! writer here. What a crashed run had sent may still land.
 
 use crate::pack::Contents;
+use crate::reuse;
 use crate::set::Set;
 use crate::state::{State, Turn};
 use crate::store::{Register, Request};
@@ -121,7 +122,7 @@ pub(crate) fn steps(turn: &mut Turn<'_>, me: usize) {
             let request = Request::PutSession(session, writer.noted);
             turn.send("notes the head", request, |next, _| next.writers[me].at = At::Choose);
         }
-        At::Choose => choose(turn, me),
+        At::Choose => reuse::choose(turn, me),
         At::PutPack => put_pack(turn, me),
         // 6. Only when the pack is durable, list it, with every pack that is not listed yet.
         At::Publish => {
@@ -155,65 +156,8 @@ pub(crate) fn steps(turn: &mut Turn<'_>, me: usize) {
     may_stop(turn, me);
 }
 
-/// 4 and 5. Reuse what a cache of any age shows, or store it anew, as a delta where a base is at
-/// hand. A blob is present only if its bases are, all in listed packs outside the closed set.
-fn choose(turn: &mut Turn<'_>, me: usize) {
-    let (configuration, store) = (turn.configuration, &turn.state.store);
-    let variant = configuration.variant;
-    let wanted = configuration.writers[me];
-    let closed = store.sum_at(turn.state.writers[me].noted).closed(variant);
-    let known = match variant {
-        Variant::UnpublishedCached => store.ever_listed.or(store.packs),
-        _ => store.ever_listed,
-    };
-    for cache in known.without(closed).subsets() {
-        for planned in plans(turn, wanted, cache) {
-            // Only caches of which every entry is used: others make no other run.
-            if cache.iter().any(|pack| {
-                suffices(turn, wanted, cache.without(Set::one(pack)), planned)
-            }) {
-                continue;
-            }
-            turn.step("chooses what to reuse", |next| {
-                let writer = &mut next.writers[me];
-                (writer.uses, writer.planned) = (cache, planned);
-                go_on(next, me);
-            });
-        }
-    }
-}
-
-/// What the writer takes for present in these packs.
-fn present(turn: &Turn<'_>, among: Set) -> Set {
-    let contents = &turn.state.store.contents;
-    match turn.configuration.variant {
-        Variant::BasesUnchecked => contents.blobs(among),
-        _ => contents.readable(&turn.configuration.bases, among),
-    }
-}
-
-/// What a new pack would hold: all that is missing whole, or as deltas where that is possible.
-fn plans(turn: &Turn<'_>, wanted: Set, among: Set) -> Vec<Contents> {
-    let present = present(turn, among);
-    let missing = wanted.without(present);
-    let rests = |blob: &usize| turn.configuration.bases[*blob].is_some_and(|b| present.has(b));
-    let delta: Set = missing.iter().filter(rests).collect();
-    let mut plans = vec![Contents { whole: missing, delta: Set::EMPTY }];
-    if !delta.is_empty() {
-        plans.push(Contents { whole: missing.without(delta), delta });
-    }
-    plans
-}
-
-fn suffices(turn: &Turn<'_>, wanted: Set, among: Set, planned: Contents) -> bool {
-    let present = present(turn, among);
-    let rests = |blob: &usize| turn.configuration.bases[*blob].is_some_and(|b| present.has(b));
-    let delta: Set = planned.delta.iter().filter(rests).collect();
-    present.or(planned.whole).or(delta).covers(wanted)
-}
-
 /// The first thing that is left to do before the commit.
-fn go_on(next: &mut State, me: usize) {
+pub(crate) fn go_on(next: &mut State, me: usize) {
     let writer = &mut next.writers[me];
     writer.at = if !writer.planned.is_empty() {
         At::PutPack
@@ -224,7 +168,7 @@ fn go_on(next: &mut State, me: usize) {
     };
 }
 
-/// 5. Whatever is new goes into a pack whose header names S.
+/// Step 5: Whatever is new goes into a pack whose header names S.
 fn put_pack(turn: &mut Turn<'_>, me: usize) {
     let (configuration, store) = (turn.configuration, &turn.state.store);
     let writer = &turn.state.writers[me];
@@ -256,7 +200,7 @@ fn put_pack(turn: &mut Turn<'_>, me: usize) {
     });
 }
 
-/// 3. A renewal may note a newer head only after every use of a pack closed since is dropped, the
+/// Step 3: A renewal may note a newer head only after every use of a pack closed since is dropped, the
 /// writer's own packs among them, durable or on their way. (V7) What was in them is stored anew.
 fn may_renew(turn: &mut Turn<'_>, me: usize) {
     let (configuration, store) = (turn.configuration, &turn.state.store);
@@ -275,7 +219,7 @@ fn may_renew(turn: &mut Turn<'_>, me: usize) {
         }
     }
     let wanted = configuration.writers[me];
-    for planned in plans(turn, wanted, uses.or(own)) {
+    for planned in reuse::plans(turn, wanted, uses.or(own)) {
         turn.may("drops what was closed since", |next| {
             let writer = &mut next.writers[me];
             (writer.uses, writer.own, writer.spent) = (uses, own, spent);
@@ -287,7 +231,7 @@ fn may_renew(turn: &mut Turn<'_>, me: usize) {
     }
 }
 
-/// 7. Commit: whoever creates `snapshots/S` first decides.
+/// Step 7: Commit: whoever creates `snapshots/S` first decides.
 fn commit(turn: &mut Turn<'_>, me: usize) {
     let session = turn.configuration.session_of(me);
     let request = Request::CreateRegister(session, Register::Committed);
@@ -316,7 +260,7 @@ fn heed_register(next: &mut State, me: usize, session: usize) {
     (writer.outcome, writer.at) = (outcome, At::Leave);
 }
 
-/// 7 and 8. An unanswered create is settled by what stands there. "Absent" settles nothing (V2):
+/// Steps 7 and 8: An unanswered create is settled by what stands there. "Absent" settles nothing (V2):
 /// try again, fence oneself, or leave it open.
 fn settle(turn: &mut Turn<'_>, me: usize) {
     let session = turn.configuration.session_of(me);
