@@ -161,7 +161,8 @@ fn begin(turn: &mut Turn<'_>, me: usize) {
     }
     let gone = store.sum().retired;
     let plans: Vec<Set> = match configuration.plan {
-        Plan::Any(packs) => store.packs.and(packs).without(gone).iter().map(Set::one).collect(),
+        Plan::One => store.packs.without(gone).iter().map(Set::one).collect(),
+        Plan::Several => store.packs.without(gone).subsets().collect(),
         Plan::Dead => vec![cleaning::dead_packs(configuration, store)],
     };
     for packs in plans.into_iter().filter(|packs| !packs.is_empty()) {

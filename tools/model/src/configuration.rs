@@ -49,8 +49,10 @@ pub struct Configuration {
 /// What collectors may condemn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Any one of these packs, dead or not: a plan is a matter of effort, never of safety.
-    Any(Set),
+    /// Any one pack, dead or not: a plan is a matter of effort, never of safety.
+    One,
+    /// Any packs together.
+    Several,
     /// All dead packs.
     Dead,
 }
@@ -68,7 +70,7 @@ impl Default for Configuration {
             renewals: false,
             collectors: 1,
             rounds: 1,
-            plan: Plan::Any(Set::below(PACKS)),
+            plan: Plan::One,
             copies: 1,
             reinstates: false,
             forgettable: Set::EMPTY,

@@ -18,12 +18,12 @@
 //! | two_writers | two writers find each other's blobs, late ones too | 2,816,760 |
 //! | everybody | two writers, a dead pack, a collector, a forgetter | 1,493,482 |
 //! | renewals | a writer notes newer heads and stores again what was closed; two rounds | 157,088 |
-//! | rounds | two collectors, two rounds, a blob in two packs; one request is delayed | 86,528 |
-//! | pages | the same with listings in pages | 135,720 |
+//! | rounds | two collectors, two rounds, any packs condemned together, a blob in two packs; one request is delayed | 271,896 |
+//! | pages | the same with listings in pages | 369,231 |
 //! | forgetting | snapshots are forgotten while others are made; one request is delayed | 1,942,033 |
-//! | chains | a blob whole in one pack and as a delta in another, its base in a third; two rounds | 225,454 |
+//! | chains | a blob whole in one pack and as a delta in another, its base in a third; two rounds | 2,704,980 |
 //! | bases | a writer finds a delta whose base is collected by one of two collectors | 765,267 |
-//! | circles | two deltas that name each other as bases; three rounds | 234,833 |
+//! | circles | two deltas that name each other as bases; three rounds | 2,840,349 |
 //! | damage | packs found damaged, and mended, at every moment of a round of two collectors | 1,075,175 |
 //! | replica | a replica is filled while a writer and a collector work; listings in pages | 1,778,541 |
 //! | replica_behind | a replica is filled while a snapshot is forgotten and packs collected twice | 2,533,797 |

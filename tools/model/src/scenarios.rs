@@ -1,7 +1,7 @@
 //! The configurations that are searched, each small enough to be searched to its last state, and
 //! made to stress one thing. Together with [`crate::Variant`] they say what was checked.
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Plan};
 use crate::pack::{Contents, PACKS};
 use crate::set::Set;
 
@@ -42,12 +42,12 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "two_writers", states: 2_816_760, configure: two_writers },
     Scenario { name: "everybody", states: 1_493_482, configure: everybody },
     Scenario { name: "renewals", states: 157_088, configure: renewals },
-    Scenario { name: "rounds", states: 86_528, configure: rounds },
-    Scenario { name: "pages", states: 135_720, configure: pages },
+    Scenario { name: "rounds", states: 271_896, configure: rounds },
+    Scenario { name: "pages", states: 369_231, configure: pages },
     Scenario { name: "forgetting", states: 1_942_033, configure: forgetting },
-    Scenario { name: "chains", states: 225_454, configure: chains },
+    Scenario { name: "chains", states: 2_704_980, configure: chains },
     Scenario { name: "bases", states: 765_267, configure: bases },
-    Scenario { name: "circles", states: 234_833, configure: circles },
+    Scenario { name: "circles", states: 2_840_349, configure: circles },
     Scenario { name: "damage", states: 1_075_175, configure: damage },
     Scenario { name: "replica", states: 1_778_541, configure: replica },
     Scenario { name: "replica_behind", states: 2_533_797, configure: replica_behind },
@@ -140,6 +140,7 @@ fn rounds(size: Size) -> Configuration {
         rounds: 2 + more(size),
         reinstates: true,
         delays: delays(1, size),
+        plan: Plan::Several,
         ..Configuration::default()
     }
 }
@@ -173,6 +174,7 @@ fn chains(size: Size) -> Configuration {
         writers: vec![Set::of(&[1])],
         collectors: 1 + more(size),
         rounds: 2 + more(size),
+        plan: Plan::Several,
         ..Configuration::default()
     }
 }
@@ -187,6 +189,7 @@ fn bases(size: Size) -> Configuration {
         collectors: 2,
         rounds: 2,
         delays: delays(0, size),
+        plan: if size == Size::Large { Plan::Several } else { Plan::One },
         ..Configuration::default()
     }
 }
@@ -202,6 +205,7 @@ fn circles(size: Size) -> Configuration {
         collectors: 1 + more(size),
         rounds: 3,
         copies: 2,
+        plan: Plan::Several,
         ..Configuration::default()
     }
 }
@@ -216,6 +220,7 @@ fn damage(size: Size) -> Configuration {
         collectors: 2,
         rounds: 1 + more(size),
         damageable: (Set::below(PACKS), 1),
+        plan: if size == Size::Large { Plan::Several } else { Plan::One },
         ..Configuration::default()
     }
 }

@@ -33,6 +33,7 @@ fn search(name: &str) {
     let search = protocol.checker().threads(threads).spawn_dfs().join();
     let states = search.unique_state_count();
     println!("{name}: {states} states, {size:?}, {:.1?}", begin.elapsed());
+    assert!(search.is_done(), "{name}: the search stopped early");
     if let Some((invariant, path)) = search.discoveries().into_iter().next() {
         for step in path.into_actions() {
             println!("  {step:?}");

@@ -42,16 +42,16 @@ macro_rules! broken {
 }
 
 broken! {
-    v1: V1 in reuse breaks NothingDangles;
-    v1b: V1b in reuse breaks NothingDangles;
-    v2: V2 in reuse breaks NothingDangles;
-    v3: V3 in rounds breaks NothingDangles;
-    v4: V4 in pages breaks NothingDangles;
-    v5: V5 in reuse breaks NothingDangles;
-    v6: V6 in reuse breaks NothingDangles;
-    v7: V7 in renewals breaks NothingDangles;
-    v8: V8 in reuse breaks NothingDangles;
-    v9: V9 in reuse breaks NothingDangles;
+    v1_retired_packs_count_as_present: V1 in reuse breaks NothingDangles;
+    v1b_retired_ids_are_forgotten: V1b in reuse breaks NothingDangles;
+    v2_absent_is_taken_for_never: V2 in reuse breaks NothingDangles;
+    v3_retired_packs_are_believed_in: V3 in rounds breaks NothingDangles;
+    v4_a_missing_blob_stops_nobody: V4 in pages breaks NothingDangles;
+    v5_fences_are_deleted: V5 in reuse breaks NothingDangles;
+    v6_index_objects_are_replaced_before_retire: V6 in reuse breaks NothingDangles;
+    v7_a_renewal_drops_nothing: V7 in renewals breaks NothingDangles;
+    v8_the_mark_of_the_plan_is_used: V8 in reuse breaks NothingDangles;
+    v9_the_ledger_is_read_first: V9 in reuse breaks NothingDangles;
     alarm_at_once: AlarmAtOnce in pages breaks NoFalseAlarm;
     bases_unmarked: BasesUnmarked in chains breaks NothingDangles;
     least_depth_anywhere: LeastDepthAnywhere in chains breaks NothingDangles;
