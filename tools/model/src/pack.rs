@@ -177,3 +177,62 @@ pub enum Found {
     /// At least one in neither.
     NotAll,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blob 1 rests on 0, and 0 on 1, where they are deltas.
+    const CIRCLE: Bases = [Some(1), Some(0), None];
+
+    fn packs(contents: &[(&[usize], &[usize])]) -> Packs {
+        let mut packs = Packs::default();
+        for (pack, (whole, delta)) in packs.0.iter_mut().zip(contents) {
+            *pack = Contents { whole: Set::of(whole), delta: Set::of(delta) };
+        }
+        packs
+    }
+
+    fn copies(packs: &Packs, staying: &[usize], sources: &[usize], live: &[usize]) -> Contents {
+        let (staying, sources, live) = (Set::of(staying), Set::of(sources), Set::of(live));
+        let (copies, found) = packs.evacuation(&CIRCLE, staying, sources, live, Variant::default());
+        assert_eq!(found, Found::All);
+        copies
+    }
+
+    #[test]
+    fn two_deltas_that_name_each_other_cannot_be_read() {
+        let packs = packs(&[(&[], &[0, 1]), (&[0], &[])]);
+        assert_eq!(packs.readable(&CIRCLE, Set::of(&[0])), Set::EMPTY);
+        assert_eq!(packs.readable(&CIRCLE, Set::of(&[0, 1])), Set::of(&[0, 1]));
+    }
+
+    #[test]
+    fn a_base_is_copied_from_under_a_delta_that_stays() {
+        let packs = packs(&[(&[], &[1]), (&[0], &[])]);
+        let expected = Contents { whole: Set::of(&[0]), delta: Set::EMPTY };
+        assert_eq!(copies(&packs, &[0], &[1], &[1]), expected);
+    }
+
+    #[test]
+    fn a_delta_is_copied_as_it_is_if_its_base_stays() {
+        let packs = packs(&[(&[], &[1]), (&[0], &[])]);
+        let expected = Contents { whole: Set::EMPTY, delta: Set::of(&[1]) };
+        assert_eq!(copies(&packs, &[1], &[0], &[1]), expected);
+    }
+
+    #[test]
+    fn a_whole_place_that_goes_is_copied_although_a_delta_stays() {
+        let packs = packs(&[(&[1], &[]), (&[], &[1])]);
+        let expected = Contents { whole: Set::of(&[1]), delta: Set::EMPTY };
+        assert_eq!(copies(&packs, &[1], &[0], &[1]), expected);
+    }
+
+    #[test]
+    fn what_is_in_neither_is_missed() {
+        let packs = packs(&[(&[], &[1])]);
+        let (_, found) =
+            packs.evacuation(&CIRCLE, Set::of(&[0]), Set::EMPTY, Set::of(&[1]), Variant::default());
+        assert_eq!(found, Found::NotAll);
+    }
+}
