@@ -125,7 +125,6 @@ fn renewals(size: Size) -> Configuration {
         collectors: 1 + more(size),
         rounds: 2,
         reinstates: true,
-        delays: delays(0, size),
         ..Configuration::default()
     }
 }
