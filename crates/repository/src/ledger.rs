@@ -53,16 +53,13 @@ impl Ledger {
 pub fn read(repository: &Repository) -> Result<Ledger> {
     // Before the listing: a head that another process notes meanwhile may be newer than it.
     let seen = Seen::read(repository);
-    let mut incarnations: BTreeMap<IncarnationId, BTreeSet<u64>> = BTreeMap::new();
-    let mut sizes = BTreeMap::new();
-    for info in repository.store.list("ledger")? {
-        if let Some(name @ ObjectName::Ledger(incarnation, number)) = ObjectName::parse(&info.name)
-        {
-            incarnations.entry(incarnation).or_default().insert(number);
-            sizes.insert(name, info.size);
-        }
-    }
     let incarnation = repository.record.incarnation;
+    let mut listed = Listed::look(repository)?;
+    if listed.has_gap(&incarnation) {
+        // A directory that is read while two records are appended may show the second alone.
+        listed = Listed::look(repository)?;
+    }
+    let Listed { mut incarnations, sizes } = listed;
     let Some(numbers) = incarnations.remove(&incarnation) else {
         let why = format!("ledger/{incarnation}/ is missing from the store");
         return Err(RepositoryError::Tampered(why));
@@ -75,6 +72,32 @@ pub fn read(repository: &Repository) -> Result<Ledger> {
     seen.compare(repository, &mut ledger);
     ledger.findings.extend(ledger.broken.iter().cloned());
     Ok(ledger)
+}
+
+/// What the store shows of ledgers.
+struct Listed {
+    incarnations: BTreeMap<IncarnationId, BTreeSet<u64>>,
+    sizes: BTreeMap<ObjectName, u64>,
+}
+
+impl Listed {
+    fn look(repository: &Repository) -> Result<Self> {
+        let mut listed = Self { incarnations: BTreeMap::new(), sizes: BTreeMap::new() };
+        for info in repository.store.list("ledger")? {
+            if let Some(name @ ObjectName::Ledger(incarnation, number)) =
+                ObjectName::parse(&info.name)
+            {
+                listed.incarnations.entry(incarnation).or_default().insert(number);
+                listed.sizes.insert(name, info.size);
+            }
+        }
+        Ok(listed)
+    }
+
+    fn has_gap(&self, incarnation: &IncarnationId) -> bool {
+        let numbers = self.incarnations.get(incarnation);
+        numbers.is_some_and(|numbers| !(0..).zip(numbers).all(|(place, number)| place == *number))
+    }
 }
 
 /// The object of a record.
