@@ -86,7 +86,7 @@ fn a_write_slot_may_not_collect() {
     let sandbox = Sandbox::with_dump().0;
     let key = sandbox.path("host.key");
     sandbox.nightjar("key add --role write --new-key-file").arg(&key).done();
-    let gc = sandbox.nightjar("gc").without_env("NIGHTJAR_PASSWORD").env("NIGHTJAR_KEY_FILE", &key);
+    let gc = sandbox.nightjar("gc --key-file").arg(&key).without_env("NIGHTJAR_PASSWORD_FILE");
     gc.exits(12).says("full slot");
 }
 

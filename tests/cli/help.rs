@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::harness::{Nightjar, Sandbox};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 28] = [
     "init",
     "backup",
     "restore",
@@ -18,7 +18,13 @@ const COMMANDS: [&str; 22] = [
     "snapshot restore",
     "snapshot verify",
     "snapshot diff",
+    "snapshot hold",
+    "snapshot release",
+    "snapshot accept",
     "snapshot forget",
+    "retention plan",
+    "retention apply",
+    "ledger show",
     "key add",
     "key list",
     "key remove",

@@ -103,7 +103,7 @@ fn every_command_prints_one_json_document_with_stable_fields() {
     let removed = sandbox.nightjar("key remove").arg(id_of(&added)).json();
     assert_has_fields(&removed, "id epoch");
     let forgotten = sandbox.nightjar("snapshot forget --reason r").arg(&first).json();
-    assert_has_fields(&forgotten, "forgotten reason");
+    assert_has_fields(&forgotten, "forgotten lost reason");
 }
 
 #[test]

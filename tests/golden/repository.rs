@@ -136,6 +136,26 @@ fn a_forgotten_snapshot_of_the_golden_repository_stays_forgotten() {
 }
 
 #[test]
+fn what_is_held_in_the_golden_repository_stays_held() {
+    let golden = Golden::new();
+    let held: Vec<_> =
+        golden.expected["held"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    for snapshot in golden.sandbox.snapshots() {
+        let holds = snapshot["holds"].as_array().unwrap().len();
+        assert_eq!(holds, usize::from(held.contains(&snapshot["id"].as_str().unwrap())));
+    }
+    for id in &held {
+        let forget = golden.sandbox.nightjar("snapshot forget --reason r").arg(id);
+        forget.exits(1).says("is held by");
+    }
+    let ledger = golden.sandbox.nightjar("ledger show").json();
+    let records = ledger["records"].as_array().unwrap();
+    for kind in ["hold", "release", "accept", "forget"] {
+        assert!(records.iter().any(|record| record["kind"] == kind), "no {kind}");
+    }
+}
+
+#[test]
 fn the_slots_of_the_golden_repository_may_what_they_could() {
     let golden = Golden::new();
     let list = golden.with_key_file("snapshot list").json();

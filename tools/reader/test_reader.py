@@ -387,9 +387,16 @@ def build(root):
     e = append(second, 0, bytes(32), w.first, vi(0) + opt(w.incarnation + vi(8) + d))
     w.fork = w.incarnation, 8, d
     e = append(second, 1, e, w.first, vi(7) + vec([]) + vec([vi(3) + vec([])]) + vec([bytes(32)]) + vec([w.c])
-               + vec([]) + vec([w.a + bytes(32) + vs("") + zz(0) + zz(0) + vs("") + vi(0) + vi(0)]))
+               + vec([]) + vec([w.a + bytes(32) + vs("") + zz(0) + zz(0) + vs("") + vi(0) + vi(0)])
+               + vec([w.b + vec([zz(5) + opt(None) + vs("who") + vs("why")])])
+               + vec([vs("dump.sql") + zz(6), vs("tree") + zz(5)]))
     e = append(second, 2, e, w.keyed, vi(9) + w.fresh.id)
-    w.head = second, 2, e
+    held, by, why = vec([w.a]), vs("who"), vs("why")
+    e = append(second, 3, e, w.write, vi(10) + held + opt(zz(7)) + by + why)
+    e = append(second, 4, e, w.write, vi(11) + held + by + why)  # only a full slot may
+    e = append(second, 5, e, w.first, vi(11) + held + by + why)
+    e = append(second, 6, e, w.first, vi(12) + vs("dump.sql") + zz(6) + by + why)
+    w.head = second, 6, e
 
     # What another attempt at epoch 2 left, which is never looked at.
     w.put(f"keyring/{2:08}-{bytes(8).hex()}/{w.first.id.hex()}", b"another attempt")
@@ -458,7 +465,7 @@ class EndToEnd(ReaderCase):
         self.assertIn("may not write a record of this kind", r.err)
         self.assertEqual(r.err.count("which had ended"), 2)
         self.assertIn("begins epoch 3 behind epoch 1", r.err)
-        self.assertEqual(len(r.err.splitlines()), 4)
+        self.assertEqual(len(r.err.splitlines()), 5)
 
     def test_cat(self):
         for key in (("--password-file", "password"), ("--key-file", "key")):

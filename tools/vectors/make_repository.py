@@ -5,8 +5,8 @@
 
 writes DIRECTORY/repository, a repository that has met what format 1 knows (two nights of a dump that grows,
 five of one that is edited here and there, so that there are deltas of chunks and nodes, on each other and of
-several bases; a content list with levels, a tree, a forgotten snapshot, three epochs, a write slot, a removed
-one), and DIRECTORY/repository.json: how to open it, what its snapshots hold and how many deltas each needs.
+several bases; a content list with levels, a tree, a forgotten snapshot, two held ones, one of which was released, a
+size that was accepted, three epochs, a write slot, a removed one), and DIRECTORY/repository.json: how to open it, what its snapshots hold and how many deltas each needs.
 Both are part of the format from the day it is released; nothing is overwritten. Needs the packages of
 tools/reader.
 """
@@ -174,6 +174,10 @@ def make(program, repository):
         m.run("key", "remove", m.slot("to be removed"))
         for night in (3, 4, 5):
             m.store_dump("shop.sql", shop(night))
+        held, released = m.snapshots[0]["id"], m.snapshots[1]["id"]
+        m.run("snapshot", "hold", held, released, "--until", "2100-01-01", "--reason", "golden", secret="write.key")
+        m.run("snapshot", "release", released, "--reason", "it need not be kept")
+        m.run("snapshot", "accept", held, "--reason", "it is as large as it should be")
         made = m.run("snapshot", "create", "--stdin", "mistake", stdin=b"to be forgotten")
         m.run("snapshot", "forget", made["id"], "--reason", "a golden mistake")
         m.run("snapshot", "create", "--name", "late.sql", "--", "printf", "in the third epoch")
@@ -185,7 +189,7 @@ def make(program, repository):
             "about": "What format-spec/vectors/repository holds: \"file\", size, BLAKE3, mode (of a tree's files); "
                      "\"directory\", mode; \"symlink\", target. \"deltas\" are those that a snapshot needs.",
             "passphrase": PASSPHRASE.decode(), "removed_passphrase": REMOVED.decode(),
-            "write_key_file": WRITE_KEY.hex(), "epochs": 3, "forgotten": [made["id"]],
+            "write_key_file": WRITE_KEY.hex(), "epochs": 3, "forgotten": [made["id"]], "held": [held],
             "snapshots": m.snapshots}
 
 

@@ -76,6 +76,11 @@ pub(crate) fn user() -> String {
     }
 }
 
+/// Who runs the program, and where: for the ledger.
+pub(crate) fn who() -> String {
+    format!("{}@{}", user(), host())
+}
+
 /// Everything together; `cache_dir` as the user gave it.
 pub(crate) fn environment(cache_dir: Option<&Path>) -> anyhow::Result<Environment> {
     Ok(Environment {

@@ -82,12 +82,45 @@ pub enum LedgerBody {
         /// Which.
         slot: SlotId,
     },
+    /// These snapshots may not be forgotten for now.
+    Hold {
+        /// Which.
+        snapshots: Vec<SessionId>,
+        /// Unix nanoseconds; without it, until they are released.
+        until: Option<i64>,
+        /// Who said so.
+        who: String,
+        /// And why.
+        why: String,
+    },
+    /// Ends every hold on these snapshots.
+    Release {
+        /// Which.
+        snapshots: Vec<SessionId>,
+        /// Who said so.
+        who: String,
+        /// And why.
+        why: String,
+    },
+    /// Somebody looked at the sizes of a series' snapshots: they are as they should be. It names the
+    /// series and a time, for it has to hold when the snapshots themselves are forgotten.
+    Accept {
+        /// The series.
+        series: String,
+        /// The start of the newest snapshot that was looked at, in Unix nanoseconds.
+        up_to: i64,
+        /// Who looked.
+        who: String,
+        /// And why the sizes are right.
+        why: String,
+    },
 }
 
 impl LedgerBody {
-    /// Whether only a full slot may say this.
+    /// Whether only a full slot may say this. A hold keeps data and ends nothing, so any member may
+    /// place one.
     pub fn needs_full_role(&self) -> bool {
-        !matches!(self, Self::Damaged { .. } | Self::Repaired { .. })
+        !matches!(self, Self::Damaged { .. } | Self::Repaired { .. } | Self::Hold { .. })
     }
 
     /// Its name, for people to read.
@@ -103,6 +136,9 @@ impl LedgerBody {
             Self::Checkpoint(_) => "checkpoint",
             Self::Epoch { .. } => "epoch",
             Self::Slot { .. } => "slot",
+            Self::Hold { .. } => "hold",
+            Self::Release { .. } => "release",
+            Self::Accept { .. } => "accept",
         }
     }
 }
@@ -155,6 +191,26 @@ pub struct CatalogueEntry {
     pub bytes_added: u64,
 }
 
+/// Why a snapshot may not be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// When it was placed, in Unix nanoseconds.
+    pub since: i64,
+    /// When it ends by itself, in Unix nanoseconds.
+    pub until: Option<i64>,
+    /// Who placed it.
+    pub who: String,
+    /// And why.
+    pub why: String,
+}
+
+impl Hold {
+    /// Whether it holds at this time, in Unix nanoseconds.
+    pub fn holds_at(&self, now: i64) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
 /// What the records up to some number amount to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerState {
@@ -170,16 +226,24 @@ pub struct LedgerState {
     pub fences: BTreeSet<SessionId>,
     /// Snapshots at the time of the last checkpoint.
     pub catalogue: Vec<CatalogueEntry>,
+    /// Holds on snapshots, in the order in which they were placed; none that was released. Those
+    /// whose time has come are among them.
+    pub holds: BTreeMap<SessionId, Vec<Hold>>,
+    /// For each series, the start of the newest snapshot whose size somebody found to be right, in
+    /// Unix nanoseconds.
+    pub accepted: BTreeMap<String, i64>,
 }
 
 impl LedgerState {
     fn validate(&self) -> Result<(), FormatError> {
         let packs_sorted = self.condemned.values().all(|packs| packs.is_sorted_by(|a, b| a < b));
-        if packs_sorted && strictly_sorted(&self.catalogue, |entry| entry.id) {
-            Ok(())
-        } else {
-            Err(FormatError::malformed(LedgerRecord::NAME, "its lists are not sorted"))
+        if !packs_sorted || !strictly_sorted(&self.catalogue, |entry| entry.id) {
+            return Err(FormatError::malformed(LedgerRecord::NAME, "its lists are not sorted"));
         }
+        if self.holds.values().any(Vec::is_empty) {
+            return Err(FormatError::malformed(LedgerRecord::NAME, "a snapshot has no hold"));
+        }
+        Ok(())
     }
 
     /// Takes one more record into account. Repeating a record changes nothing.
@@ -197,7 +261,12 @@ impl LedgerState {
             LedgerBody::Reinstate { condemned } => {
                 self.condemned.remove(condemned);
             }
-            LedgerBody::Forget { snapshots, .. } => self.forgotten.extend(snapshots),
+            LedgerBody::Forget { snapshots, .. } => {
+                for id in snapshots {
+                    self.forgotten.insert(*id);
+                    self.holds.remove(id);
+                }
+            }
             LedgerBody::Damaged { packs } => self.damaged.extend(packs),
             LedgerBody::Repaired { packs } => {
                 packs.iter().for_each(|pack| {
@@ -205,7 +274,37 @@ impl LedgerState {
                 });
             }
             LedgerBody::Checkpoint(state) => *self = (**state).clone(),
+            LedgerBody::Hold { snapshots, until, who, why } => {
+                let hold =
+                    Hold { since: record.time, until: *until, who: who.clone(), why: why.clone() };
+                snapshots.iter().for_each(|id| self.hold(*id, &hold));
+            }
+            LedgerBody::Release { snapshots, .. } => {
+                snapshots.iter().for_each(|id| {
+                    self.holds.remove(id);
+                });
+            }
+            LedgerBody::Accept { series, up_to, .. } => {
+                let accepted = self.accepted.entry(series.clone()).or_insert(*up_to);
+                *accepted = (*accepted).max(*up_to);
+            }
         }
+    }
+
+    /// Holds add up: a later one takes nothing from those before it.
+    fn hold(&mut self, id: SessionId, hold: &Hold) {
+        if self.forgotten.contains(&id) {
+            return;
+        }
+        let holds = self.holds.entry(id).or_default();
+        if !holds.contains(hold) {
+            holds.push(hold.clone());
+        }
+    }
+
+    /// All holds on a snapshot, those whose time has come among them.
+    pub fn holds_on(&self, id: &SessionId) -> &[Hold] {
+        self.holds.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a writer must treat the pack as absent.
@@ -261,9 +360,56 @@ mod tests {
         assert!(!state.closes(&a));
     }
 
+    fn hold(number: u64, id: SessionId, until: Option<i64>) -> LedgerRecord {
+        let snapshots = vec![id];
+        let body = LedgerBody::Hold { snapshots, until, who: "me".into(), why: "why".into() };
+        LedgerRecord { time: i64::try_from(number).unwrap(), ..record(number, body) }
+    }
+
+    #[test]
+    fn a_later_hold_takes_nothing_from_an_earlier_one() {
+        let id = SessionId([1; 16]);
+        let mut state = LedgerState::default();
+        state.apply(&hold(1, id, None));
+        state.apply(&hold(2, id, Some(10)));
+        let held_at = |state: &LedgerState, now| {
+            state.holds_on(&id).iter().filter(|hold| hold.holds_at(now)).count()
+        };
+        assert_eq!((held_at(&state, 9), held_at(&state, 10)), (2, 1));
+        let (who, why) = ("you".to_owned(), "over".to_owned());
+        state.apply(&record(3, LedgerBody::Release { snapshots: vec![id], who, why }));
+        assert_eq!(held_at(&state, 0), 0);
+    }
+
+    #[test]
+    fn a_forgotten_snapshot_is_held_by_nothing() {
+        let id = SessionId([1; 16]);
+        let forget =
+            LedgerBody::Forget { snapshots: vec![id], who: "me".to_owned(), why: "why".to_owned() };
+        let mut state = LedgerState::default();
+        state.apply(&hold(1, id, None));
+        state.apply(&record(2, forget));
+        // Nor by what comes late.
+        state.apply(&hold(3, id, None));
+        assert!(state.holds.is_empty());
+        assert!(state.forgotten.contains(&id));
+    }
+
+    #[test]
+    fn what_was_accepted_is_not_taken_back_by_what_is_older() {
+        let mut state = LedgerState::default();
+        for (number, up_to) in [(1, 50), (2, 70), (3, 60)] {
+            let (who, why) = ("me".to_owned(), "a table was dropped".to_owned());
+            let series = "orders".to_owned();
+            state.apply(&record(number, LedgerBody::Accept { series, up_to, who, why }));
+        }
+        assert_eq!(state.accepted, BTreeMap::from([("orders".to_owned(), 70)]));
+    }
+
     #[test]
     fn a_checkpoint_stands_for_what_came_before_it() {
         let mut state = LedgerState::default();
+        state.apply(&hold(0, SessionId([1; 16]), Some(7)));
         state.apply(&record(1, LedgerBody::Condemn { packs: vec![PackId([1; 32])] }));
         let checkpoint = record(2, LedgerBody::Checkpoint(Box::new(state.clone())));
         let decoded: LedgerRecord =

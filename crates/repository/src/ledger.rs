@@ -51,6 +51,39 @@ impl Ledger {
 
 /// Reads the current incarnation to its head and compares it with what was seen before.
 pub fn read(repository: &Repository) -> Result<Ledger> {
+    let ledger = read_with(repository)?;
+    if !ledger.findings.is_empty() && !lacking_slots(repository, &ledger)?.is_empty() {
+        // A record of that slot would be taken for nobody's: a hold would count for nothing.
+        return Err(RepositoryError::KeysChanged);
+    }
+    Ok(ledger)
+}
+
+/// Slots that were added and that the keychain does not have yet.
+pub(crate) fn lacking_slots(repository: &Repository, ledger: &Ledger) -> Result<BTreeSet<SlotId>> {
+    let keychain = &repository.keychain;
+    let mut lacking = BTreeSet::new();
+    for (record, _) in &ledger.records {
+        let LedgerBody::Slot { slot } = record.body else { continue };
+        let known = repository.is_unreadable(&slot)
+            || keychain.members().any(|member| member.slot_id == slot)
+            || keychain.slot_objects().iter().any(|object| object.record.slot_id == slot);
+        // One whose object is gone never will be known.
+        if !known && repository.store.head(&ObjectName::Slot(slot).to_string())?.is_some() {
+            lacking.insert(slot);
+        }
+    }
+    Ok(lacking)
+}
+
+/// Whether an epoch began, or a slot was added, since the keychain was made.
+pub(crate) fn are_keys_old(repository: &Repository) -> Result<bool> {
+    let ledger = read_with(repository)?;
+    Ok(ledger.next_epoch.is_some() || !lacking_slots(repository, &ledger)?.is_empty())
+}
+
+/// The same with the slots that the keychain has, whoever was added since.
+pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
     // Before the listing: a head that another process notes meanwhile may be newer than it.
     let seen = Seen::read(repository);
     let incarnation = repository.record.incarnation;
@@ -302,8 +335,12 @@ impl Seen {
                 return;
             }
         }
-        let Position { incarnation, number } = ledger.head;
-        let line = format!("{incarnation} {number} {}\n", ledger.head_digest);
+        self.note(repository, ledger.head, ledger.head_digest);
+    }
+
+    /// Remembers a head, unless it is the one that was seen.
+    fn note(&self, repository: &Repository, head: Position, digest: Digest) {
+        let line = format!("{} {} {digest}\n", head.incarnation, head.number);
         if line != self.line {
             repository.cache.write_file(SEEN, line.as_bytes());
         }
@@ -313,10 +350,22 @@ impl Seen {
 /// Appends a record and returns its position. Where another process takes the number at the same
 /// moment, this reads on and tries the next.
 pub fn append(repository: &Repository, body: &LedgerBody) -> Result<Position> {
+    let position = append_decided(repository, |_| Ok(Some(body.clone())))?;
+    position.ok_or(RepositoryError::Internal("a record was decided and not appended"))
+}
+
+/// Appends what `decide` makes of the ledger, right after the head that it was shown, so that what
+/// it decided by still holds. Where another process takes the number, it is asked again. Nothing is
+/// appended if it has nothing to say.
+pub(crate) fn append_decided(
+    repository: &Repository,
+    mut decide: impl FnMut(&Ledger) -> Result<Option<LedgerBody>>,
+) -> Result<Option<Position>> {
     loop {
         let ledger = read(repository)?;
-        if let Some(position) = append_after(repository, &ledger, body)? {
-            return Ok(position);
+        let Some(body) = decide(&ledger)? else { return Ok(None) };
+        if let Some(position) = append_after(repository, &ledger, &body)? {
+            return Ok(Some(position));
         }
     }
 }
@@ -328,7 +377,9 @@ pub(crate) fn append_after(
     ledger: &Ledger,
     body: &LedgerBody,
 ) -> Result<Option<Position>> {
-    repository.require_full("write to the ledger")?;
+    if body.needs_full_role() {
+        repository.require_full("write to the ledger")?;
+    }
     ledger.require_whole()?;
     if ledger.next_epoch.is_some() {
         return Err(RepositoryError::KeysChanged);
@@ -344,6 +395,15 @@ pub(crate) fn append_after(
         body: body.clone(),
     };
     let object = repository.seal(MetadataKind::Ledger, &name, &record)?;
-    let created = repository.store.create(&name.to_string(), object.into())?;
-    Ok((created == Created::Created).then_some(Position { incarnation, number }))
+    let digest = digest::hash(&object);
+    if repository.store.create(&name.to_string(), object.into())? == Created::Exists {
+        return Ok(None);
+    }
+    let position = Position { incarnation, number };
+    let seen = Seen::read(repository);
+    // Who wrote it has seen it, too. Another process may have seen a newer one by now.
+    if seen.parse().is_none_or(|(seen, newest, _)| seen != incarnation || newest < number) {
+        seen.note(repository, position, digest);
+    }
+    Ok(Some(position))
 }

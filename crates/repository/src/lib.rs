@@ -7,7 +7,8 @@
 //! - [`ingest`]: from a source's bytes to a committed snapshot;
 //! - [`read`]: from a snapshot back to bytes, every one of them checked;
 //! - [`manifest`]: content lists and directories, walking and comparing them;
-//! - [`snapshots`], [`ledger`]: the write protocol (format-spec, chapter 10);
+//! - [`snapshots`], [`holds`], [`ledger`]: the write protocol (format-spec, chapter 10);
+//! - [`retention`]: which snapshots a policy lets go;
 //! - [`index`]: the local index, a cache that can always be made anew;
 //! - [`gc`]: what nobody needs any more, and getting rid of it;
 //! - [`verify`]: what is damaged; [`status`]: what is there; [`doctor`]: what is wrong around it.
@@ -23,6 +24,7 @@ pub mod doctor;
 mod environment;
 mod error;
 pub mod gc;
+pub mod holds;
 pub mod index;
 pub mod ingest;
 pub mod keychain;
@@ -31,6 +33,7 @@ pub mod manifest;
 mod packs;
 pub mod read;
 pub mod repository;
+pub mod retention;
 mod session;
 pub mod slots;
 pub mod snapshots;

@@ -1,5 +1,6 @@
 //! Opening and creating repositories; operations on them are functions elsewhere.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nightjar_codec::chunker::Chunker;
@@ -19,7 +20,7 @@ use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::record::{self, Record};
 use nightjar_format::repository::{ChunkerParameters, RepositoryRecord};
 use nightjar_format::slot::{Argon2Parameters, Role, SlotLabel, SlotObject};
-use nightjar_format::{Digest, IncarnationId, RepositoryId, limits};
+use nightjar_format::{Digest, IncarnationId, RepositoryId, SlotId, limits};
 use nightjar_storage::{Created, Store, StoreError};
 use rayon::ScopeFifo;
 
@@ -27,7 +28,7 @@ use crate::cache::ObjectCache;
 use crate::environment::Environment;
 use crate::error::{RepositoryError, Result};
 use crate::keychain::Keychain;
-use crate::ledger;
+use crate::ledger::{self, Ledger};
 
 /// An opened repository.
 pub struct Repository {
@@ -36,6 +37,17 @@ pub struct Repository {
     pub(crate) keychain: Keychain,
     pub(crate) environment: Environment,
     pub(crate) cache: ObjectCache,
+    /// What was wrong with the ledger when the keys were taken in.
+    history: History,
+}
+
+/// What was wrong with the ledger when a repository was opened.
+#[derive(Debug, Clone, Default)]
+struct History {
+    findings: Vec<String>,
+    tampered: bool,
+    /// Slots that were added and whose objects cannot be read.
+    unreadable: BTreeSet<SlotId>,
 }
 
 /// What a new repository is to be like.
@@ -89,7 +101,9 @@ impl Found {
                 let cache = ObjectCache::open(&environment.cache_dir, &repository)?;
                 let (store, record) = (store.clone(), record.clone());
                 let environment = environment.clone();
-                let mut opened = Repository { store, record, keychain, environment, cache };
+                let history = History::default();
+                let mut opened =
+                    Repository { store, record, keychain, environment, cache, history };
                 opened.follow_epochs().map(|()| opened)
             });
             match opened {
@@ -161,7 +175,18 @@ impl Repository {
     /// Takes in the epochs that have begun, one ledger record after another, and checks that the
     /// opened slot is part of the newest.
     fn follow_epochs(&mut self) -> Result<()> {
-        while let Some((epoch, digest)) = ledger::read(self)?.next_epoch {
+        let ledger = loop {
+            let ledger = ledger::read_with(self)?;
+            let Some((epoch, digest)) = ledger.next_epoch else {
+                if ledger::lacking_slots(self, &ledger)?.is_empty() {
+                    break ledger;
+                }
+                // Added since the slots were read: what they signed would seem to be nobody's.
+                self.keychain.set_slots(read_slots(&self.store)?);
+                let damaged = ledger::lacking_slots(self, &ledger)?;
+                self.history.unreadable.extend(damaged);
+                continue;
+            };
             let name = ObjectName::Keyring(epoch, digest.attempt(), self.keychain.slot());
             if self.store.head(&name.to_string())?.is_none() {
                 return Err(RepositoryError::RemovedSlot { epoch });
@@ -180,7 +205,10 @@ impl Repository {
             self.keychain
                 .add_epoch(keyring)
                 .map_err(|error| RepositoryError::Tampered(format!("{name}: {error}")))?;
-        }
+        };
+        let Ledger { findings, broken, .. } = ledger;
+        self.history.findings = findings;
+        self.history.tampered = !broken.is_empty();
         let slot = self.keychain.slot();
         self.keychain.confirm().map_err(|error| match error {
             CodecError::UntrustedSigner(_) => RepositoryError::NotAdmitted { slot },
@@ -220,6 +248,21 @@ impl Repository {
     /// The directory for its caches on this machine.
     pub fn cache_dir(&self) -> PathBuf {
         self.cache.directory().to_path_buf()
+    }
+
+    /// What was wrong with the ledger when the repository was opened, for people to read.
+    pub fn history_findings(&self) -> &[String] {
+        &self.history.findings
+    }
+
+    /// Whether records were missing, exchanged or taken back then.
+    pub fn is_history_altered(&self) -> bool {
+        self.history.tampered
+    }
+
+    /// Whether a slot's object was there and could not be read.
+    pub(crate) fn is_unreadable(&self, slot: &SlotId) -> bool {
+        self.history.unreadable.contains(slot)
     }
 
     pub(crate) fn identifier(&self) -> Identifier {

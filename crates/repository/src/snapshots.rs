@@ -1,9 +1,9 @@
 //! Listing, finding and forgetting snapshots.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_codec::digest;
-use nightjar_format::ledger::LedgerBody;
+use nightjar_format::ledger::{Hold, LedgerBody};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::snapshot::{Previous, Register, Snapshot};
 use nightjar_format::{Digest, SessionId, SlotId, limits};
@@ -27,6 +27,8 @@ pub struct SnapshotInfo {
     pub stored: i64,
     /// Its record.
     pub snapshot: Snapshot,
+    /// Who holds it, those whose time has come among them.
+    pub holds: Vec<Hold>,
 }
 
 /// All committed, not forgotten snapshots, and what is wrong with others.
@@ -36,8 +38,13 @@ pub struct SnapshotList {
     pub snapshots: Vec<SnapshotInfo>,
     /// What is not as it should be, for people to read.
     pub findings: Vec<String>,
-    /// Those of them that mean that a snapshot is not in the list: what it needs is unknown.
-    pub incomplete: Vec<String>,
+    /// For each series, the start of the newest snapshot whose size somebody found to be right, in
+    /// Unix nanoseconds.
+    pub accepted: BTreeMap<String, i64>,
+    /// Snapshots that should be there and cannot be read, or are gone; `findings` says so too.
+    pub lost: BTreeSet<SessionId>,
+    /// Snapshots of which a later one says that they were others; `findings` says so too.
+    pub exchanged: BTreeSet<SessionId>,
     names: BTreeSet<String>,
 }
 
@@ -53,7 +60,9 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
     let mut found = SnapshotList {
         snapshots: Vec::new(),
         findings: ledger.findings.clone(),
-        incomplete: Vec::new(),
+        accepted: ledger.state.accepted.clone(),
+        lost: BTreeSet::new(),
+        exchanged: BTreeSet::new(),
         names: BTreeSet::new(),
     };
     for id in repository.cache.snapshots().iter().filter(|id| forgotten.contains(id)) {
@@ -76,8 +85,9 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
         match fetch(repository, &name) {
             Ok((digest, Register::Committed(snapshot), signer)) => {
                 let stored = info.modified_unix_nanos;
+                let holds = ledger.state.holds_on(&id).to_vec();
                 let snapshot = *snapshot;
-                found.snapshots.push(SnapshotInfo { id, digest, signer, stored, snapshot });
+                found.snapshots.push(SnapshotInfo { id, digest, signer, stored, snapshot, holds });
             }
             Ok((_, Register::Fence { .. }, _)) => {}
             // Gone since it was listed: forgotten, or found missing below.
@@ -85,18 +95,38 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
                 found.names.remove(&info.name);
             }
             Err(error) if error.is_damage() => {
-                if ledger::read(repository)?.next_epoch.is_some() {
-                    // What was sealed since then is not damaged.
+                if ledger::are_keys_old(repository)? {
+                    // What was sealed or signed since then is not damaged.
                     return Err(RepositoryError::KeysChanged);
                 }
-                found.miss(error.to_string());
+                found.findings.push(error.to_string());
+                found.lost.insert(id);
             }
             Err(error) => return Err(error),
         }
     }
     found.snapshots.sort_by_key(|info| (info.snapshot.started, info.id));
     find_missing(repository, forgotten, &mut found)?;
+    find_exchanged(&mut found);
     Ok(found)
+}
+
+/// Reports snapshots that are not those that a later one followed on.
+fn find_exchanged(found: &mut SnapshotList) {
+    let digests: BTreeMap<SessionId, Digest> =
+        found.snapshots.iter().map(|info| (info.id, info.digest)).collect();
+    for info in &found.snapshots {
+        let Some(Previous { id, digest }) = info.snapshot.previous else { continue };
+        if digests.get(&id).is_some_and(|there| *there != digest) {
+            let (name, later) = (ObjectName::Snapshot(id), ObjectName::Snapshot(info.id));
+            found.findings.push(format!(
+                "{name} is not the one that {later} (signed by slot {}) says it followed on: one of \
+                 them was exchanged",
+                info.signer.short()
+            ));
+            found.exchanged.insert(id);
+        }
+    }
 }
 
 /// Reports snapshots that a later one names, or that this machine has seen, and that are neither
@@ -117,16 +147,28 @@ fn find_missing(
     if missing.is_empty() {
         return Ok(());
     }
+    // A fence that has gone is no loss: what it fenced never was a snapshot.
+    missing.retain(|id| !is_cached_fence(repository, id));
     // It may have been forgotten since the ledger was read.
     let now = ledger::read(repository)?.state.forgotten;
     for id in missing.difference(&now) {
         let name = ObjectName::Snapshot(*id);
         // It may have come while the others were listed, and another process cached it.
         if repository.store.head(&name.to_string())?.is_none() {
-            found.miss(format!("{name} is gone, and no ledger record forgets it"));
+            found.findings.push(format!("{name} is gone, and no ledger record forgets it"));
+            found.lost.insert(*id);
         }
     }
     Ok(())
+}
+
+fn is_cached_fence(repository: &Repository, id: &SessionId) -> bool {
+    let name = ObjectName::Snapshot(*id);
+    let open = |object: Vec<u8>| {
+        repository.unseal::<Register>(MetadataKind::Snapshot, &name, &object).ok()
+    };
+    let cached = repository.cache.get(&name).and_then(open);
+    cached.is_some_and(|opened| matches!(opened.record, Register::Fence { .. }))
 }
 
 fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, Register, SlotId)> {
@@ -153,11 +195,6 @@ impl SnapshotList {
             ObjectName::Snapshot(id) => Some(id),
             _ => None,
         })
-    }
-
-    fn miss(&mut self, why: String) {
-        self.findings.push(why.clone());
-        self.incomplete.push(why);
     }
 
     /// The newest snapshot of a series.
@@ -196,6 +233,12 @@ impl SnapshotList {
                 "{text:?} begins the ids of several snapshots; give more digits"
             ))),
         }
+    }
+
+    /// The one snapshot that is lost and whose id begins so: it can still be forgotten.
+    pub fn find_lost(&self, text: &str) -> Option<SessionId> {
+        let mut matches = self.lost.iter().filter(|id| id.to_string().starts_with(text));
+        matches.next().copied().filter(|_| matches.next().is_none())
     }
 
     fn find_latest(&self, series: Option<&str>) -> Result<&SnapshotInfo> {
@@ -237,12 +280,39 @@ impl SnapshotList {
 }
 
 /// Forgets snapshots: first the ledger says so, which settles it; then their objects go, unless
-/// the store does not permit it.
+/// the store does not permit it. None is forgotten if one of them is held.
 pub fn forget(repository: &Repository, ids: &[SessionId], who: &str, why: &str) -> Result<()> {
     repository.require_full("forget snapshots")?;
-    let body =
-        LedgerBody::Forget { snapshots: ids.to_vec(), who: who.to_owned(), why: why.to_owned() };
-    ledger::append(repository, &body)?;
+    let now = repository.environment.clock.now();
+    ledger::append_decided(repository, |ledger| {
+        refuse_held(ledger, ids, now)?;
+        let forgotten = &ledger.state.forgotten;
+        let snapshots: Vec<SessionId> =
+            ids.iter().copied().filter(|id| !forgotten.contains(id)).collect();
+        let (who, why) = (who.to_owned(), why.to_owned());
+        Ok((!snapshots.is_empty()).then_some(LedgerBody::Forget { snapshots, who, why }))
+    })?;
+    delete_forgotten(repository, ids)
+}
+
+fn refuse_held(ledger: &Ledger, ids: &[SessionId], now: i64) -> Result<()> {
+    for id in ids {
+        if let Some(hold) = ledger.state.holds_on(id).iter().find(|hold| hold.holds_at(now)) {
+            let (id, who, why) = (id.short(), &hold.who, &hold.why);
+            return Err(RepositoryError::Refused(format!(
+                "snapshot {id} is held by {who} ({why}) and cannot be forgotten; nothing was. \
+                 `nightjar snapshot release {id} --reason …` ends the hold"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the objects of snapshots that the ledger forgets, where the store permits it.
+pub(crate) fn delete_forgotten<'a>(
+    repository: &Repository,
+    ids: impl IntoIterator<Item = &'a SessionId>,
+) -> Result<()> {
     for id in ids {
         let name = ObjectName::Snapshot(*id);
         match repository.store.delete(&name.to_string()) {
@@ -265,7 +335,9 @@ mod tests {
         let list = |findings: &[&str]| SnapshotList {
             snapshots: Vec::new(),
             findings: findings.iter().map(|&finding| finding.into()).collect(),
-            incomplete: Vec::new(),
+            accepted: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            exchanged: BTreeSet::new(),
             names: BTreeSet::new(),
         };
         let none = list(&[]).of_series("orders").unwrap_err();

@@ -5,7 +5,7 @@ import struct
 from . import crypto, records
 from .store import LIMIT, Refused, about, ascending, hex_of, require
 
-ANY_MEMBER = ("damaged", "repaired")  # all other ledger records need a full member
+ANY_MEMBER = ("damaged", "repaired", "hold")  # all other ledger records need a full member
 
 
 class Ledger:
@@ -147,5 +147,6 @@ def epoch_of(data):
 
 def check_state(s):
     for ids in [s.retired, s.damaged, s.forgotten, s.fences, [c.number for c in s.condemned],
-                [c.id for c in s.catalogue]] + [c.packs for c in s.condemned]:
+                [c.id for c in s.catalogue], [h.id for h in s.holds], [a.series.encode() for a in s.accepted]] + [c.packs for c in s.condemned]:
         require(ascending(ids), "the checkpoint's state is not sorted")
+    require(all(h.holds for h in s.holds), "a snapshot among the checkpoint's holds has none")

@@ -39,6 +39,7 @@ pub(crate) fn vectors() -> Result<Value> {
             )?,
             seal(MetadataKind::Snapshot, ObjectName::Snapshot(session), &register())?,
             seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 7), &forget(incarnation))?,
+            seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 8), &hold(incarnation))?,
         ],
     }))
 }
@@ -162,6 +163,21 @@ fn forget(incarnation: IncarnationId) -> LedgerRecord {
             snapshots: vec![SessionId(array("before"))],
             who: "somebody".to_owned(),
             why: "retention".to_owned(),
+        },
+    }
+}
+
+fn hold(incarnation: IncarnationId) -> LedgerRecord {
+    LedgerRecord {
+        incarnation,
+        number: 8,
+        previous: Digest(array("record 7")),
+        time: 1_700_000_003_000_000_000,
+        body: LedgerBody::Hold {
+            snapshots: vec![SessionId(array("session"))],
+            until: Some(1_800_000_000_000_000_000),
+            who: "somebody".to_owned(),
+            why: "before the migration".to_owned(),
         },
     }
 }

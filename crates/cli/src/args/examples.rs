@@ -149,6 +149,74 @@ Examples:
   nightjar snapshot forget 3f2a --reason 'made by mistake'
   nightjar snapshot forget 3f2a 77c0 --reason 'holds data that had to go'";
 
+pub(super) const HOLD: &str = "\
+Examples:
+  nightjar snapshot hold 3f2a --reason 'evidence for the court'
+  nightjar snapshot hold latest --series orders.sql --until 90d --reason 'before the migration'
+  nightjar snapshot hold 3f2a 77c0 --until 2026-12-31 --reason audit
+
+`nightjar snapshot list` shows what is held.";
+
+pub(super) const RELEASE: &str = "\
+Examples:
+  nightjar snapshot release 3f2a --reason 'the case is closed'";
+
+pub(super) const ACCEPT: &str = "\
+Examples:
+  nightjar snapshot accept 3f2a --reason 'the audit table was dropped'";
+
+pub(super) const RETENTION: &str = "\
+Examples:
+  nightjar retention plan --preset standard
+  nightjar retention apply
+
+In nightjar.toml (the first policy whose pattern fits a series is its policy):
+  [retention]
+  time-zone = \"Europe/Berlin\"
+
+  [[retention.policy]]
+  series = \"orders-*\"
+  preset = \"standard\"
+  keep-at-least = 10
+  slots = [\"db1\"]
+
+  [[retention.policy]]
+  series = [\"web\", \"mail\"]
+  keep-daily = 14
+  keep-weekly-within = \"90d\"";
+
+pub(super) const RETENTION_PLAN: &str = "\
+Examples:
+  nightjar retention plan
+      by the policies in nightjar.toml
+  nightjar retention plan --series 'orders-*' --preset 1y --keep-last 7
+  nightjar retention plan --keep-daily 30 --keep-weekly-within 90d --keep-monthly-within 1y
+  nightjar retention plan --json | jq -r '.series[].snapshots[] | select(.action == \"forget\") | .id'
+
+With --json: time_zone, series (objects with series, policy, keep, forget, out_of_line and snapshots:
+id, time, stored, slot, bytes, action (keep, forget), reasons (objects with rule and text)), keep,
+forget, warnings. Of the snapshots of an hour, day, week, month or year the newest stays; stretches of
+time count back from the newest snapshot of the series.";
+
+pub(super) const RETENTION_APPLY: &str = "\
+Examples:
+  nightjar retention apply
+      by the policies in nightjar.toml
+  nightjar retention apply --series orders.sql --keep-daily 30 --keep-at-least 10
+  nightjar retention apply --dry-run
+
+With --json: what `nightjar retention plan` shows, and forgotten (ids), kept (ids that stay after all:
+somebody held them meanwhile), ledger_records.";
+
+pub(super) const LEDGER_SHOW: &str = "\
+Examples:
+  nightjar ledger show
+  nightjar ledger show --last 20
+  nightjar ledger show --json | jq '.records[] | select(.kind == \"forget\")'
+
+With --json: incarnation, head, records (objects with number, time, slot, slot_label, kind, and where
+they apply snapshots, until, series, up_to, who, why, packs, condemned, epoch, member), findings.";
+
 pub(super) const KEY: &str = "\
 Examples:
   nightjar key list

@@ -3,7 +3,10 @@
 mod examples;
 mod gc;
 mod key;
+mod ledger;
 mod look;
+mod moment;
+mod retention;
 mod snapshot;
 mod store;
 mod values;
@@ -16,12 +19,18 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use gc::Gc;
 pub(crate) use key::{KeyAdd, KeyCommand, KeyRemove, RoleChoice};
+pub(crate) use ledger::{LedgerCommand, LedgerShow};
 pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
-pub(crate) use snapshot::{
-    Delta, OverwriteWhen, SnapshotCommand, SnapshotCreate, SnapshotForget, SnapshotList,
-    SnapshotRestore, SnapshotShow, SnapshotVerify, VerifyLevel,
+pub(crate) use moment::Moment;
+pub(crate) use retention::{
+    RetentionApply, RetentionArguments, RetentionCommand, RetentionPlan, RuleArguments,
 };
-pub(crate) use values::size;
+pub(crate) use snapshot::{
+    Delta, OverwriteWhen, SnapshotAccept, SnapshotCommand, SnapshotCreate, SnapshotForget,
+    SnapshotHold, SnapshotList, SnapshotRelease, SnapshotRestore, SnapshotShow, SnapshotVerify,
+    VerifyLevel,
+};
+pub(crate) use values::{SeriesPattern, age, percent, size, time_zone};
 
 use crate::exit::Exit;
 use crate::stderr;
@@ -116,7 +125,7 @@ pub(crate) struct Globals {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Init(Init),
-    /// Make, list, look into, restore, check and forget snapshots
+    /// Make, list, look into, restore, check, hold and forget snapshots
     #[command(subcommand, after_help = examples::SNAPSHOT)]
     Snapshot(SnapshotCommand),
     /// Make a snapshot: short for `nightjar snapshot create`
@@ -132,6 +141,12 @@ pub(crate) enum Command {
     /// file must be meant, and the report goes to standard error.
     #[command(after_help = examples::RESTORE, override_usage = examples::RESTORE_USAGE)]
     Restore(SnapshotRestore),
+    /// Forget old snapshots by policy
+    #[command(subcommand, after_help = examples::RETENTION)]
+    Retention(RetentionCommand),
+    /// Look at the record of what was done to the repository
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Add, list and remove slots: who has access
     #[command(subcommand, after_help = examples::KEY)]
     Key(KeyCommand),

@@ -9,6 +9,7 @@ use nightjar_format::snapshot::Label;
 use nightjar_repository::ingest::DeltaParameters;
 
 use super::look::{SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
+use super::moment::Moment;
 use super::{examples, values};
 
 #[derive(Debug, Subcommand)]
@@ -22,6 +23,9 @@ pub(crate) enum SnapshotCommand {
     Restore(SnapshotRestore),
     Verify(SnapshotVerify),
     Diff(SnapshotDiff),
+    Hold(SnapshotHold),
+    Release(SnapshotRelease),
+    Accept(SnapshotAccept),
     Forget(SnapshotForget),
 }
 
@@ -275,7 +279,8 @@ pub(crate) struct SnapshotVerify {
 /// Forget snapshots.
 ///
 /// The ledger keeps who forgot which snapshot and why. A forgotten snapshot cannot be brought
-/// back. What only it used is freed when garbage is collected.
+/// back. What only it used is freed when garbage is collected. One that is held must be released
+/// before; one that is damaged or gone can be struck off in this way.
 #[derive(Debug, Args)]
 #[command(after_help = examples::FORGET)]
 pub(crate) struct SnapshotForget {
@@ -283,6 +288,58 @@ pub(crate) struct SnapshotForget {
     #[arg(value_name = "ID", required = true, value_parser = values::explicit_snapshot)]
     pub(crate) ids: Vec<String>,
     /// Why, for the ledger
+    #[arg(long, value_name = "TEXT", value_parser = values::not_empty)]
+    pub(crate) reason: String,
+}
+
+/// Hold snapshots: nobody can forget them for now.
+///
+/// No policy lets a held snapshot go, and `nightjar snapshot forget` refuses. Any slot may hold; a
+/// later hold takes nothing from an earlier one.
+#[derive(Debug, Args)]
+#[command(after_help = examples::HOLD)]
+pub(crate) struct SnapshotHold {
+    /// The snapshots: `latest`, or ids or their beginnings
+    #[arg(value_name = "ID", required = true, value_parser = values::snapshot)]
+    pub(crate) ids: Vec<String>,
+    /// The series that `latest` means
+    #[arg(long, value_name = "NAME")]
+    pub(crate) series: Option<String>,
+    /// Why, for the ledger
+    #[arg(long, value_name = "TEXT", value_parser = values::not_empty)]
+    pub(crate) reason: String,
+    /// When the hold ends by itself: at the end of a day (2026-12-31), at a time (2026-12-31T18:00), or
+    /// so long from now (90d) [default: when the snapshots are released]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Moment>,
+}
+
+/// Release snapshots that are held.
+///
+/// All holds on them end, whoever placed them. The ledger keeps who released them and why.
+#[derive(Debug, Args)]
+#[command(after_help = examples::RELEASE)]
+pub(crate) struct SnapshotRelease {
+    /// The snapshots: ids or their beginnings, not `latest`
+    #[arg(value_name = "ID", required = true, value_parser = values::explicit_snapshot)]
+    pub(crate) ids: Vec<String>,
+    /// Why, for the ledger
+    #[arg(long, value_name = "TEXT", value_parser = values::not_empty)]
+    pub(crate) reason: String,
+}
+
+/// Accept that a snapshot is much smaller than those before it.
+///
+/// A policy forgets nothing of a series in which a snapshot is out of line, until somebody has looked
+/// and said so with this command: later snapshots are then compared with this one. If it should not
+/// be there, forget it instead.
+#[derive(Debug, Args)]
+#[command(after_help = examples::ACCEPT)]
+pub(crate) struct SnapshotAccept {
+    /// The newest snapshot whose size is right: its id or the beginning of it
+    #[arg(value_name = "ID", value_parser = values::explicit_snapshot)]
+    pub(crate) id: String,
+    /// Why it is, for the ledger
     #[arg(long, value_name = "TEXT", value_parser = values::not_empty)]
     pub(crate) reason: String,
 }

@@ -99,6 +99,54 @@ fn forgetting_needs_ids_and_a_reason() {
 }
 
 #[test]
+fn a_policy_is_made_of_rules() {
+    for line in [
+        "retention plan",
+        "retention plan --series a --series b* --preset standard",
+        "retention apply --dry-run --keep-last 3 --keep-daily 7 --keep-weekly-within 90d",
+        "retention apply --keep-label tier=gold --keep-label keep --slot db1 --keep-at-least 5",
+        "retention plan --keep-within 1y --time-zone UTC --copied-until 2026-05-01",
+    ] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    for line in [
+        "retention",
+        "retention plan --dry-run",
+        "retention plan --keep-last -1",
+        "retention plan --keep-daily 0",
+        "retention plan --keep-within 6m",
+        "retention plan --keep-label =x",
+        "retention plan orders",
+        "retention apply --copied-until soon",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn holding_and_releasing_need_ids_and_a_reason() {
+    for line in [
+        "snapshot hold a5 latest --series s --reason r",
+        "snapshot hold a5 --until 90d --reason r",
+        "snapshot release a5 b6 --reason r",
+        "snapshot accept a5 --reason r",
+    ] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    for line in [
+        "snapshot hold --reason r",
+        "snapshot hold a5",
+        "snapshot hold a5 --until 90 --reason r",
+        "snapshot release latest --reason r",
+        "snapshot release a5",
+        "snapshot accept a5 b6 --reason r",
+        "snapshot accept latest --reason r",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
 fn global_options_stand_anywhere() {
     for line in
         ["-r /x snapshot list --json", "snapshot list -r /x --json", "snapshot -r /x list --json"]

@@ -1,9 +1,13 @@
 //! Reading single values.
 
+use std::str::FromStr;
+
 use bytesize::ByteSize;
-use globset::Glob;
+use globset::{Glob, GlobMatcher};
+use jiff::tz::TimeZone;
 use nightjar_format::limits;
 use nightjar_format::snapshot::Label;
+use nightjar_repository::retention::Preset;
 
 /// Argon2 needs eight blocks of a KiB for each of its four lanes.
 const ARGON2_MEMORY_MIN_KIB: u32 = 32;
@@ -16,7 +20,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// A stretch of time, in nanoseconds: `30d`, `12h`, `2weeks`. A day has 24 hours.
-pub(super) fn age(text: &str) -> Result<i64, String> {
+pub(crate) fn age(text: &str) -> Result<i64, String> {
     let nanos = || {
         let span: jiff::Span = text.parse().ok()?;
         let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
@@ -37,6 +41,60 @@ pub(super) fn permille(text: &str) -> Result<u32, String> {
     share
         .filter(|share| *share <= 1000)
         .ok_or_else(|| "expected a share from 0% to 100%, such as 5% or 0.5%".to_owned())
+}
+
+/// A time zone by its name in the system's database.
+pub(crate) fn time_zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| {
+        format!(
+            "this machine knows no time zone {name:?}; names are such as Europe/Berlin, \
+             America/New_York or UTC, and come with the package tzdata"
+        )
+    })
+}
+
+/// The name of a preset.
+pub(crate) fn preset(name: &str) -> Result<Preset, String> {
+    name.parse()
+}
+
+/// `50%`, `50`: at most 99.
+pub(crate) fn percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+    number
+        .filter(|percent| *percent < 100)
+        .ok_or_else(|| "expected a share such as 50%, or 0 to switch it off".to_owned())
+}
+
+/// The name of a series, or of several: `*` stands for any text, `?` for a letter.
+#[derive(Debug, Clone)]
+pub(crate) struct SeriesPattern {
+    text: String,
+    matcher: GlobMatcher,
+}
+
+impl SeriesPattern {
+    /// Whether a series is meant.
+    pub(crate) fn fits(&self, series: &str) -> bool {
+        self.text == series || self.matcher.is_match(series)
+    }
+
+    /// As it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for SeriesPattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("expected the name of a series, such as orders or orders-*".to_owned());
+        }
+        let glob = Glob::new(text).map_err(|error| error.kind().to_string())?;
+        Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
+    }
 }
 
 /// Memory for Argon2, in KiB.
@@ -210,6 +268,31 @@ mod tests {
         for text in ["", "/", "//", "[a", "{a", "a\\", "[äö]", "x[^ä]"] {
             assert!(pattern(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_series_is_named_wholly_or_by_a_pattern() {
+        let fits =
+            |pattern: &str, series: &str| pattern.parse::<SeriesPattern>().unwrap().fits(series);
+        assert!(fits("orders", "orders") && !fits("orders", "orders-eu"));
+        assert!(fits("orders-*", "orders-eu") && fits("*", "db1:/etc/postgresql"));
+        assert!(fits("db[1]", "db[1]") && fits("db[12]", "db2"));
+        assert!("".parse::<SeriesPattern>().is_err() && "[".parse::<SeriesPattern>().is_err());
+    }
+
+    #[test]
+    fn a_share_is_less_than_the_whole() {
+        assert_eq!(percent("50%"), Ok(50));
+        assert_eq!(percent("0"), Ok(0));
+        for text in ["", "100%", "half", "-5%", "50.5"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn time_zones_have_names() {
+        assert!(time_zone("UTC").is_ok());
+        assert!(time_zone("Europe/Nowhere").unwrap_err().contains("Europe/Berlin"));
     }
 
     #[test]

@@ -18,8 +18,9 @@ use crate::stderr;
 
 /// What it means that a store ignores conditions.
 const SINGLE_WRITER: &str = "this store ignores conditional creation: it overwrites what it should \
-    refuse to create, so the repository has a single writer. Run only one of `key add`, `key remove` \
-    and `snapshot forget` at a time, on all machines together; what one of two at once did can be \
+    refuse to create, so the repository has a single writer. Run only one of `key add`, `key remove`, \
+    `retention apply` and `snapshot forget`, `hold`, `release`, `accept` at a time, on all machines \
+    together; what one of two at once did can be \
     lost. Backups and restores may run side by side";
 
 #[derive(Serialize)]

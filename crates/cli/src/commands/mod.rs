@@ -6,10 +6,12 @@ mod generate;
 mod index;
 mod init;
 mod key;
+mod ledger;
+mod retention;
 mod snapshot;
 mod status;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::path::{Component, Path};
 
 use anyhow::Result;
@@ -17,7 +19,9 @@ use nightjar_repository::snapshots::{self, SnapshotInfo, SnapshotList};
 use nightjar_repository::{Environment, Found, Repository, RepositoryError};
 use nightjar_storage::Store;
 
-use crate::args::{Arguments, Command, Globals, KeyCommand, SnapshotCommand};
+use crate::args::{
+    Arguments, Command, Globals, KeyCommand, LedgerCommand, RetentionCommand, SnapshotCommand,
+};
 use crate::config::Access;
 use crate::environment;
 use crate::exit::{CommandError, Exit};
@@ -27,32 +31,53 @@ use crate::stderr;
 /// Runs a command.
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let globals = &arguments.globals;
-    let program = Program { globals, output: Output::new(globals), access: OnceCell::new() };
-    match &arguments.command {
-        Command::Init(init) => init::run(&program, init),
+    let program = Program {
+        globals,
+        output: Output::new(globals),
+        access: OnceCell::new(),
+        altered: Cell::new(false),
+    };
+    match run_with(&program, &arguments.command)? {
+        // Whatever was done was done with what may be an old state.
+        Exit::Done if program.altered.get() => Ok(Exit::Damage),
+        exit => Ok(exit),
+    }
+}
+
+fn run_with(program: &Program<'_>, command: &Command) -> Result<Exit> {
+    match command {
+        Command::Init(init) => init::run(program, init),
         Command::Snapshot(command) => match command {
-            SnapshotCommand::Create(create) => snapshot::create::run(&program, create),
-            SnapshotCommand::List(list) => snapshot::list::run(&program, list),
-            SnapshotCommand::Show(show) => snapshot::show::run(&program, show),
-            SnapshotCommand::Ls(ls) => snapshot::ls::run(&program, ls),
-            SnapshotCommand::Cat(cat) => snapshot::cat::run(&program, cat),
-            SnapshotCommand::Find(find) => snapshot::find::run(&program, find),
-            SnapshotCommand::Restore(restore) => snapshot::restore::run(&program, restore),
-            SnapshotCommand::Verify(verify) => snapshot::verify::run(&program, verify),
-            SnapshotCommand::Diff(diff) => snapshot::diff::run(&program, diff),
-            SnapshotCommand::Forget(forget) => snapshot::forget::run(&program, forget),
+            SnapshotCommand::Create(create) => snapshot::create::run(program, create),
+            SnapshotCommand::List(list) => snapshot::list::run(program, list),
+            SnapshotCommand::Show(show) => snapshot::show::run(program, show),
+            SnapshotCommand::Ls(ls) => snapshot::ls::run(program, ls),
+            SnapshotCommand::Cat(cat) => snapshot::cat::run(program, cat),
+            SnapshotCommand::Find(find) => snapshot::find::run(program, find),
+            SnapshotCommand::Restore(restore) => snapshot::restore::run(program, restore),
+            SnapshotCommand::Verify(verify) => snapshot::verify::run(program, verify),
+            SnapshotCommand::Diff(diff) => snapshot::diff::run(program, diff),
+            SnapshotCommand::Hold(hold) => snapshot::hold::hold(program, hold),
+            SnapshotCommand::Release(release) => snapshot::hold::release(program, release),
+            SnapshotCommand::Accept(accept) => snapshot::hold::accept(program, accept),
+            SnapshotCommand::Forget(forget) => snapshot::forget::run(program, forget),
         },
-        Command::Backup(create) => snapshot::create::run(&program, create),
-        Command::Restore(restore) => snapshot::restore::run(&program, restore),
+        Command::Backup(create) => snapshot::create::run(program, create),
+        Command::Restore(restore) => snapshot::restore::run(program, restore),
+        Command::Retention(command) => match command {
+            RetentionCommand::Plan(plan) => retention::plan(program, plan),
+            RetentionCommand::Apply(apply) => retention::apply(program, apply),
+        },
+        Command::Ledger(LedgerCommand::Show(show)) => ledger::show(program, show),
         Command::Key(command) => match command {
-            KeyCommand::Add(add) => key::add(&program, add),
-            KeyCommand::List => key::list(&program),
-            KeyCommand::Remove(remove) => key::remove(&program, remove),
+            KeyCommand::Add(add) => key::add(program, add),
+            KeyCommand::List => key::list(program),
+            KeyCommand::Remove(remove) => key::remove(program, remove),
         },
-        Command::Index(command) => index::run(&program, command),
-        Command::Gc(arguments) => gc::run(&program, arguments),
-        Command::Status => status::run(&program),
-        Command::Doctor => doctor::run(&program),
+        Command::Index(command) => index::run(program, command),
+        Command::Gc(arguments) => gc::run(program, arguments),
+        Command::Status => status::run(program),
+        Command::Doctor => doctor::run(program),
         Command::Completions { shell } => generate::completions(*shell),
         Command::Man { directory } => generate::manual_pages(directory),
     }
@@ -63,6 +88,8 @@ struct Program<'a> {
     globals: &'a Globals,
     output: Output,
     access: OnceCell<Access>,
+    /// Whether records of the ledger were missing, exchanged or taken back.
+    altered: Cell<bool>,
 }
 
 impl Program<'_> {
@@ -80,18 +107,22 @@ impl Program<'_> {
         environment::environment(self.access()?.cache_dir.as_deref())
     }
 
-    /// Opens the repository; looks whether there is one before it asks for a passphrase.
+    /// Opens the repository; looks whether there is one before it asks for a passphrase. Warns of
+    /// what is wrong with its history: every command has read that by now.
     fn open(&self) -> Result<Repository> {
         let Access { url, settings, origin, .. } = self.access()?;
         let store = Store::open(url, settings).map_err(RepositoryError::from)?;
         let url = store.url().to_owned();
         let found = Found::look(store)?;
         let environment = self.environment()?;
-        found.open(&origin.read()?, environment).map_err(|error| {
+        let repository = found.open(&origin.read()?, environment).map_err(|error| {
             let wrong = matches!(error, RepositoryError::WrongSecret);
             let error = anyhow::Error::new(error);
             if wrong { error.context(format!("{origin} does not open {url}")) } else { error }
-        })
+        })?;
+        repository.history_findings().iter().for_each(|finding| stderr::warn(finding));
+        self.altered.set(repository.is_history_altered());
+        Ok(repository)
     }
 }
 

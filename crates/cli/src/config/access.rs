@@ -8,7 +8,7 @@ use nightjar_storage::{Encryption, StorageClasses, StoreSettings, StoreUrl};
 use toml::Spanned;
 
 use super::file::{EncryptionSection, RepositorySection};
-use super::{Configuration, NAME, credentials, unreadable};
+use super::{Configuration, NAME, Retention, credentials, unreadable};
 use crate::args::Globals;
 use crate::environment;
 use crate::exit::CommandError;
@@ -23,6 +23,8 @@ pub(crate) struct Access {
     pub(crate) cache_dir: Option<PathBuf>,
     /// What opens the repository.
     pub(crate) origin: Origin,
+    /// Which snapshots stay.
+    pub(crate) retention: Retention,
 }
 
 impl Access {
@@ -35,18 +37,27 @@ impl Access {
             false => None,
         };
         match choose(given, configuration.as_ref())? {
-            Choice::Address(text) => Self::at_address(globals, text),
+            Choice::Address(text) => Self::at_address(globals, configuration.as_ref(), text),
             Choice::Named(configuration, section) => Self::named(globals, configuration, section),
         }
     }
 
-    fn at_address(globals: &Globals, text: &str) -> Result<Self> {
+    /// Only what is said for all repositories can be meant for one without a name.
+    fn at_address(
+        globals: &Globals,
+        configuration: Option<&Configuration>,
+        text: &str,
+    ) -> Result<Self> {
         let directory = std::env::current_dir().context("cannot tell the current directory")?;
         Ok(Self {
             url: StoreUrl::parse(text, &directory)?,
             settings: given_settings(globals)?,
             cache_dir: globals.cache_dir.clone(),
             origin: Origin::choose(globals, None),
+            retention: configuration
+                .map(|it| Retention::of(it.file.retention.as_ref(), it))
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 
@@ -82,7 +93,10 @@ impl Access {
         }
         let cache_dir = section.cache_dir.as_ref().map(|path| configuration.resolve(path));
         let origin = Origin::choose(globals, origin(configuration, section)?);
-        Ok(Self { url, settings, cache_dir: globals.cache_dir.clone().or(cache_dir), origin })
+        let retention = section.retention.as_ref().or(configuration.file.retention.as_ref());
+        let retention = Retention::of(retention, configuration)?;
+        let cache_dir = globals.cache_dir.clone().or(cache_dir);
+        Ok(Self { url, settings, cache_dir, origin, retention })
     }
 }
 

@@ -8,15 +8,18 @@ use nightjar_storage::EncryptionMode;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::retention::RetentionSection;
 use crate::args::size;
 
-/// The whole file. Retention will have its place beside the repositories.
+/// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct File {
     pub(super) default_repository: Option<Spanned<String>>,
     #[serde(default, rename = "repository")]
     pub(super) repositories: BTreeMap<Name, RepositorySection>,
+    /// For repositories that have none of their own.
+    pub(super) retention: Option<RetentionSection>,
 }
 
 /// A repository's name: what no path or URL looks like.
@@ -74,6 +77,7 @@ pub(super) struct RepositorySection {
     #[serde(default)]
     pub(super) storage_class: StorageClassSection,
     pub(super) encryption: Option<EncryptionSection>,
+    pub(super) retention: Option<RetentionSection>,
 }
 
 /// Where credentials come from; never they themselves.

@@ -19,6 +19,7 @@ mod access;
 mod credentials;
 mod file;
 mod mistake;
+mod retention;
 
 use std::io;
 use std::ops::Range;
@@ -30,6 +31,7 @@ use etcetera::BaseStrategy;
 pub(crate) use access::Access;
 use file::{File, RepositorySection};
 use mistake::{Mistake, nearest, one_of};
+pub(crate) use retention::{Retention, SeriesPolicy};
 
 use crate::exit::CommandError;
 

@@ -272,3 +272,100 @@ fn the_users_file_is_looked_for_before_the_machines() {
     assert_eq!(places.last().unwrap(), Path::new("/etc/nightjar/nightjar.toml"));
     assert!(places.iter().all(|place| place.ends_with("nightjar/nightjar.toml")), "{places:?}");
 }
+
+const RETENTION: &str = r#"
+default-repository = "a"
+
+[retention]
+time-zone = "Europe/Berlin"
+copied-until = "2026-05-01"
+
+[[retention.policy]]
+series = ["orders-*", "shop"]
+preset = "1y"
+keep-daily = 60
+keep-weekly-within = "26w"
+keep-labels = ["tier=gold", "keep"]
+slots = "db1"
+size-drop = "30%"
+time-tolerance = "2d"
+
+[[retention.policy]]
+keep-within = "30d"
+keep-at-least = 5
+
+[repository.a]
+url = "/srv/a"
+
+[repository.b]
+url = "/srv/b"
+retention = { policy = [{ series = "x", keep-last = 3 }] }
+"#;
+
+#[test]
+fn policies_are_read_in_the_order_of_the_file() {
+    let retention = access(RETENTION, &[]).unwrap().retention;
+    assert_eq!(retention.time_zone.as_deref(), Some("Europe/Berlin"));
+    assert!(retention.copied_until.is_some());
+    let [orders, rest] = &retention.policies[..] else { panic!("{retention:?}") };
+    assert!(orders.fits("orders-eu") && orders.fits("shop") && !orders.fits("mail"));
+    assert!(rest.fits("mail") && rest.fits("orders-eu"));
+    assert_eq!(
+        orders.policy.to_string(),
+        "keep-daily 60, keep-weekly-within 26w, keep-monthly-within 1y, keep-label tier=gold, \
+         keep-label keep"
+    );
+    assert_eq!(
+        (orders.slots.as_slice(), orders.policy.size_drop_percent),
+        (&["db1".into()][..], 30)
+    );
+    assert_eq!(orders.policy.tolerance, 2 * 24 * 3600 * 1_000_000_000);
+    assert_eq!(rest.policy.to_string(), "keep-within 30d, keep-at-least 5");
+    assert_eq!((rest.policy.name.as_str(), rest.policy.size_drop_percent), ("*", 50));
+}
+
+#[test]
+fn a_repositorys_own_policies_stand_in_place_of_those_for_all() {
+    let own = access(RETENTION, &["-r", "b"]).unwrap().retention;
+    assert_eq!(own.policies.len(), 1);
+    assert!(own.policies[0].fits("x") && !own.policies[0].fits("orders-eu"));
+    assert_eq!(own.time_zone, None);
+    // One that has no name in the file has none of its own.
+    assert_eq!(access(RETENTION, &["-r", "/srv/c"]).unwrap().retention.policies.len(), 2);
+}
+
+#[test]
+fn a_mistake_in_a_policy_is_told_with_its_line() {
+    for (lines, expected) in [
+        (
+            "keep-dayly = 3",
+            "line 3, column 1: there is no key \"keep-dayly\" here; did you mean \"keep-daily\"?",
+        ),
+        ("keep-last = 0", "line 3, column 13: keep-last: expected 1 or more"),
+        ("keep-last = \"3\"", "line 3, column 13: keep-last: "),
+        ("keep-within = \"6m\"", "line 3, column 15: keep-within: m are minutes; write 6mo"),
+        ("keep-within = 30", "line 3, column 15: keep-within: expected text in quotes"),
+        (
+            "preset = \"10y\"",
+            "line 3, column 10: preset: there is no preset \"10y\"; there are 30d,",
+        ),
+        ("size-drop = \"half\"", "line 3, column 13: size-drop: expected a share"),
+        ("time-tolerance = \"x\"", "line 3, column 18: time-tolerance: expected a stretch"),
+        ("keep-last = 1\nseries = \"[\"", "line 4, column 10: series: "),
+        (
+            "keep-last = 1\nseries = 3",
+            "line 4, column 10: series: expected text in quotes, or several",
+        ),
+        ("series = \"orders\"", "line 2, column 1: this policy has no rule"),
+    ] {
+        let text = format!(
+            "default-repository = \"a\"\n[[retention.policy]]\n{lines}\n[repository.a]\nurl = \"/a\""
+        );
+        let says = told(access(&text, &[]));
+        assert!(says.starts_with(expected), "{lines}\n{says}");
+    }
+    let text =
+        "default-repository = \"a\"\n[retention]\ntimezone = \"UTC\"\n[repository.a]\nurl = \"/a\"";
+    let says = told(access(text, &[]));
+    assert!(says.contains("did you mean \"time-zone\"?"), "{says}");
+}

@@ -61,10 +61,15 @@ pub(crate) fn percent(part: u64, whole: u64) -> Option<String> {
 
 /// Local time, for people.
 pub(crate) fn local_time(nanos: impl Into<i128>) -> String {
+    time_in(nanos, &TimeZone::system())
+}
+
+/// The time that clocks of a zone show.
+pub(crate) fn time_in(nanos: impl Into<i128>, zone: &TimeZone) -> String {
     let nanos = nanos.into();
     Timestamp::from_nanosecond(nanos).map_or_else(
         |_| nanos.to_string(),
-        |time| time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        |time| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
     )
 }
 

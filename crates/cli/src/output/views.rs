@@ -70,6 +70,17 @@ pub(crate) struct SnapshotView<'a> {
     /// The slot that signed it.
     slot: String,
     source: SourceView<'a>,
+    /// Those whose time has come are among them.
+    holds: Vec<HoldView<'a>>,
+}
+
+/// What keeps a snapshot from being forgotten.
+#[derive(Debug, Serialize)]
+struct HoldView<'a> {
+    since: String,
+    until: Option<String>,
+    who: &'a str,
+    reason: &'a str,
 }
 
 /// A snapshot that was just made.
@@ -204,6 +215,16 @@ impl<'a> SnapshotView<'a> {
             previous: snapshot.previous.map(|previous| previous.id.to_string()),
             slot: info.signer.to_string(),
             source: SourceView::new(&snapshot.source),
+            holds: info
+                .holds
+                .iter()
+                .map(|hold| HoldView {
+                    since: rfc3339(hold.since),
+                    until: hold.until.map(rfc3339),
+                    who: &hold.who,
+                    reason: &hold.why,
+                })
+                .collect(),
         }
     }
 }

@@ -52,7 +52,9 @@ impl Trust for Keys {
 #[test]
 fn recorded_objects_open_to_their_records() {
     let file = load("metadata.json");
-    let [index, session, snapshot, ledger] = list(&file, "objects") else { panic!("four objects") };
+    let [index, session, snapshot, forget, hold] = list(&file, "objects") else {
+        panic!("five objects")
+    };
     check::<IndexRecord>(&file, index, MetadataKind::Index);
     check::<SessionRecord>(&file, session, MetadataKind::Session);
     check::<Register>(&file, snapshot, MetadataKind::Snapshot);
@@ -60,7 +62,8 @@ fn recorded_objects_open_to_their_records() {
         panic!("a committed snapshot")
     };
     assert_eq!(serde_json::to_value(snapshot.counts).unwrap(), file["counts"]);
-    check::<LedgerRecord>(&file, ledger, MetadataKind::Ledger);
+    check::<LedgerRecord>(&file, forget, MetadataKind::Ledger);
+    check::<LedgerRecord>(&file, hold, MetadataKind::Ledger);
 }
 
 fn check<R: Record + PartialEq + std::fmt::Debug>(file: &Value, value: &Value, kind: MetadataKind) {

@@ -243,8 +243,8 @@ impl Examination<'_> {
                     "conditions",
                     "the store overwrites what it is asked to create: a repository there has a \
                      single writer",
-                    "run only one of `key add`, `key remove` and `snapshot forget` at a time; \
-                     backups and restores may run side by side",
+                    "run only one of `key add`, `key remove`, `retention apply` and `snapshot forget`, \
+                     `hold`, `release`, `accept` at a time; backups and restores may run side by side",
                 )
             }
             Err(error) => Check::failed("conditions", error),

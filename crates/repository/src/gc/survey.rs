@@ -45,12 +45,15 @@ impl<'a> Survey<'a> {
         progress: &'a Progress,
     ) -> Result<Self> {
         let list = snapshots::list_under(repository, ledger)?;
-        if let Some(why) = list.incomplete.first() {
+        if let Some(id) = list.lost.first().or(list.exchanged.first()) {
             let why = format!(
-                "{why}: what it needs is unknown, so nothing may be collected; bring it back \
-                 from a replica, or give it up with `nightjar snapshot forget`"
+                "it is damaged, exchanged or gone, so what it needs is unknown and nothing may be \
+                 collected; bring it back from a replica, or strike it off with `nightjar snapshot \
+                 forget {} --reason …`",
+                id.short()
             );
-            return Err(RepositoryError::Damaged { object: "the list of snapshots".into(), why });
+            let object = ObjectName::Snapshot(*id).to_string();
+            return Err(RepositoryError::Damaged { object, why });
         }
         let (index, _) = open_private(repository, Copies::Welcome)?;
         let reader = Reader::over(repository, Arc::new(index), None, progress);

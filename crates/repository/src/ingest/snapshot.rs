@@ -250,5 +250,6 @@ fn commit(
         signer: repository.keychain.slot(),
         stored: repository.environment.clock.now(),
         snapshot,
+        holds: Vec::new(),
     })
 }

@@ -28,12 +28,13 @@ fn a_collector_that_is_killed_anywhere_loses_nothing_and_the_next_goes_on() {
     outcome.unwrap();
     let writes = faults.log().len() as u64;
     assert!(writes > 12, "{writes}");
+    let mut cut_short = 0;
     for number in 0..writes {
         for plan in
             [FaultPlan::stop_after_writes(number), FaultPlan::stop_after_writes_torn(number)]
         {
             let left = fixture.twin();
-            run_on(&left, plan).1.unwrap_err();
+            cut_short += usize::from(run_on(&left, plan).1.is_err());
             assert_sound(&left, kept);
             // Dead writers are not waited for: what it left is its own session.
             let now = GcRequest { session_timeout: 0, ..thorough() };
@@ -44,4 +45,6 @@ fn a_collector_that_is_killed_anywhere_loses_nothing_and_the_next_goes_on() {
             assert_sound(&left, kept);
         }
     }
+    // All but those that met only the end of its session.
+    assert!(cut_short as u64 + 4 >= 2 * writes, "{cut_short} of {writes}");
 }

@@ -17,7 +17,7 @@ use nightjar_format::slot::{Role, SlotLabel, SlotObject};
 use nightjar_format::snapshot::Register;
 use nightjar_format::{Digest, SessionId, SlotId};
 use nightjar_repository::verify::{Level, VerifyRequest, verify};
-use nightjar_repository::{Progress, RepositoryError, ledger, slots, snapshots};
+use nightjar_repository::{Progress, RepositoryError, holds, ledger, slots, snapshots};
 use nightjar_storage::Store;
 use nightjar_storage::faults::{FaultPlan, FaultStore};
 use nightjar_testkit::damage::{copy_of, names, read, write};
@@ -471,4 +471,94 @@ fn slots_that_are_added_at_once_all_have_access() {
         }
         assert_eq!(verify_all(&fixture.open()).unwrap().findings, [], "round {round}");
     }
+}
+
+#[test]
+fn a_record_that_is_missing_stops_whoever_would_append() {
+    let fixture = Fixture::new(49);
+    for number in 0..3 {
+        let info = fixture.night(&dump(number, 200_000));
+        snapshots::forget(&fixture.open(), &[info.id], "me", "why").unwrap();
+    }
+    let last = fixture.night(&dump(9, 200_000));
+    assert!(!fixture.open().is_history_altered());
+    let incarnation = ledger::read(&fixture.open()).unwrap().head.incarnation;
+    fixture.store.delete(&ObjectName::Ledger(incarnation, 2).to_string()).unwrap();
+    for fixture in [fixture.clone(), fixture.elsewhere()] {
+        let repository = fixture.open();
+        assert!(repository.is_history_altered());
+        let told = |it: &String| it.contains("ledger records 2 to 3 are missing");
+        assert!(repository.history_findings().iter().any(told));
+        assert!(snapshots::list(&repository).unwrap().findings.iter().any(told));
+        let ids = [last.id];
+        for outcome in [
+            snapshots::forget(&repository, &ids, "me", "why"),
+            holds::hold(&repository, &ids, None, "me", "why").map(drop),
+            holds::release(&repository, &ids, "me", "why").map(drop),
+        ] {
+            assert!(matches!(outcome, Err(RepositoryError::Tampered(_))), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_was_exchanged_is_told_by_who_never_saw_it() {
+    let fixture = Fixture::new(50);
+    let first = fixture.night(&dump(1, 200_000));
+    let second = fixture.night(&dump(2, 200_000));
+    let writer = fixture.add_slot(Role::Write, WRITER);
+    let writer = Insider::open(&fixture, writer, WRITER);
+    // It may write, so it overwrites the first with something else that it signs.
+    let forged = Register::Committed(Box::new(second.snapshot.clone()));
+    let name = ObjectName::Snapshot(first.id);
+    writer.write(MetadataKind::Snapshot, &name, &forged);
+    let repository = fixture.elsewhere().open();
+    let list = snapshots::list(&repository).unwrap();
+    let told = |it: &String| it.contains(&name.to_string()) && it.contains(&second.id.to_string());
+    assert!(list.findings.iter().any(told), "{:?}", list.findings);
+    assert_eq!(list.exchanged, [first.id].into());
+    let report = verify_all(&repository).unwrap();
+    assert!(report.findings.iter().any(|it| told(&it.problem)), "{:?}", report.findings);
+}
+
+#[test]
+fn a_slot_that_was_added_meanwhile_is_not_taken_for_nobody() {
+    let fixture = Fixture::new(51);
+    let info = fixture.night(&dump(1, 200_000));
+    let opened = fixture.open();
+    fixture.add_slot(Role::Write, WRITER);
+    holds::hold(&fixture.open_with(WRITER).unwrap(), &[info.id], None, "host", "why").unwrap();
+    // To who was there before, its hold would be void.
+    let error = snapshots::forget(&opened, &[info.id], "me", "why").unwrap_err();
+    assert!(matches!(error, RepositoryError::KeysChanged), "{error:?}");
+    let error = snapshots::list(&opened).unwrap_err();
+    assert!(matches!(error, RepositoryError::KeysChanged), "{error:?}");
+    let error = snapshots::forget(&fixture.open(), &[info.id], "me", "why").unwrap_err();
+    assert!(matches!(error, RepositoryError::Refused(_)), "{error:?}");
+}
+
+#[test]
+fn a_slot_whose_object_is_damaged_does_not_keep_others_out() {
+    let fixture = Fixture::new(52);
+    let info = fixture.night(&dump(1, 200_000));
+    let writer = fixture.add_slot(Role::Write, WRITER);
+    holds::hold(&fixture.open_with(WRITER).unwrap(), &[info.id], None, "host", "why").unwrap();
+    write(&fixture.store, &ObjectName::Slot(writer).to_string(), vec![1; 100]);
+    let repository = fixture.open();
+    // What it signed cannot be checked any more, and is told.
+    assert_eq!(repository.history_findings().len(), 1, "{:?}", repository.history_findings());
+    assert_eq!(snapshots::list(&repository).unwrap().snapshots.len(), 1);
+}
+
+#[test]
+fn a_fence_that_has_gone_is_no_lost_snapshot() {
+    let fixture = Fixture::new(53);
+    fixture.night(&dump(1, 200_000));
+    let insider = Insider::first(&fixture);
+    let name = ObjectName::Snapshot(SessionId([9; 16]));
+    let fence = Register::Fence { reason: "it was dead".into() };
+    insider.write(MetadataKind::Snapshot, &name, &fence);
+    assert_eq!(snapshots::list(&fixture.open()).unwrap().findings, [""; 0]);
+    fixture.store.delete(&name.to_string()).unwrap();
+    assert_eq!(snapshots::list(&fixture.open()).unwrap().findings, [""; 0]);
 }

@@ -26,6 +26,7 @@ mod gc_sessions;
 mod keys;
 mod local_index;
 mod looking;
+mod retention;
 mod round_trip;
 mod single_writer;
 mod unchanged;

@@ -1,5 +1,7 @@
 //! `nightjar snapshot forget`
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use nightjar_format::SessionId;
 use nightjar_format::slot::Role;
@@ -17,6 +19,8 @@ use crate::output::views::SnapshotView;
 #[derive(Serialize)]
 struct ForgottenView<'a> {
     forgotten: Vec<SnapshotView<'a>>,
+    /// Those that could not be read, or were gone.
+    lost: Vec<String>,
     reason: &'a str,
 }
 
@@ -28,20 +32,35 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotForget
     let list = list_snapshots(&repository)?;
     // All are found before any is forgotten.
     let mut found: Vec<&SnapshotInfo> = Vec::new();
+    let mut lost: BTreeSet<SessionId> = BTreeSet::new();
     for id in &arguments.ids {
-        let info = list.find(id, None)?;
-        if !found.iter().any(|earlier| earlier.id == info.id) {
-            found.push(info);
+        match (list.find(id, None), list.find_lost(id)) {
+            (Ok(info), _) if found.iter().any(|earlier| earlier.id == info.id) => {}
+            (Ok(info), None) => found.push(info),
+            (Ok(info), Some(other)) => {
+                let (one, other) = (info.id.short(), other.short());
+                let why = format!("{id:?} begins both {one} and {other}; give more digits");
+                return Err(RepositoryError::NoSuchSnapshot(why).into());
+            }
+            (Err(_), Some(id)) => {
+                lost.insert(id);
+            }
+            (Err(error), None) => return Err(error.into()),
         }
     }
-    let ids: Vec<SessionId> = found.iter().map(|info| info.id).collect();
-    let who = format!("{}@{}", environment::user(), environment::host());
-    snapshots::forget(&repository, &ids, &who, &arguments.reason)?;
+    let ids: Vec<SessionId> = found.iter().map(|info| info.id).chain(lost.clone()).collect();
+    snapshots::forget(&repository, &ids, &environment::who(), &arguments.reason)?;
     let view = ForgottenView {
         forgotten: found.iter().map(|info| SnapshotView::new(info)).collect(),
+        lost: lost.iter().map(ToString::to_string).collect(),
         reason: &arguments.reason,
     };
-    program.output.summary(&view, || found.iter().map(|info| describe(info)).collect())?;
+    program.output.summary(&view, || {
+        let struck =
+            |id: &SessionId| format!("struck off snapshot {}, which is lost\n", id.short());
+        let found = found.iter().map(|info| describe(info));
+        found.chain(lost.iter().map(struck)).collect()
+    })?;
     Ok(Exit::Done)
 }
 

@@ -33,6 +33,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotList) 
 }
 
 fn table(snapshots: &[&SnapshotInfo]) -> String {
+    let held: Vec<String> = snapshots.iter().map(|info| super::held(info)).collect();
     let mut table = Table::new([
         ("id", Align::Left),
         ("time", Align::Left),
@@ -48,8 +49,9 @@ fn table(snapshots: &[&SnapshotInfo]) -> String {
             },
             Align::Left,
         ),
+        (if held.iter().any(|held| !held.is_empty()) { "held" } else { "" }, Align::Left),
     ]);
-    for info in snapshots {
+    for (info, held) in snapshots.iter().zip(held) {
         let snapshot = &info.snapshot;
         table.push([
             info.id.short(),
@@ -59,6 +61,7 @@ fn table(snapshots: &[&SnapshotInfo]) -> String {
             size(snapshot.counts.bytes()),
             size(snapshot.counts.bytes_added),
             super::labels(snapshot),
+            held,
         ]);
     }
     table.render()

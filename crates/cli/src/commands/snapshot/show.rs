@@ -1,11 +1,13 @@
 //! `nightjar snapshot show`
 
 use anyhow::Result;
+use nightjar_format::ledger::Hold;
 use nightjar_format::snapshot::{Counts, Snapshot, Source};
 use nightjar_repository::snapshots::SnapshotInfo;
 
 use super::super::{Program, find_snapshot};
 use crate::args::SnapshotShow;
+use crate::environment;
 use crate::exit::Exit;
 use crate::output::format::{self, count, local_time, number, printable, size};
 use crate::output::table::pairs;
@@ -36,6 +38,7 @@ fn describe(info: &SnapshotInfo) -> String {
         ("host", printable(&snapshot.host)),
         ("user", printable(&snapshot.user)),
         ("labels", super::labels(snapshot)),
+        ("held", held(info)),
         ("source", source(&snapshot.source)),
         ("files", number(counts.files)),
         ("directories", number(counts.directories)),
@@ -54,6 +57,21 @@ fn describe(info: &SnapshotInfo) -> String {
         ("slot", info.signer.to_string()),
         ("program", printable(&snapshot.program)),
     ])
+}
+
+/// Who holds it, and why: holds whose time has come are told as such.
+fn held(info: &SnapshotInfo) -> String {
+    let now = environment::now();
+    let describe = |hold: &Hold| {
+        let until = match hold.until {
+            None => "until released".to_owned(),
+            Some(until) if hold.holds_at(now) => format!("until {}", local_time(until)),
+            Some(until) => format!("ended {}", local_time(until)),
+        };
+        let (who, since) = (printable(&hold.who), local_time(hold.since));
+        format!("{until} by {who}, {since}: {}", printable(&hold.why))
+    };
+    info.holds.iter().map(describe).collect::<Vec<_>>().join("; ")
 }
 
 fn unchanged(counts: &Counts) -> String {
