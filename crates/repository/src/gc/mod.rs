@@ -12,9 +12,9 @@
 //! retires the packs, and only what is retired is deleted. Whoever dies anywhere in between leaves
 //! a repository in which everything can be restored, and the next run goes on from there.
 //!
-//! - [`survey`] says what is there and alive ([`mark`], in the [`rows`] of packs);
-//! - [`plan`] decides, and does nothing;
-//! - [`sessions`], [`evacuate`] and [`sweep`] do what was decided.
+//! - `survey` says what is there and alive (`mark`, in the `rows` of packs);
+//! - `plan` decides, and does nothing;
+//! - `sessions`, `evacuate` and `sweep` do what was decided.
 
 mod evacuate;
 mod mark;
