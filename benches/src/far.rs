@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
-use nightjar_testservers::{GcsFake, Line, Link, Moto};
+use nightjar_testservers::{GcsFake, Line, Link, Moto, S3Files};
 
 use crate::tools::Program;
 
@@ -30,6 +30,8 @@ enum StoreKind {
     Directory,
     /// S3, as moto plays it (`NIGHTJAR_TEST_MOTO`): Nightjar and restic only
     S3,
+    /// S3 over a directory, as s3s-fs plays it, which is quicker: Nightjar and restic only
+    S3Files,
     /// Google Cloud Storage, as the tests' own fake plays it, which is quicker: Nightjar only
     Google,
 }
@@ -42,6 +44,7 @@ pub(crate) struct Far {
 
 enum Server {
     S3(Moto),
+    S3Files(S3Files),
     Google(GcsFake),
 }
 
@@ -51,6 +54,7 @@ impl StoreArguments {
         let server = match self.store {
             StoreKind::Directory => return None,
             StoreKind::S3 => Server::S3(Moto::start()),
+            StoreKind::S3Files => Server::S3Files(S3Files::start()),
             StoreKind::Google => Server::Google(GcsFake::start()),
         };
         let line = self.latency.zip(self.rate).map(|(milliseconds, rate)| {
@@ -65,6 +69,7 @@ impl Server {
     fn endpoint(&self) -> &str {
         match self {
             Self::S3(moto) => moto.endpoint(),
+            Self::S3Files(files) => files.endpoint(),
             Self::Google(google) => google.endpoint(),
         }
     }
@@ -75,6 +80,7 @@ impl Far {
     pub(crate) fn new_bucket(&self) -> String {
         match &self.server {
             Server::S3(moto) => moto.new_bucket(),
+            Server::S3Files(files) => files.new_bucket(),
             Server::Google(google) => google.new_bucket(),
         }
     }
@@ -87,19 +93,20 @@ impl Far {
         };
         match &self.server {
             Server::S3(moto) => command.envs(moto.variables()),
+            Server::S3Files(files) => command.envs(files.variables()),
             Server::Google(google) => {
                 command.env("GOOGLE_SERVICE_ACCOUNT_KEY", google.service_account_key())
             }
         };
         match (program, &self.server) {
             (Program::Nightjar, server) => {
-                let scheme = if matches!(server, Server::S3(_)) { "s3" } else { "gs" };
+                let scheme = if matches!(server, Server::Google(_)) { "gs" } else { "s3" };
                 command
                     .env("NIGHTJAR_REPOSITORY", format!("{scheme}://{bucket}/nightjar"))
                     .env("NIGHTJAR_ENDPOINT", endpoint)
                     .arg("--allow-http");
             }
-            (Program::Restic, Server::S3(_)) => {
+            (Program::Restic, Server::S3(_) | Server::S3Files(_)) => {
                 command.env("RESTIC_REPOSITORY", format!("s3:{endpoint}/{bucket}/restic"));
             }
             _ => bail!(

@@ -1,6 +1,7 @@
 //! Object stores on this machine, for tests: real servers where there is one, a fake where not.
 //!
 //! - [`Moto`]: S3, KMS, STS and IAM, as moto plays them;
+//! - [`S3Files`]: S3 over a directory, quick, for benches only: its conditional creation races;
 //! - [`Azurite`]: Azure's blob service, Microsoft's own emulator;
 //! - [`GcsFake`]: Google Cloud Storage, a fake of ours for want of a real one;
 //! - [`Garage`]: a cluster that ignores conditional creation, for the slower suite;
@@ -21,6 +22,7 @@ mod moto;
 mod process;
 mod proxy;
 mod request;
+mod s3_files;
 mod served;
 mod tls;
 
@@ -31,4 +33,5 @@ pub use link::{Line, Link};
 pub use moto::Moto;
 pub use proxy::{Fault, Proxy, Seen};
 pub use request::Head;
+pub use s3_files::S3Files;
 pub use tls::Authority;
