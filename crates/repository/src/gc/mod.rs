@@ -170,8 +170,14 @@ impl Collection<'_> {
             if !self.report.waiting.is_empty() {
                 break;
             }
-            while !self.finish_round(session, condemned, &packs)? {
-                tracing::debug!("packs were found to be damaged meanwhile; marking again");
+            loop {
+                match self.finish_round(session, condemned, &packs) {
+                    Ok(true) => break,
+                    Ok(false) => tracing::debug!("packs are damaged by now; marking again"),
+                    // Another collector closed it and deleted what this one was reading.
+                    Err(error) if error.is_damage() && !self.is_open(condemned)? => break,
+                    Err(error) => return Err(error),
+                }
             }
             self.report.rounds += 1;
             self.sweep(session)?;
@@ -267,6 +273,10 @@ impl Collection<'_> {
         Bounds { move_bytes, ..self.request.bounds }
     }
 
+    fn is_open(&self, condemned: Position) -> Result<bool> {
+        Ok(ledger::read(self.repository)?.state.condemned.contains_key(&condemned.number))
+    }
+
     /// Moves what is alive in condemned packs, which every writer that may rely on them has left,
     /// and closes the round. False if more packs are damaged now than when this looked what is
     /// alive: a place that was to stay may be one of them.
@@ -283,21 +293,24 @@ impl Collection<'_> {
         drop(survey);
         self.report.moved_blobs += moved.blobs;
         self.report.moved_bytes += moved.bytes;
-        let closed = self.close_round(condemned, packs, &moved, &ledger.state.damaged)?;
-        self.report.damaged.extend(moved.damaged);
-        self.report.suspect.extend(moved.suspect);
-        Ok(closed)
+        let closing = self.close_round(condemned, packs, &moved, &ledger.state.damaged)?;
+        if closing == Closing::Ours {
+            self.report.damaged.extend(moved.damaged);
+            self.report.suspect.extend(moved.suspect);
+        }
+        // Where another collector was faster, what could not be read was gone, and not damaged.
+        Ok(closing != Closing::Overtaken)
     }
 
     /// Retires the packs of a round, or learns that somebody else closed it. `known` are the packs
-    /// that were damaged when this looked what is alive; false if there are others by now.
+    /// that were damaged when this looked what is alive.
     fn close_round(
         &self,
         condemned: Position,
         packs: &BTreeSet<PackId>,
         moved: &Moved,
         known: &BTreeSet<PackId>,
-    ) -> Result<bool> {
+    ) -> Result<Closing> {
         let gone: Vec<PackId> = packs.difference(&moved.damaged).copied().collect();
         let found: BTreeSet<PackId> = moved.damaged.union(&moved.suspect).copied().collect();
         let condemned = condemned.number;
@@ -309,19 +322,30 @@ impl Collection<'_> {
             let ledger = ledger::read(self.repository)?;
             let damaged = &ledger.state.damaged;
             if !ledger.state.condemned.contains_key(&condemned) {
-                return Ok(true);
+                return Ok(Closing::Others);
             }
             if !damaged.iter().all(|pack| known.contains(pack) || found.contains(pack)) {
-                return Ok(false);
+                return Ok(Closing::Overtaken);
             }
             if !found.is_subset(damaged) {
                 let packs = found.difference(damaged).copied().collect();
                 ledger::append_after(self.repository, &ledger, &LedgerBody::Damaged { packs })?;
             } else if ledger::append_after(self.repository, &ledger, &body)?.is_some() {
-                return Ok(true);
+                return Ok(Closing::Ours);
             }
         }
     }
+}
+
+/// How a round was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    /// By this collector.
+    Ours,
+    /// By another one.
+    Others,
+    /// Not at all: more packs are damaged now than when this looked what is alive.
+    Overtaken,
 }
 
 /// Says what there is and what is alive. Something that is missing is looked for twice: a listing
