@@ -19,7 +19,7 @@ impl Moto {
         let (server, endpoint) = Server::start(
             "NIGHTJAR_TEST_MOTO",
             |command| {
-                command.args(["--host", "127.0.0.1", "--port", "0"]);
+                command.args(["-c", include_str!("../python/serve_moto.py"), "0"]);
             },
             "Running on ",
         );
