@@ -36,7 +36,7 @@ seed("plain_objects", "keyring_record", bytes.fromhex(keys["keyring"]["plaintext
 seed("plain_objects", "epoch_record", bytes.fromhex(keys["keyring"]["epoch_record"]), 5)
 seed("plain_objects", "keyring", bytes.fromhex(keys["keyring"]["object"]), 6)
 
-kinds = (("index", 0), ("sessions", 2), ("snapshots", 3), ("ledger", 4), ("ledger_hold", 4))
+kinds = (("index", 0), ("sessions", 2), ("snapshots", 3), ("ledger", 4), ("ledger_hold", 4), ("ledger_erased", 4))
 for o, (name, choice) in zip(metadata["objects"], kinds, strict=True):
     seed("records", name, bytes.fromhex(o["record"]), choice)
     seed("framing", f"metadata_{name}", bytes.fromhex(o["object"]), 0)
@@ -47,7 +47,7 @@ seed("records", "footer_of_deltas", b"\1\3" + b"a" * 32 + b"b" * 32 + b"c" * 32 
 seed("records", "checkpoint", b"\1" + bytes(8) + b"\5" + bytes(32) + b"\0\7"
      + b"\1" + b"r" * 32 + b"\1\3\1" + b"c" * 32 + b"\1" + b"d" * 32 + b"\1" + b"f" * 16 + b"\1" + b"g" * 16
      + b"\1" + b"s" * 16 + b"t" * 32 + b"\1a\2\4\1h\1\1"
-     + b"\1" + b"h" * 16 + b"\1\2\1\4\1m\1w" + b"\1\1a\2", 4)
+     + b"\1" + b"h" * 16 + b"\1\2\1\4\1m\1w" + b"\1\1a\2" + b"\2\1\3", 4)
 seed("object_names", "keyring", b"keyring/00000001/" + b"0f" * 16)
 seed("object_names", "pack", b"packs/0f/" + b"0f" * 32)
 

@@ -288,7 +288,7 @@ def file_kind(size, content, holes=()):
 
 def snapshot(root, started, source, previous=None):
     return (b"\1" + vi(1) + vs("series") + zz(started) + zz(started + 1) + vs("host") + vs("user") + vs("program")
-            + vec([vs("k") + vs("v")]) + source + b"".join(vi(n) for n in range(16)) + root + opt(previous))
+            + vec([vs("k") + vs("v")]) + source + b"".join(vi(n) for n in range(16)) + root + opt(previous) + opt(None))
 
 
 STDIN = vi(0) + vs("dump.sql") + b"\0"
@@ -367,7 +367,7 @@ def build(root):
                               b"\1" + incarnation + vi(number) + previous + zz(5) + body)
 
     def forget(x):
-        return vi(4) + vec([x]) + vs("who") + vs("why")
+        return vi(4) + vec([x]) + vs("who") + vs("why") + b"\1"
 
     def begin(n, record=None):
         return vi(8) + vi(n) + B(record or w.epochs[n].record)
@@ -389,7 +389,7 @@ def build(root):
     e = append(second, 1, e, w.first, vi(7) + vec([]) + vec([vi(3) + vec([])]) + vec([bytes(32)]) + vec([w.c])
                + vec([]) + vec([w.a + bytes(32) + vs("") + zz(0) + zz(0) + vs("") + vi(0) + vi(0)])
                + vec([w.b + vec([zz(5) + opt(None) + vs("who") + vs("why")])])
-               + vec([vs("dump.sql") + zz(6), vs("tree") + zz(5)]))
+               + vec([vs("dump.sql") + zz(6), vs("tree") + zz(5)]) + vec([vi(1), vi(3)]))
     e = append(second, 2, e, w.keyed, vi(9) + w.fresh.id)
     held, by, why = vec([w.a]), vs("who"), vs("why")
     e = append(second, 3, e, w.write, vi(10) + held + opt(zz(7)) + by + why)

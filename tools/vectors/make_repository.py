@@ -179,7 +179,7 @@ def make(program, repository):
         m.run("snapshot", "release", released, "--reason", "it need not be kept")
         m.run("snapshot", "accept", held, "--reason", "it is as large as it should be")
         made = m.run("snapshot", "create", "--stdin", "mistake", stdin=b"to be forgotten")
-        m.run("snapshot", "forget", made["id"], "--reason", "a golden mistake")
+        m.run("snapshot", "forget", made["id"], "--reason", "a golden mistake", "--erase")
         m.run("snapshot", "create", "--name", "late.sql", "--", "printf", "in the third epoch")
         late = m.run("snapshot", "list")[-1]
         m.note(late, "late.sql", {"late.sql": content(b"in the third epoch")})

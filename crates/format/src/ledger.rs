@@ -57,6 +57,8 @@ pub enum LedgerBody {
         who: String,
         /// And why.
         why: String,
+        /// What only they hold must not stay in the store, not even as dead weight.
+        erase: bool,
     },
     /// Writers treat these packs as absent.
     Damaged {
@@ -114,6 +116,17 @@ pub enum LedgerBody {
         /// And why the sizes are right.
         why: String,
     },
+    /// Every Forget with `erase` up to that number has been carried out.
+    Erased {
+        /// Number of the newest of them.
+        up_to: u64,
+        /// How many packs were deleted for it.
+        packs: u64,
+        /// Their bytes in the store.
+        bytes: u64,
+        /// Who saw to it.
+        who: String,
+    },
 }
 
 impl LedgerBody {
@@ -139,6 +152,7 @@ impl LedgerBody {
             Self::Hold { .. } => "hold",
             Self::Release { .. } => "release",
             Self::Accept { .. } => "accept",
+            Self::Erased { .. } => "erased",
         }
     }
 }
@@ -165,6 +179,9 @@ impl Record for LedgerRecord {
         }
         match &self.body {
             LedgerBody::Checkpoint(state) => state.validate(),
+            LedgerBody::Erased { up_to, .. } if *up_to >= self.number => {
+                Err(FormatError::malformed(Self::NAME, "it speaks of records that come after it"))
+            }
             _ => Ok(()),
         }
     }
@@ -232,6 +249,8 @@ pub struct LedgerState {
     /// For each series, the start of the newest snapshot whose size somebody found to be right, in
     /// Unix nanoseconds.
     pub accepted: BTreeMap<String, i64>,
+    /// Numbers of the Forgets with `erase` that no Erased record covers yet.
+    pub erasures: BTreeSet<u64>,
 }
 
 impl LedgerState {
@@ -261,10 +280,13 @@ impl LedgerState {
             LedgerBody::Reinstate { condemned } => {
                 self.condemned.remove(condemned);
             }
-            LedgerBody::Forget { snapshots, .. } => {
+            LedgerBody::Forget { snapshots, erase, .. } => {
                 for id in snapshots {
                     self.forgotten.insert(*id);
                     self.holds.remove(id);
+                }
+                if *erase {
+                    self.erasures.insert(record.number);
                 }
             }
             LedgerBody::Damaged { packs } => self.damaged.extend(packs),
@@ -288,6 +310,7 @@ impl LedgerState {
                 let accepted = self.accepted.entry(series.clone()).or_insert(*up_to);
                 *accepted = (*accepted).max(*up_to);
             }
+            LedgerBody::Erased { up_to, .. } => self.erasures.retain(|number| number > up_to),
         }
     }
 
@@ -381,14 +404,36 @@ mod tests {
         assert_eq!(held_at(&state, 0), 0);
     }
 
+    fn forget(number: u64, id: SessionId, erase: bool) -> LedgerRecord {
+        let (who, why) = ("me".to_owned(), "why".to_owned());
+        record(number, LedgerBody::Forget { snapshots: vec![id], who, why, erase })
+    }
+
+    #[test]
+    fn an_erasure_waits_until_a_record_covers_it() {
+        let erased = |number, up_to| {
+            record(number, LedgerBody::Erased { up_to, packs: 1, bytes: 1, who: "me".to_owned() })
+        };
+        let mut state = LedgerState::default();
+        for (number, erase) in [(1, true), (2, false), (3, true), (4, true)] {
+            state.apply(&forget(number, SessionId([1; 16]), erase));
+        }
+        assert_eq!(state.erasures, BTreeSet::from([1, 3, 4]));
+        state.apply(&erased(5, 3));
+        assert_eq!(state.erasures, BTreeSet::from([4]));
+        state.apply(&erased(6, 5));
+        assert!(state.erasures.is_empty());
+        // Nobody vouches for what is to come.
+        assert!(erased(7, 6).validate().is_ok());
+        assert!(erased(7, 7).validate().is_err());
+    }
+
     #[test]
     fn a_forgotten_snapshot_is_held_by_nothing() {
         let id = SessionId([1; 16]);
-        let forget =
-            LedgerBody::Forget { snapshots: vec![id], who: "me".to_owned(), why: "why".to_owned() };
         let mut state = LedgerState::default();
         state.apply(&hold(1, id, None));
-        state.apply(&record(2, forget));
+        state.apply(&forget(2, id, false));
         // Nor by what comes late.
         state.apply(&hold(3, id, None));
         assert!(state.holds.is_empty());
@@ -411,7 +456,8 @@ mod tests {
         let mut state = LedgerState::default();
         state.apply(&hold(0, SessionId([1; 16]), Some(7)));
         state.apply(&record(1, LedgerBody::Condemn { packs: vec![PackId([1; 32])] }));
-        let checkpoint = record(2, LedgerBody::Checkpoint(Box::new(state.clone())));
+        state.apply(&forget(2, SessionId([2; 16]), true));
+        let checkpoint = record(3, LedgerBody::Checkpoint(Box::new(state.clone())));
         let decoded: LedgerRecord =
             crate::record::decode(&crate::record::encode(&checkpoint)).unwrap();
         let mut fresh = LedgerState::default();

@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub root: BlobId,
     /// The series' newest snapshot when the run began.
     pub previous: Option<Previous>,
+    /// The snapshot that this one was made from, without some of its entries.
+    pub original: Option<Previous>,
 }
 
 /// A key and a value that the user chose.
@@ -143,7 +145,7 @@ impl Counts {
     }
 }
 
-/// The snapshot before this one.
+/// Another snapshot: the one before this one, or the one it was made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Previous {
     /// Which.

@@ -282,6 +282,21 @@ impl SnapshotList {
 /// Forgets snapshots: first the ledger says so, which settles it; then their objects go, unless
 /// the store does not permit it. None is forgotten if one of them is held.
 pub fn forget(repository: &Repository, ids: &[SessionId], who: &str, why: &str) -> Result<()> {
+    forget_with(repository, ids, who, why, false)
+}
+
+/// Forgets snapshots and asks collectors to leave nothing in the store that only they hold.
+pub fn erase(repository: &Repository, ids: &[SessionId], who: &str, why: &str) -> Result<()> {
+    forget_with(repository, ids, who, why, true)
+}
+
+fn forget_with(
+    repository: &Repository,
+    ids: &[SessionId],
+    who: &str,
+    why: &str,
+    erase: bool,
+) -> Result<()> {
     repository.require_full("forget snapshots")?;
     let now = repository.environment.clock.now();
     ledger::append_decided(repository, |ledger| {
@@ -290,7 +305,7 @@ pub fn forget(repository: &Repository, ids: &[SessionId], who: &str, why: &str) 
         let snapshots: Vec<SessionId> =
             ids.iter().copied().filter(|id| !forgotten.contains(id)).collect();
         let (who, why) = (who.to_owned(), why.to_owned());
-        Ok((!snapshots.is_empty()).then_some(LedgerBody::Forget { snapshots, who, why }))
+        Ok((!snapshots.is_empty()).then_some(LedgerBody::Forget { snapshots, who, why, erase }))
     })?;
     delete_forgotten(repository, ids)
 }

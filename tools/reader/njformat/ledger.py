@@ -131,6 +131,7 @@ class Ledger:
                         f"slot {opened.signer.hex()} may not write a record of this kind ({r.body.variant})")
                 if r.body.variant == "checkpoint":
                     check_state(r.body)
+                require(r.body.variant != "erased" or r.body.up_to < number, "speaks of records that come after it")
             return opened, data, None
         except Refused as e:
             return None, data, str(e)
@@ -146,7 +147,7 @@ def epoch_of(data):
 
 
 def check_state(s):
-    for ids in [s.retired, s.damaged, s.forgotten, s.fences, [c.number for c in s.condemned],
+    for ids in [s.retired, s.damaged, s.forgotten, s.fences, s.erasures, [c.number for c in s.condemned],
                 [c.id for c in s.catalogue], [h.id for h in s.holds], [a.series.encode() for a in s.accepted]] + [c.packs for c in s.condemned]:
         require(ascending(ids), "the checkpoint's state is not sorted")
     require(all(h.holds for h in s.holds), "a snapshot among the checkpoint's holds has none")

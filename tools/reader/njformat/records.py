@@ -76,7 +76,7 @@ SNAPSHOT = dict(
         ("command", dict(name=STRING, arguments=Vec(STRING), status=I32, tar=BOOL)),
         ("paths", dict(paths=Vec(BYTES)))),
     counts=Record(**{name: U64 for name in COUNTS}), root=ID32,
-    previous=Option(Record(id=ID16, digest=KEY)))
+    previous=Option(Record(id=ID16, digest=KEY)), original=Option(Record(id=ID16, digest=KEY)))
 REGISTER = Record(
     version=VERSION, register=Enum(("fence", dict(reason=STRING)), ("committed", SNAPSHOT)))
 
@@ -94,7 +94,7 @@ LEDGER = Record(
         ("condemn", dict(packs=PACKS)),
         ("retire", dict(condemned=U64, packs=PACKS)),
         ("reinstate", dict(condemned=U64)),
-        ("forget", dict(snapshots=Vec(ID16), who=STRING, why=STRING)),
+        ("forget", dict(snapshots=Vec(ID16), who=STRING, why=STRING, erase=BOOL)),
         ("damaged", dict(packs=PACKS)),
         ("repaired", dict(packs=PACKS)),
         ("checkpoint", dict(
@@ -103,9 +103,10 @@ LEDGER = Record(
             catalogue=Vec(Record(id=ID16, digest=KEY, series=STRING, started=I64, finished=I64, host=STRING,
                                  bytes_read=U64, bytes_added=U64)),
             holds=Vec(Record(id=ID16, holds=Vec(Record(since=I64, until=Option(I64), who=STRING, why=STRING)))),
-            accepted=Vec(Record(series=STRING, up_to=I64)))),
+            accepted=Vec(Record(series=STRING, up_to=I64)), erasures=Vec(U64))),
         ("epoch", dict(epoch=U32, digest=KEY)),
         ("slot", dict(slot=ID16)),
         ("hold", dict(snapshots=Vec(ID16), until=Option(I64), who=STRING, why=STRING)),
         ("release", dict(snapshots=Vec(ID16), who=STRING, why=STRING)),
-        ("accept", dict(series=STRING, up_to=I64, who=STRING, why=STRING))))
+        ("accept", dict(series=STRING, up_to=I64, who=STRING, why=STRING)),
+        ("erased", dict(up_to=U64, packs=U64, bytes=U64, who=STRING))))

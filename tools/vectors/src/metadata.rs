@@ -40,6 +40,7 @@ pub(crate) fn vectors() -> Result<Value> {
             seal(MetadataKind::Snapshot, ObjectName::Snapshot(session), &register())?,
             seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 7), &forget(incarnation))?,
             seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 8), &hold(incarnation))?,
+            seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 9), &erased(incarnation))?,
         ],
     }))
 }
@@ -128,6 +129,10 @@ fn register() -> Register {
             id: SessionId(array("before")),
             digest: Digest(array("digest")),
         }),
+        original: Some(Previous {
+            id: SessionId(array("original")),
+            digest: Digest(array("original's digest")),
+        }),
     }))
 }
 
@@ -162,7 +167,8 @@ fn forget(incarnation: IncarnationId) -> LedgerRecord {
         body: LedgerBody::Forget {
             snapshots: vec![SessionId(array("before"))],
             who: "somebody".to_owned(),
-            why: "retention".to_owned(),
+            why: "a customer's right".to_owned(),
+            erase: true,
         },
     }
 }
@@ -179,5 +185,15 @@ fn hold(incarnation: IncarnationId) -> LedgerRecord {
             who: "somebody".to_owned(),
             why: "before the migration".to_owned(),
         },
+    }
+}
+
+fn erased(incarnation: IncarnationId) -> LedgerRecord {
+    LedgerRecord {
+        incarnation,
+        number: 9,
+        previous: Digest(array("record 8")),
+        time: 1_700_000_004_000_000_000,
+        body: LedgerBody::Erased { up_to: 7, packs: 2, bytes: 3 << 20, who: "somebody".to_owned() },
     }
 }

@@ -147,7 +147,7 @@ old_kind, new_kind, old_size, new_size; the summary is an event on standard erro
 pub(super) const FORGET: &str = "\
 Examples:
   nightjar snapshot forget 3f2a --reason 'made by mistake'
-  nightjar snapshot forget 3f2a 77c0 --reason 'holds data that had to go'";
+  nightjar snapshot forget 3f2a 77c0 --erase --reason 'holds data that has to go'";
 
 pub(super) const HOLD: &str = "\
 Examples:

@@ -290,6 +290,10 @@ pub(crate) struct SnapshotForget {
     /// Why, for the ledger
     #[arg(long, value_name = "TEXT", value_parser = values::not_empty)]
     pub(crate) reason: String,
+    /// What only they hold must not stay in the store, not even where keeping it would be cheaper:
+    /// the next `nightjar gc` sees to it and puts it on record
+    #[arg(long)]
+    pub(crate) erase: bool,
 }
 
 /// Hold snapshots: nobody can forget them for now.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Program;
 use crate::args::LedgerShow;
 use crate::exit::Exit;
-use crate::output::format::{count, local_time, printable, rfc3339};
+use crate::output::format::{count, local_time, printable, rfc3339, size};
 use crate::output::table::{Align, Table};
 use crate::stderr;
 
@@ -34,12 +34,18 @@ struct RecordView<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshots: Option<Vec<String>>,
+    /// Whether nothing that only they hold may stay in the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erase: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     series: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     up_to: Option<String>,
+    /// The number of the newest erasure that was carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    up_to_record: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     who: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +53,9 @@ struct RecordView<'a> {
     /// How many.
     #[serde(skip_serializing_if = "Option::is_none")]
     packs: Option<u64>,
+    /// What they took in the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
     /// The number of the record that condemned them.
     #[serde(skip_serializing_if = "Option::is_none")]
     condemned: Option<u64>,
@@ -99,7 +108,11 @@ fn view<'a>(record: &'a LedgerRecord, signer: SlotId, slots: &'a [SlotInfo]) -> 
             view.packs = Some(packs.len() as u64);
         }
         LedgerBody::Reinstate { condemned } => view.condemned = Some(*condemned),
-        LedgerBody::Forget { snapshots, .. } | LedgerBody::Release { snapshots, .. } => {
+        LedgerBody::Forget { snapshots, erase, .. } => {
+            view.snapshots = Some(snapshots.iter().map(ToString::to_string).collect());
+            view.erase = Some(*erase);
+        }
+        LedgerBody::Release { snapshots, .. } => {
             view.snapshots = Some(snapshots.iter().map(ToString::to_string).collect());
         }
         LedgerBody::Hold { snapshots, until, .. } => {
@@ -110,23 +123,28 @@ fn view<'a>(record: &'a LedgerRecord, signer: SlotId, slots: &'a [SlotInfo]) -> 
             view.series = Some(series);
             view.up_to = Some(rfc3339(*up_to));
         }
+        LedgerBody::Erased { up_to, packs, bytes, .. } => {
+            view.up_to_record = Some(*up_to);
+            view.packs = Some(*packs);
+            view.bytes = Some(*bytes);
+        }
         LedgerBody::Epoch { epoch, .. } => view.epoch = Some(*epoch),
         LedgerBody::Slot { slot } => view.member = Some(slot.to_string()),
     }
-    if let Some((who, why)) = who_and_why(&record.body) {
-        view.who = Some(who);
-        view.why = Some(why);
-    }
+    let (who, why) = who_and_why(&record.body);
+    view.who = who;
+    view.why = why;
     view
 }
 
-fn who_and_why(body: &LedgerBody) -> Option<(&str, &str)> {
+fn who_and_why(body: &LedgerBody) -> (Option<&str>, Option<&str>) {
     match body {
         LedgerBody::Forget { who, why, .. }
         | LedgerBody::Hold { who, why, .. }
         | LedgerBody::Release { who, why, .. }
-        | LedgerBody::Accept { who, why, .. } => Some((who, why)),
-        _ => None,
+        | LedgerBody::Accept { who, why, .. } => (Some(who), Some(why)),
+        LedgerBody::Erased { who, .. } => (Some(who), None),
+        _ => (None, None),
     }
 }
 
@@ -141,14 +159,14 @@ fn table(records: &[(&LedgerRecord, SlotId)], slots: &[SlotInfo]) -> String {
     ]);
     for (record, signer) in records {
         let slot = label(slots, *signer).filter(|label| !label.is_empty());
-        let (who, why) = who_and_why(&record.body).unwrap_or_default();
+        let (who, why) = who_and_why(&record.body);
         table.push([
             record.number.to_string(),
             local_time(record.time),
             slot.map_or_else(|| signer.short(), printable),
             what(&record.body),
-            printable(who),
-            printable(why),
+            printable(who.unwrap_or_default()),
+            printable(why.unwrap_or_default()),
         ]);
     }
     table.render()
@@ -170,7 +188,10 @@ fn what(body: &LedgerBody) -> String {
         LedgerBody::Checkpoint(_) => "checkpoint".to_owned(),
         LedgerBody::Epoch { epoch, .. } => format!("began epoch {epoch}"),
         LedgerBody::Slot { slot } => format!("added slot {}", slot.short()),
-        LedgerBody::Forget { snapshots, .. } => format!("forgot {}", named(snapshots)),
+        LedgerBody::Forget { snapshots, erase, .. } => {
+            let what = if *erase { "forgot, to be erased: " } else { "forgot " };
+            format!("{what}{}", named(snapshots))
+        }
         LedgerBody::Hold { snapshots, until, .. } => {
             let until = until.map(|until| format!(" until {}", local_time(until)));
             format!("held {}{}", named(snapshots), until.unwrap_or_default())
@@ -178,6 +199,10 @@ fn what(body: &LedgerBody) -> String {
         LedgerBody::Release { snapshots, .. } => format!("released {}", named(snapshots)),
         LedgerBody::Accept { series, up_to, .. } => {
             format!("accepted the sizes of {} up to {}", printable(series), local_time(*up_to))
+        }
+        LedgerBody::Erased { up_to, packs, bytes: freed, .. } => {
+            let packs = count(*packs, "pack", "packs");
+            format!("erased what was to go up to record {up_to} ({packs}, {})", size(*freed))
         }
     }
 }

@@ -52,8 +52,8 @@ impl Trust for Keys {
 #[test]
 fn recorded_objects_open_to_their_records() {
     let file = load("metadata.json");
-    let [index, session, snapshot, forget, hold] = list(&file, "objects") else {
-        panic!("five objects")
+    let [index, session, snapshot, forget, hold, erased] = list(&file, "objects") else {
+        panic!("six objects")
     };
     check::<IndexRecord>(&file, index, MetadataKind::Index);
     check::<SessionRecord>(&file, session, MetadataKind::Session);
@@ -64,6 +64,7 @@ fn recorded_objects_open_to_their_records() {
     assert_eq!(serde_json::to_value(snapshot.counts).unwrap(), file["counts"]);
     check::<LedgerRecord>(&file, forget, MetadataKind::Ledger);
     check::<LedgerRecord>(&file, hold, MetadataKind::Ledger);
+    check::<LedgerRecord>(&file, erased, MetadataKind::Ledger);
 }
 
 fn check<R: Record + PartialEq + std::fmt::Debug>(file: &Value, value: &Value, kind: MetadataKind) {

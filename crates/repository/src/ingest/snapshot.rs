@@ -86,6 +86,7 @@ pub fn create_snapshot<E: From<RepositoryError>>(
         counts: Counts { unreadable: fed.unreadable, ..assembled.counts },
         root: assembled.root,
         previous,
+        original: None,
     };
     let info = commit(repository, session, snapshot)?;
     // Where nothing is new, this is left to another run: few requests are worth more than order.

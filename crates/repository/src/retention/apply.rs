@@ -80,7 +80,7 @@ fn forget(
         }
         let why = why(&now, &going);
         let snapshots = going.iter().copied().collect();
-        let body = LedgerBody::Forget { snapshots, who: who.to_owned(), why };
+        let body = LedgerBody::Forget { snapshots, who: who.to_owned(), why, erase: false };
         if let Some(position) = ledger::append_after(repository, &ledger, &body)? {
             records.push(position.number);
             delete_forgotten(repository, &going)?;

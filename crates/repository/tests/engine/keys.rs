@@ -323,6 +323,7 @@ fn a_forget_that_a_write_slot_signs_forgets_nothing() {
             snapshots: vec![info.id],
             who: "the owner".into(),
             why: "old".into(),
+            erase: false,
         },
     };
     let name = ObjectName::Ledger(head.head.incarnation, number);

@@ -95,7 +95,7 @@ fn a_policy_is_applied_and_the_ledger_says_by_whom_and_why() {
     let (record, signer) = ledger.records.last().unwrap();
     assert_eq!(applied.records, [record.number]);
     assert_eq!(*signer, fixture.open().keychain().slot());
-    let LedgerBody::Forget { snapshots, who, why } = &record.body else { panic!("{record:?}") };
+    let LedgerBody::Forget { snapshots, who, why, .. } = &record.body else { panic!("{record:?}") };
     let mut sorted = snapshots.clone();
     sorted.sort();
     assert_eq!(sorted, applied.forgotten.iter().copied().collect::<Vec<_>>());

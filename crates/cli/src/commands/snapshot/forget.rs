@@ -16,12 +16,20 @@ use crate::exit::Exit;
 use crate::output::format::{local_time, printable};
 use crate::output::views::SnapshotView;
 
+/// What comes after an erasure was asked for.
+pub(super) const STILL_THERE: &str = "\
+the data is still in the store until `nightjar gc` has run; `nightjar ledger show` then has the
+record that it is gone
+";
+
 #[derive(Serialize)]
 struct ForgottenView<'a> {
     forgotten: Vec<SnapshotView<'a>>,
     /// Those that could not be read, or were gone.
     lost: Vec<String>,
     reason: &'a str,
+    /// Nothing that only they hold is to stay in the store.
+    erase: bool,
 }
 
 pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotForget) -> Result<Exit> {
@@ -49,17 +57,20 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotForget
         }
     }
     let ids: Vec<SessionId> = found.iter().map(|info| info.id).chain(lost.clone()).collect();
-    snapshots::forget(&repository, &ids, &environment::who(), &arguments.reason)?;
+    let forget = if arguments.erase { snapshots::erase } else { snapshots::forget };
+    forget(&repository, &ids, &environment::who(), &arguments.reason)?;
     let view = ForgottenView {
         forgotten: found.iter().map(|info| SnapshotView::new(info)).collect(),
         lost: lost.iter().map(ToString::to_string).collect(),
         reason: &arguments.reason,
+        erase: arguments.erase,
     };
     program.output.summary(&view, || {
         let struck =
             |id: &SessionId| format!("struck off snapshot {}, which is lost\n", id.short());
         let found = found.iter().map(|info| describe(info));
-        found.chain(lost.iter().map(struck)).collect()
+        let next = arguments.erase.then(|| STILL_THERE.to_owned());
+        found.chain(lost.iter().map(struck)).chain(next).collect()
     })?;
     Ok(Exit::Done)
 }

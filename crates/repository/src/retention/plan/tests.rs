@@ -43,6 +43,7 @@ fn at(number: u8, started: i64) -> SnapshotInfo {
             counts: Counts { bytes_read: 1000, ..Counts::default() },
             root: BlobId([0; 32]),
             previous: None,
+            original: None,
         },
     }
 }
