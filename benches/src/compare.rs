@@ -1,4 +1,5 @@
-//! The comparison: night by night and tool after tool, then the restores in the same way.
+//! The comparison: night by night and tool after tool, then restores and collections in the same
+//! way.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub(crate) struct Procedure {
     pub(crate) sequences: u32,
     /// Restores and verifications.
     pub(crate) rounds: u32,
+    /// Snapshots that stay where the others are forgotten and what only they need is deleted.
+    pub(crate) keep: Option<u32>,
     /// Where restores go for a while; beside the repositories, where they stay, if nothing is said.
     pub(crate) restore_to: Option<PathBuf>,
 }
@@ -54,6 +57,16 @@ pub(crate) struct Measured {
     pub(crate) whole_restore: Option<Cost>,
     pub(crate) whole_bytes: Option<u64>,
     pub(crate) verify: Option<Cost>,
+    pub(crate) collection: Option<Collection>,
+}
+
+/// Deleting what only forgotten nights need, in a copy of the repository.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Collection {
+    #[serde(flatten)]
+    pub(crate) cost: Cost,
+    pub(crate) bytes_before: u64,
+    pub(crate) bytes_after: u64,
 }
 
 /// The backup of one night.
@@ -94,6 +107,9 @@ pub(crate) fn compare(
         backups(&source, tools, &mut measured)?;
     }
     restores(&source, tools, &mut measured, procedure)?;
+    if let Some(keep) = procedure.keep {
+        collections(&source, tools, &mut measured, procedure.rounds, keep)?;
+    }
     let nights = source.nights.iter().map(|night| size_of(night)).collect::<Result<_>>()?;
     Ok(Comparison { data: source.name, nights, tools: measured })
 }
@@ -109,6 +125,7 @@ impl Measured {
             whole_restore: None,
             whole_bytes: None,
             verify: None,
+            collection: None,
         }
     }
 
@@ -187,6 +204,34 @@ fn restores(
             if tool.program == Program::Nightjar {
                 measured.verify = Some(tool.verify()?.best(measured.verify));
             }
+        }
+    }
+    Ok(())
+}
+
+fn collections(
+    source: &Source,
+    tools: &[(Tool, String)],
+    measured: &mut [Measured],
+    rounds: u32,
+    keep: u32,
+) -> Result<()> {
+    let Some(last) = source.nights.last() else { return Ok(()) };
+    let input = source.place(last)?;
+    for round in 0..rounds {
+        tell(&format!("forgetting all but {keep} nights, round {} of {rounds}", round + 1));
+        for ((tool, _), measured) in tools.iter().zip(measured.iter_mut()) {
+            let copy = tool.copy("collected")?;
+            copy.forget(keep)?;
+            let bytes_before = copy.repository_bytes()?;
+            let cost = copy.collect()?;
+            let bytes_after = copy.repository_bytes()?;
+            let best = cost.best(measured.collection.map(|it| it.cost));
+            measured.collection = Some(Collection { cost: best, bytes_before, bytes_after });
+            let target = copy.target(round);
+            copy.restore(&format!("night-{}", source.nights.len()), &target)?;
+            copy.compare(&target, &input, last)?;
+            copy.remove()?;
         }
     }
     Ok(())

@@ -25,6 +25,7 @@ use crate::tools::{Program, Tool, Variant};
 const EXAMPLES: &str = "Examples:
   nightjar-benches --nights 3
   nightjar-benches --size 225MB --nights 30 --rounds 3 --json result.json
+  nightjar-benches --nights 30 --keep 8 --tools nightjar,restic,rustic --variant off:--delta=off
   nightjar-benches --size 225MB --format custom --make
   nightjar-benches --data source-trees --nights 8 --variant fast:--compression-level=1
   nightjar-benches --store s3 --tools nightjar,restic --size 600MB --rounds 2
@@ -32,7 +33,8 @@ const EXAMPLES: &str = "Examples:
   nightjar-benches --data directory --tree ~/.cargo/registry/src --rounds 3";
 
 /// Backs up the same nights with Nightjar, restic, borg and rustic, restores the last night and
-/// compares it byte for byte.
+/// compares it byte for byte; then, with `--keep`, forgets most nights and deletes what only they
+/// need.
 ///
 /// Data sets are made from a seed and kept, the repositories until the next run over the same data.
 /// A ratio is to the first tool: more than 1 means that the other one needs more.
@@ -49,6 +51,11 @@ struct Arguments {
     /// How often all nights are backed up, from an empty repository; the best times count.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     sequences: u32,
+    /// Forget all but so many nights, in a copy of each repository, and measure how what only they
+    /// need is deleted: Nightjar's `gc` beside `restic prune`, `rustic prune --instant-delete` and
+    /// `borg compact`.
+    #[arg(long, value_name = "NIGHTS", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
     /// Where data sets and repositories go.
     #[arg(long, default_value = "/tmp/nightjar-bench")]
     directory: PathBuf,
@@ -98,6 +105,7 @@ fn main() -> Result<()> {
     let procedure = Procedure {
         sequences: arguments.sequences,
         rounds: arguments.rounds,
+        keep: arguments.keep,
         restore_to: restore_to.context("--restore-to")?,
     };
     let tools = arguments.tools(&runs)?;

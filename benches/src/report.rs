@@ -32,6 +32,7 @@ pub(crate) fn print(comparison: &Comparison, every: bool) {
     }
     nights(comparison, "all", 0, count, false);
     restores(comparison);
+    collections(comparison);
 }
 
 /// A line per tool about `count` nights from `first` on: their average or their sum.
@@ -92,6 +93,27 @@ fn restores(comparison: &Comparison) {
             let (seconds, memory) = (verify.seconds, size(verify.memory));
             println!("{}: verify --level data {seconds:.2} s, {memory}", measured.tool);
         }
+    }
+}
+
+fn collections(comparison: &Comparison) {
+    let collected = || comparison.tools.iter().filter_map(|it| Some((it, it.collection?)));
+    let Some((_, reference)) = collected().next() else { return };
+    println!();
+    println!(
+        "{:<34} {:>14} {:>14} {:>8} {:>8} {:>12}",
+        "what forgotten nights needed", "freed", "left", "seconds", "ratio", "peak memory"
+    );
+    for (measured, it) in collected() {
+        println!(
+            "{:<34} {:>14} {:>14} {:>8.2} {:>7.2}x {:>12}",
+            measured.tool,
+            it.bytes_before.saturating_sub(it.bytes_after),
+            it.bytes_after,
+            it.cost.seconds,
+            ratio(it.cost.seconds, reference.cost.seconds),
+            size(it.cost.memory),
+        );
     }
 }
 

@@ -162,9 +162,7 @@ impl Tool {
 
     /// Makes an empty repository in place of one from an earlier run.
     pub(crate) fn prepare(&self) -> Result<()> {
-        if self.base.exists() {
-            fs::remove_dir_all(&self.base)?;
-        }
+        self.remove()?;
         fs::create_dir_all(&self.base)?;
         if let Some((far, bucket)) = &self.far {
             bucket.replace(far.new_bucket());
@@ -244,6 +242,55 @@ impl Tool {
     /// Checks everything in Nightjar's repository.
     pub(crate) fn verify(&self) -> Result<Cost> {
         run(self.command()?.args(["snapshot", "verify", "--all", "--level", "data"]))
+    }
+
+    /// The same tool with a copy of its repository and cache, which are directories.
+    pub(crate) fn copy(&self, name: &str) -> Result<Self> {
+        ensure!(self.far.is_none(), "only what is in a directory can be copied: leave out --keep");
+        let copy = self.beside(name);
+        copy.remove()?;
+        fs::create_dir(&copy.base)?;
+        for part in ["repository", "cache"] {
+            let from = self.base.join(part);
+            if from.exists() {
+                succeed(Command::new("cp").arg("--archive").arg(from).arg(&copy.base))?;
+            }
+        }
+        Ok(copy)
+    }
+
+    /// Deletes everything of it.
+    pub(crate) fn remove(&self) -> Result<()> {
+        if self.base.exists() {
+            fs::remove_dir_all(&self.base)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets all but the newest snapshots, and deletes no data.
+    pub(crate) fn forget(&self, keep: u32) -> Result<Cost> {
+        let mut command = self.command()?;
+        match self.program {
+            Program::Nightjar => command.args(["retention", "apply"]),
+            Program::Restic | Program::Rustic => command.arg("forget"),
+            Program::Borg => {
+                // The copy lies elsewhere, which borg asks about.
+                command.env("BORG_RELOCATED_REPO_ACCESS_IS_OK", "yes").arg("prune")
+            }
+        };
+        run(command.arg(format!("--keep-last={keep}")))
+    }
+
+    /// Deletes what only forgotten snapshots need.
+    pub(crate) fn collect(&self) -> Result<Cost> {
+        let mut command = self.command()?;
+        match self.program {
+            Program::Nightjar => command.arg("gc"),
+            Program::Restic => command.arg("prune"),
+            Program::Borg => command.arg("compact"),
+            Program::Rustic => command.args(["prune", "--instant-delete"]),
+        };
+        run(&mut command)
     }
 
     /// Where a round's restore goes.

@@ -64,11 +64,19 @@ impl Fixture {
     /// The same with other parameters.
     pub fn with(seed: u64, new: &NewRepository) -> Self {
         let world = World::new(seed);
-        let fixture = Self { store: Store::memory(), cache: world.fresh_cache(), world };
+        Self { store: Store::memory(), cache: world.fresh_cache(), world }.created(new)
+    }
+
+    /// The same in any store that is empty, with any cache directory.
+    pub fn in_store(seed: u64, store: Store, cache: PathBuf) -> Self {
+        Self { store, cache, world: World::new(seed) }.created(&parameters())
+    }
+
+    fn created(self, new: &NewRepository) -> Self {
         let unlock = passphrase(PASSPHRASE);
-        let environment = fixture.world.environment(&fixture.cache);
-        Repository::create(fixture.store.clone(), new, &unlock, "first", environment).unwrap();
-        fixture
+        let environment = self.world.environment(&self.cache);
+        Repository::create(self.store.clone(), new, &unlock, "first", environment).unwrap();
+        self
     }
 
     /// The same repository in another store, with another cache directory.

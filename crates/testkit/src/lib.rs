@@ -23,5 +23,6 @@ pub mod fixture;
 pub mod generate;
 pub mod insider;
 pub mod model;
+pub mod multitude;
 pub mod simulation;
 pub mod years;

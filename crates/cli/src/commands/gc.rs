@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use nightjar_repository::gc::{
-    Bounds, GcReport, GcRequest, Plan, Preview, Waiting, collect, preview,
+    Bounds, Erasure, GcReport, GcRequest, Plan, Preview, Waiting, collect, preview,
 };
 use nightjar_repository::{Progress, Repository};
 use serde::Serialize;
@@ -29,6 +29,9 @@ struct GcView {
     resumed: bool,
     blobs_moved: u64,
     bytes_moved: u64,
+    /// Deltas that are whole now, for they rested on what no snapshot needs.
+    blobs_reencoded: u64,
+    bytes_reencoded: u64,
     packs_deleted: u64,
     bytes_freed: i64,
     index_objects_replaced: u64,
@@ -39,6 +42,10 @@ struct GcView {
     suspect: Vec<String>,
     waiting: Vec<WaitingView>,
     out_of_time: bool,
+    /// `none`, `asked` (by the ledger, in a dry run), `open` or `done`.
+    erasure: &'static str,
+    /// The number of the record in the ledger that says it is done.
+    erasure_record: Option<u64>,
     requests: RequestsView,
 }
 
@@ -109,11 +116,17 @@ pub(super) fn run(program: &Program<'_>, arguments: &Gc) -> Result<Exit> {
 
 fn warn(report: &GcReport) {
     for (object, why) in report.swept.undeleted.iter().take(FEW) {
-        stderr::warn(&format!("{object} stays: {why}"));
+        stderr::warn(&format!(
+            "{object} could not be deleted, and is tried again next time; the store says: {}",
+            printable(why)
+        ));
     }
     let more = report.swept.undeleted.len().saturating_sub(FEW);
     if more > 0 {
-        stderr::warn(&format!("so do {}", count(more as u64, "other object", "other objects")));
+        stderr::warn(&format!(
+            "neither could {}",
+            count(more as u64, "other object", "other objects")
+        ));
     }
     for pack in &report.suspect {
         stderr::warn(&format!(
@@ -153,6 +166,9 @@ fn view_of_preview(seen: &Preview, repository: &Repository) -> GcView {
     let report = GcReport { plan: seen.plan.clone(), ..GcReport::default() };
     GcView {
         dry_run: true,
+        erasure: if seen.erases { "asked" } else { "none" },
+        blobs_reencoded: seen.reencoded_blobs,
+        bytes_reencoded: seen.reencoded_bytes,
         condemned: seen.condemned,
         leftovers: seen.leftovers,
         ..view(&report, repository)
@@ -172,8 +188,10 @@ fn view(report: &GcReport, repository: &Repository) -> GcView {
         resumed: report.resumed,
         blobs_moved: report.moved_blobs,
         bytes_moved: report.moved_bytes,
+        blobs_reencoded: report.reencoded.blobs,
+        bytes_reencoded: report.reencoded.bytes,
         packs_deleted: swept.packs,
-        bytes_freed: signed(swept.pack_bytes) - signed(report.moved_bytes),
+        bytes_freed: signed(swept.pack_bytes) - signed(report.moved_bytes + report.reencoded.bytes),
         index_objects_replaced: swept.index_objects,
         snapshots_deleted: swept.snapshots,
         sessions_deleted: swept.sessions,
@@ -184,6 +202,15 @@ fn view(report: &GcReport, repository: &Repository) -> GcView {
         suspect: report.suspect.iter().map(ToString::to_string).collect(),
         waiting: report.waiting.iter().map(waiting_view).collect(),
         out_of_time: report.out_of_time,
+        erasure: match report.erasure {
+            None => "none",
+            Some(Erasure::Open { .. }) => "open",
+            Some(Erasure::Done { .. }) => "done",
+        },
+        erasure_record: match report.erasure {
+            Some(Erasure::Done { record }) => Some(record),
+            _ => None,
+        },
         requests: RequestsView::of(repository.store()),
     }
 }
@@ -207,8 +234,11 @@ fn describe_plan(plan: &Plan) -> String {
 }
 
 fn describe_preview(seen: &Preview) -> String {
-    let Preview { plan, condemned, leftovers } = seen;
+    let Preview { plan, condemned, leftovers, .. } = seen;
     let mut text = String::new();
+    if seen.erases {
+        text += "snapshots were erased: nothing that no snapshot needs may stay\n";
+    }
     if *condemned > 0 {
         let packs = count(*condemned, "pack is", "packs are");
         text += &format!("{packs} condemned by an earlier run, which gc finishes first\n");
@@ -218,7 +248,14 @@ fn describe_preview(seen: &Preview) -> String {
             &format!("{} to delete\n", count(*leftovers, "leftover object", "leftover objects"));
     }
     text += &describe_plan(plan);
-    if plan.packs.is_empty() {
+    if seen.reencoded_blobs > 0 {
+        let blobs = count(seen.reencoded_blobs, "delta rests", "deltas rest");
+        let (takes, frees) = (size(seen.reencoded_bytes), size(seen.reencoded_frees));
+        text += &format!(
+            "{blobs} on what no snapshot needs: stored whole they take some {takes}, and some {frees} \
+             can go\n"
+        );
+    } else if plan.packs.is_empty() {
         return text + "there is nothing else to collect\n" + &describe_rest(plan);
     }
     let freed = size(plan.freed_bytes());
@@ -235,6 +272,10 @@ fn describe_rest(plan: &Plan) -> String {
 
 fn describe(report: &GcReport, view: &GcView) -> String {
     let mut text = describe_plan(&report.plan);
+    if report.reencoded.blobs > 0 {
+        let blobs = count(report.reencoded.blobs, "delta", "deltas");
+        text += &format!("{blobs} stored whole, for they rested on what no snapshot needs\n");
+    }
     for waiting in &report.waiting {
         let host = printable(&waiting.host);
         let minutes = waiting.silent / 60_000_000_000;
@@ -250,9 +291,20 @@ fn describe(report: &GcReport, view: &GcView) -> String {
     if report.out_of_time {
         text += "the time is up; the next run goes on\n";
     }
+    match &report.erasure {
+        None => {}
+        Some(Erasure::Done { record }) => {
+            text += &format!(
+                "erased: nothing is left of what only erased snapshots held, as the ledger's record \
+                 {record} says; where the store keeps old versions, they end by its own rules, and \
+                 caches of machines that made backups keep copies until they are full\n"
+            );
+        }
+        Some(Erasure::Open { why }) => text += &format!("not yet erased: {}\n", printable(why)),
+    }
     let freed = u64::try_from(view.bytes_freed.max(0)).unwrap_or_default();
     let packs = count(view.packs_deleted, "pack", "packs");
-    let moved = size(view.bytes_moved);
+    let moved = size(view.bytes_moved + view.bytes_reencoded);
     let requests = count(view.requests.total(), "request", "requests");
     text += &format!("freed {}: {packs} deleted, {moved} moved, {requests}\n", size(freed));
     text + &describe_rest(&report.plan)

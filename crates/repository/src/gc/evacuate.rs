@@ -42,7 +42,7 @@ const BATCHES: usize = 2;
 /// Blobs in a batch.
 const BATCH_BLOBS: usize = 1 << 14;
 /// The level at which what cannot be moved as it is is compressed.
-const LEVEL: i32 = 3;
+pub(super) const LEVEL: i32 = 3;
 
 /// What was moved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

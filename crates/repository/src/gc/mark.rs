@@ -53,6 +53,10 @@ pub(crate) struct Move {
 /// What is alive.
 pub(crate) struct Marks {
     live: RowSet,
+    /// What snapshots name themselves; the rest of what is alive are bases of it.
+    pub(super) wanted: RowSet,
+    /// Bytes of what is alive and in no snapshot.
+    pub(super) dead_weight: u64,
     /// Bytes that live blobs take, by the pack's ordinal.
     pub(crate) bytes: Vec<u64>,
     /// How many there are.
@@ -119,6 +123,8 @@ impl<'r, 'a> Marker<'r, 'a> {
         let layout = RowLayout::new(rows.into_iter());
         let marks = Marks {
             live: RowSet::new(&layout),
+            wanted: RowSet::new(&layout),
+            dead_weight: 0,
             bytes: vec![0; fates.len()],
             blobs: vec![0; fates.len()],
             moves: Vec::new(),
@@ -251,6 +257,7 @@ impl<'r, 'a> Marker<'r, 'a> {
             self.needs.extend(bases.map(|id| Need { id: *id, below, order: need.order }));
             self.note_others(need.id, at, &places)?;
         }
+        self.note_wanted(need, at);
         Ok(Some(*at))
     }
 
@@ -279,7 +286,16 @@ impl<'r, 'a> Marker<'r, 'a> {
             }
         }
         let top = support.and_then(|support| support.places.last().copied());
-        top.map(|(_, at)| at).ok_or_else(lost)
+        let (_, at) = top.ok_or_else(lost)?;
+        self.note_wanted(need, &at);
+        Ok(at)
+    }
+
+    /// Notes the place of what a snapshot names, and not only another blob rests on.
+    fn note_wanted(&mut self, need: Need, at: &Location) {
+        if need.below == u8::MAX && self.marks.wanted.insert(at.pack, at.row) {
+            self.marks.dead_weight -= u64::from(at.stored_len);
+        }
     }
 
     /// Marks a place; false if it was marked.
@@ -287,6 +303,7 @@ impl<'r, 'a> Marker<'r, 'a> {
         if !self.marks.live.insert(at.pack, at.row) {
             return false;
         }
+        self.marks.dead_weight += u64::from(at.stored_len);
         let pack = at.pack as usize;
         if let (Some(bytes), Some(blobs)) =
             (self.marks.bytes.get_mut(pack), self.marks.blobs.get_mut(pack))

@@ -13,16 +13,20 @@
 //! a repository in which everything can be restored, and the next run goes on from there.
 //!
 //! - `survey` says what is there and alive (`mark`, in the `rows` of packs);
-//! - `plan` decides, and does nothing;
-//! - `sessions`, `evacuate` and `sweep` do what was decided.
+//! - `plan` decides, and does nothing; so does `weight`, of deltas that rest on what is dead;
+//! - `reencode`, `sessions`, `evacuate` and `sweep` do what was decided;
+//! - `erasure` says for the record when nothing is left of what was erased.
 
+mod erasure;
 mod evacuate;
 mod mark;
 mod plan;
+mod reencode;
 mod rows;
 mod sessions;
 mod survey;
 mod sweep;
+mod weight;
 
 use std::collections::BTreeSet;
 
@@ -30,7 +34,9 @@ use nightjar_format::PackId;
 use nightjar_format::ledger::LedgerBody;
 use nightjar_format::session::Position;
 
+pub use erasure::Erasure;
 pub use plan::{Bounds, Plan, Reason};
+pub use reencode::Reencoded;
 pub use sessions::Waiting;
 pub use sweep::Swept;
 
@@ -39,9 +45,12 @@ use crate::error::{RepositoryError, Result};
 use crate::ledger::{self, Ledger};
 use crate::repository::Repository;
 use crate::session::Session;
+use erasure::Deleted;
 use evacuate::{Moved, evacuate};
+use reencode::reencode;
 use survey::Survey;
 use sweep::sweep;
+use weight::DeadWeight;
 
 /// What to collect, and how far to go.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +92,8 @@ pub struct GcReport {
     pub moved_blobs: u64,
     /// Bytes of new packs and index objects for them.
     pub moved_bytes: u64,
+    /// What was stored whole, for it rested on what no snapshot needs.
+    pub reencoded: Reencoded,
     /// What was deleted.
     pub swept: Swept,
     /// Packs that were condemned, hold something alive that cannot be read, and stay.
@@ -93,6 +104,8 @@ pub struct GcReport {
     pub waiting: Vec<Waiting>,
     /// The deadline came before everything was done.
     pub out_of_time: bool,
+    /// How the erasure stands that the ledger asks for.
+    pub erasure: Option<Erasure>,
 }
 
 /// What a run would do.
@@ -100,6 +113,14 @@ pub struct GcReport {
 pub struct Preview {
     /// What would go.
     pub plan: Plan,
+    /// The ledger asks for an erasure, which the next run carries out whatever its bounds.
+    pub erases: bool,
+    /// Blobs that would be stored whole, for they rest on what no snapshot needs.
+    pub reencoded_blobs: u64,
+    /// Bytes that they would take, roughly.
+    pub reencoded_bytes: u64,
+    /// Bytes that nothing would need any more then, beyond the plan.
+    pub reencoded_frees: u64,
     /// Packs that an earlier run condemned and that are not retired yet.
     pub condemned: u64,
     /// Objects that are retired or forgotten, and still there.
@@ -113,13 +134,33 @@ pub fn preview(repository: &Repository, bounds: &Bounds, progress: &Progress) ->
     let state = &ledger.state;
     let open: BTreeSet<PackId> = state.condemned.values().flatten().copied().collect();
     let survey = take_survey(repository, &ledger, &open, progress)?;
+    let erases = !state.erasures.is_empty();
+    let bounds = &bounds_of(bounds, erases);
+    let (mut reencoded_blobs, mut reencoded_bytes, mut reencoded_frees) = (0, 0, 0);
+    if survey.is_heavy(bounds.unused_permille) {
+        let mut weight = DeadWeight::weigh(&survey, erases)?;
+        while let Some(window) = weight.next_window()? {
+            reencoded_blobs += window.len() as u64;
+            reencoded_bytes += window.iter().map(|heavy| heavy.whole).sum::<u64>();
+            reencoded_frees += window.iter().map(|heavy| heavy.frees).sum::<u64>();
+        }
+    }
     let candidates = survey.candidates(repository, &ledger)?;
     let target = u64::from(repository.record.pack_target_bytes);
     Ok(Preview {
+        erases,
+        reencoded_blobs,
+        reencoded_bytes,
+        reencoded_frees,
         plan: plan::plan(candidates, target, bounds),
         condemned: open.len() as u64,
         leftovers: sweep::leftovers(repository, state)?,
     })
+}
+
+/// Nothing may stay unused where something is to be erased.
+fn bounds_of(asked: &Bounds, erases: bool) -> Bounds {
+    Bounds { unused_permille: if erases { 0 } else { asked.unused_permille }, ..*asked }
 }
 
 /// Collects what no snapshot needs.
@@ -137,8 +178,10 @@ pub fn collect(
         ));
     }
     let mut session = Session::begin(repository)?;
-    let outcome =
-        Collection { repository, request, progress, report: GcReport::default() }.run(&mut session);
+    let outcome = erasure::asked_for(repository).and_then(|erase| {
+        let report = GcReport::default();
+        Collection { repository, request, progress, erase, report, passes: 0 }.run(&mut session)
+    });
     // No register is ever created for it, so nothing can be pending.
     session.abandon();
     outcome
@@ -148,7 +191,11 @@ struct Collection<'a> {
     repository: &'a Repository,
     request: &'a GcRequest,
     progress: &'a Progress,
+    /// The newest Forget that asks for erasure.
+    erase: Option<u64>,
     report: GcReport,
+    /// How often blobs on dead weight were stored whole.
+    passes: u32,
 }
 
 impl Collection<'_> {
@@ -160,7 +207,7 @@ impl Collection<'_> {
         loop {
             let (condemned, packs) = match self.open_round()? {
                 Some(open) => open,
-                None => match self.begin_round()? {
+                None => match self.begin_round(session)? {
                     Some(begun) => begun,
                     None => break,
                 },
@@ -185,13 +232,25 @@ impl Collection<'_> {
                 break;
             }
         }
+        if let Some(up_to) = self.erase {
+            self.report.erasure = Some(self.conclude_erasure(session, up_to)?);
+        }
         Ok(self.report)
+    }
+
+    fn conclude_erasure(&self, session: &mut Session<'_>, up_to: u64) -> Result<Erasure> {
+        let swept = &self.report.swept;
+        let undeleted = swept.undeleted.len();
+        let deleted = Deleted { packs: swept.packs, bytes: swept.pack_bytes, undeleted };
+        let timeout = self.request.session_timeout;
+        erasure::conclude(self.repository, session, up_to, timeout, deleted, self.progress)
     }
 
     /// Whether another round could find something to do.
     fn has_more(&self) -> bool {
         let GcReport { plan, resumed, rounds, .. } = &self.report;
-        plan.truncated || self.request.deadline.is_some() || (*resumed && *rounds == 1)
+        let timed = self.request.deadline.is_some() || self.erase.is_some();
+        plan.truncated || timed || (*resumed && *rounds == 1)
     }
 
     fn sweep(&mut self, session: &Session<'_>) -> Result<()> {
@@ -215,7 +274,10 @@ impl Collection<'_> {
     }
 
     /// Plans a round and condemns its packs; nothing if there is nothing to do.
-    fn begin_round(&mut self) -> Result<Option<(Position, BTreeSet<PackId>)>> {
+    fn begin_round(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<Option<(Position, BTreeSet<PackId>)>> {
         loop {
             let now = self.repository.environment.clock.now();
             if self.request.deadline.is_some_and(|deadline| now >= deadline) {
@@ -229,6 +291,9 @@ impl Collection<'_> {
             }
             let none = BTreeSet::new();
             let survey = take_survey(self.repository, &ledger, &none, self.progress)?;
+            if self.lighten(session, &survey)? {
+                continue;
+            }
             let candidates = survey.candidates(self.repository, &ledger)?;
             drop(survey);
             let target = u64::from(self.repository.record.pack_target_bytes);
@@ -243,6 +308,21 @@ impl Collection<'_> {
                 return Ok(Some((condemned, packs)));
             }
         }
+    }
+
+    /// Stores whole what had better be. True if anything was: then more is dead, and what other blobs
+    /// rest on besides may be theirs alone.
+    fn lighten(&mut self, session: &mut Session<'_>, survey: &Survey<'_>) -> Result<bool> {
+        let bounds = self.bounds();
+        if self.passes == MOST_PASSES || !survey.is_heavy(bounds.unused_permille) {
+            return Ok(false);
+        }
+        let all = self.erase.is_some();
+        let most = bounds.move_bytes;
+        let done = reencode(self.repository, session, survey, all, most, self.progress)?;
+        self.passes = if done.blobs == 0 { MOST_PASSES } else { self.passes + 1 };
+        self.report.reencoded.add(done);
+        Ok(done.blobs > 0)
     }
 
     /// Condemns what was planned under a ledger; nothing if somebody collected since. Other records
@@ -263,14 +343,14 @@ impl Collection<'_> {
 
     /// What this run may still move.
     fn bounds(&self) -> Bounds {
-        let moved = self.report.plan.moved_bytes;
+        let moved = self.report.plan.moved_bytes + self.report.reencoded.bytes;
         let left = |bytes: u64| bytes.saturating_sub(moved);
         let mut move_bytes = self.request.bounds.move_bytes.map(left);
         if self.request.deadline.is_some() {
             // Rounds that are short end in time.
             move_bytes = Some(move_bytes.map_or(TIMED_ROUND_BYTES, |it| it.min(TIMED_ROUND_BYTES)));
         }
-        Bounds { move_bytes, ..self.request.bounds }
+        bounds_of(&Bounds { move_bytes, ..self.request.bounds }, self.erase.is_some())
     }
 
     fn is_open(&self, condemned: Position) -> Result<bool> {
@@ -363,6 +443,9 @@ fn take_survey<'a>(
         outcome => outcome,
     }
 }
+
+/// Each looks through everything that is alive.
+const MOST_PASSES: u32 = 8;
 
 /// What one round moves where there is a deadline.
 const TIMED_ROUND_BYTES: u64 = 1 << 30;

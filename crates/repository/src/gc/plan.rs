@@ -168,11 +168,13 @@ pub(super) struct Candidates {
     pub(super) listed: Vec<PackUse>,
     /// Those that no index object lists, with their sizes.
     pub(super) unlisted: Vec<(PackId, u64)>,
+    /// Packs that are listed with another size than they have. Nobody reads them, and a repair may.
+    pub(super) misfits: Vec<PackId>,
 }
 
 /// Decides; `target_bytes` is the size at which a pack is full.
 pub(super) fn plan(candidates: Candidates, target_bytes: u64, bounds: &Bounds) -> Plan {
-    let Candidates { listed: mut packs, unlisted } = candidates;
+    let Candidates { listed: mut packs, unlisted, .. } = candidates;
     // The same packs give the same plan.
     packs.sort_unstable_by_key(|pack| pack.pack);
     let mut plan = Plan::default();
@@ -251,7 +253,7 @@ mod tests {
     }
 
     fn listed(packs: &[PackUse]) -> Candidates {
-        Candidates { listed: packs.to_vec(), unlisted: vec![] }
+        Candidates { listed: packs.to_vec(), ..Candidates::default() }
     }
 
     fn planned(packs: &[PackUse], bounds: &Bounds) -> Vec<(u8, Reason)> {

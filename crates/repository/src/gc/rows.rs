@@ -47,6 +47,17 @@ impl RowSet {
         Self { layout: layout.clone(), words: vec![0; words] }
     }
 
+    /// Whether it has this row.
+    pub(super) fn contains(&self, pack: u32, row: u32) -> bool {
+        let bit = self.layout.bit(pack, row);
+        bit.is_some_and(|bit| self.words.get(bit / 64).is_some_and(|it| it & 1 << (bit % 64) != 0))
+    }
+
+    /// An empty one of the same packs.
+    pub(super) fn like(&self) -> Self {
+        Self { layout: self.layout.clone(), words: vec![0; self.words.len()] }
+    }
+
     /// Adds a row; false if it was there, or if the pack has no such row.
     pub(super) fn insert(&mut self, pack: u32, row: u32) -> bool {
         let Some(bit) = self.layout.bit(pack, row) else { return false };
@@ -67,8 +78,10 @@ mod tests {
         let layout = RowLayout::new([3, 0, 130].into_iter());
         let mut rows = RowSet::new(&layout);
         for (pack, row) in [(0, 0), (0, 2), (2, 0), (2, 63), (2, 129)] {
+            assert!(!rows.contains(pack, row));
             assert!(rows.insert(pack, row));
             assert!(!rows.insert(pack, row));
+            assert!(rows.contains(pack, row) && !rows.like().contains(pack, row));
         }
         let rest = (0..4).flat_map(|pack| (0..200).map(move |row| (pack, row)));
         assert_eq!(rest.filter(|(pack, row)| rows.insert(*pack, *row)).count(), 133 - 5);
@@ -78,7 +91,7 @@ mod tests {
     fn rows_that_no_pack_has_are_in_no_set() {
         let mut rows = RowSet::new(&RowLayout::new([3, 5].into_iter()));
         for (pack, row) in [(0, 3), (1, 5), (2, 0), (u32::MAX, u32::MAX)] {
-            assert!(!rows.insert(pack, row));
+            assert!(!rows.insert(pack, row) && !rows.contains(pack, row));
         }
     }
 }

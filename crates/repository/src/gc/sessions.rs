@@ -28,6 +28,8 @@ pub struct Waiting {
     pub process: u32,
     /// For how long it has not been renewed, in nanoseconds.
     pub silent: i64,
+    /// The position in the ledger that it relies on, if it has noted one.
+    pub noted: Option<Position>,
 }
 
 /// Fences the sessions that have been silent for too long and returns the others that have neither
@@ -63,7 +65,7 @@ pub(super) fn unresolved(
         let silent = now.map_or(0, |now| now.saturating_sub(info.modified_unix_nanos).max(0));
         if silent < timeout || !fence(repository, session)? {
             let (host, process) = record.map_or((String::new(), 0), |it| (it.host, it.process));
-            waiting.push(Waiting { session, host, process, silent });
+            waiting.push(Waiting { session, host, process, silent, noted });
         }
     }
     Ok(waiting)

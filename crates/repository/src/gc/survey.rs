@@ -85,6 +85,12 @@ impl<'a> Survey<'a> {
         Ok(Self { reader, packs, fates, marks, registers, sizes })
     }
 
+    /// Whether more of what is alive than this many thousandths is dead weight.
+    pub(super) fn is_heavy(&self, permille: u32) -> bool {
+        let alive: u64 = self.marks.bytes.iter().sum();
+        u128::from(self.marks.dead_weight) * 1000 > u128::from(alive) * u128::from(permille)
+    }
+
     /// The packs that may be condemned, with what is alive in each; and those that no index object
     /// lists, with their sizes. Those of writers that are at work are left out, which saves effort
     /// and is not what safety rests on.
@@ -95,14 +101,17 @@ impl<'a> Survey<'a> {
     ) -> Result<Candidates> {
         let busy = Busy::look(repository, &self.registers)?;
         let mut uses: HashMap<PackId, PackUse> = HashMap::new();
-        let mut known: HashSet<PackId> = HashSet::new();
+        let (mut known, mut of_busy): (HashSet<PackId>, HashSet<PackId>) = Default::default();
         for (ordinal, info) in &self.packs {
             if info.standing == Standing::Listed {
                 known.insert(info.pack_id);
             }
+            if busy.has(&info.session) {
+                of_busy.insert(info.pack_id);
+                continue;
+            }
             let place = *ordinal as usize;
-            let stays = matches!(self.fates.get(place), Some(Fate::Stays | Fate::Suspect));
-            if !stays || busy.has(&info.session) {
+            if !matches!(self.fates.get(place), Some(Fate::Stays | Fate::Suspect)) {
                 continue;
             }
             // Where two index objects tell different things of a pack, what either tells counts.
@@ -119,15 +128,20 @@ impl<'a> Survey<'a> {
             pack.live_bytes += self.marks.bytes.get(place).copied().unwrap_or_default();
             pack.live_blobs += self.marks.blobs.get(place).copied().unwrap_or_default();
         }
-        let mut unlisted = Vec::new();
+        let (mut unlisted, mut misfits) = (Vec::new(), Vec::new());
         for (id, size) in &self.sizes {
-            let is_known = known.contains(id) || ledger.state.retired.contains(id);
-            if !is_known && !busy.has_written(repository, *id, *size)? {
+            if ledger.state.retired.contains(id) || of_busy.contains(id) || uses.contains_key(id) {
+                continue;
+            }
+            if known.contains(id) {
+                misfits.push(*id);
+            } else if !busy.has_written(repository, *id, *size)? {
                 unlisted.push((*id, *size));
             }
         }
         unlisted.sort_unstable();
-        Ok(Candidates { listed: uses.into_values().collect(), unlisted })
+        misfits.sort_unstable();
+        Ok(Candidates { listed: uses.into_values().collect(), unlisted, misfits })
     }
 }
 

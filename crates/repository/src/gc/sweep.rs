@@ -144,8 +144,9 @@ fn delete_all<'o>(
                 Progress::add(&progress.items, 1);
                 deleted.push(info);
             }
-            Err(error @ StoreError::PermissionDenied { .. }) => {
-                swept.undeleted.insert(info.name.clone(), error.to_string());
+            // Its own words: a lock, say, and until when.
+            Err(StoreError::PermissionDenied { source, .. }) => {
+                swept.undeleted.insert(info.name.clone(), source.to_string());
             }
             Err(error) => return Err(error.into()),
         }

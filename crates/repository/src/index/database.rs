@@ -352,7 +352,35 @@ impl Database {
         let Some(value) = self.db.get_pinned_cf(family, id.as_bytes())? else {
             return Ok(Vec::new());
         };
-        let mut rest: &[u8] = &value;
+        self.decode_locations(&value)
+    }
+
+    /// Blobs in the order of their ids, with every place that each lies at: at most so many, from
+    /// the one that follows on `after`, or from the first.
+    pub(crate) fn blobs_after(
+        &self,
+        after: Option<&BlobId>,
+        most: usize,
+    ) -> Result<Vec<(BlobId, Vec<Location>)>> {
+        let mut iterator = self.db.raw_iterator_cf(self.family(BLOBS)?);
+        match after {
+            Some(id) => iterator.seek([id.as_bytes().as_slice(), &[0]].concat()),
+            None => iterator.seek_to_first(),
+        }
+        let mut blobs = Vec::with_capacity(most);
+        while blobs.len() < most
+            && let Some((key, value)) = iterator.item()
+        {
+            let id = key.as_array::<32>().copied().map(BlobId).ok_or_else(unreadable)?;
+            blobs.push((id, self.decode_locations(value)?));
+            iterator.next();
+        }
+        iterator.status()?;
+        Ok(blobs)
+    }
+
+    fn decode_locations(&self, value: &[u8]) -> Result<Vec<Location>> {
+        let mut rest = value;
         let mut locations = Vec::new();
         while !rest.is_empty() {
             let (location, after) =

@@ -77,6 +77,15 @@ impl LocalIndex {
         self.read().locations(id)
     }
 
+    /// Blobs in the order of their ids: at most so many that follow on one, or the first.
+    pub(crate) fn blobs_after(
+        &self,
+        after: Option<&BlobId>,
+        most: usize,
+    ) -> Result<Vec<(BlobId, Vec<Location>)>> {
+        self.read().blobs_after(after, most)
+    }
+
     /// A pack by its ordinal.
     pub(crate) fn pack(&self, ordinal: u32) -> Result<PackInfo> {
         self.read().pack(ordinal)

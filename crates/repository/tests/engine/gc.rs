@@ -127,7 +127,8 @@ fn everything_goes_with_the_last_snapshot() {
 
 #[test]
 fn a_preview_says_what_a_run_does_and_does_nothing() {
-    let (fixture, made) = nights(205, &request("dump"));
+    let whole = SnapshotRequest { delta: None, ..request("dump") };
+    let (fixture, made) = nights(205, &whole);
     forgotten(&fixture, &[&made[0].0, &made[1].0, &made[4].0]);
     let before = names(&fixture.store, "");
     let seen = preview(&fixture.open(), &Bounds::default(), &Progress::default()).unwrap();
@@ -185,4 +186,49 @@ fn small_packs_become_few() {
     assert!(after * 3 < before, "{before} packs became {after}");
     assert_sound(&fixture, &made);
     assert!(names(&fixture.store, "packs").iter().all(|name| ObjectName::parse(name).is_some()));
+}
+
+/// Night after night a little changes, so each night's chunks are deltas against the night before.
+#[test]
+fn what_rests_on_dead_weight_is_stored_whole() {
+    let fixture = Fixture::new(230);
+    let mut bytes = dump(230, 2_000_000);
+    let mut made = Vec::new();
+    for night in 0..12 {
+        made.push((fixture.night(&bytes), bytes.clone()));
+        bytes = touched(&bytes, night);
+    }
+    let (last, rest) = made.split_last().unwrap();
+    forgotten(&fixture, &rest.iter().map(|(info, _)| info).collect::<Vec<_>>());
+    let before = preview(&fixture.open(), &Bounds::default(), &Progress::default()).unwrap();
+    assert!(before.reencoded_blobs > 0, "{before:?}");
+    assert!(before.reencoded_bytes < before.reencoded_frees, "{before:?}");
+    let report = collected(&fixture, &thorough());
+    assert!(report.reencoded.blobs >= before.reencoded_blobs, "{report:?}");
+    assert_eq!(report.reencoded.unreadable, 0);
+    assert_sound(&fixture, std::slice::from_ref(last));
+    // What the last night takes where there never was another.
+    let alone = Fixture::new(231);
+    alone.night(&last.1);
+    let (here, there) = (pack_bytes(&fixture), pack_bytes(&alone));
+    assert!(here * 100 <= there * 108, "{here} {there}");
+    let again = collected(&fixture, &thorough());
+    assert_eq!(again.reencoded.blobs, 0, "{again:?}");
+}
+
+/// Where the chain's beginning is alive, next to nothing is won.
+#[test]
+fn what_rests_on_what_is_alive_stays_as_it_is() {
+    let fixture = Fixture::new(232);
+    let mut bytes = dump(232, 2_000_000);
+    let mut made = Vec::new();
+    for night in 0..6 {
+        made.push((fixture.night(&bytes), bytes.clone()));
+        bytes = touched(&bytes, night);
+    }
+    let gone: Vec<&SnapshotInfo> = made[1..5].iter().map(|(info, _)| info).collect();
+    forgotten(&fixture, &gone);
+    let report = collected(&fixture, &thorough());
+    assert!(report.reencoded.bytes < 10_000, "{report:?}");
+    assert_sound(&fixture, &[made[0].clone(), made[5].clone()]);
 }

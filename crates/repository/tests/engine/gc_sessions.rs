@@ -13,7 +13,7 @@ use nightjar_testkit::generate::dump;
 use crate::gc::{assert_sound, collected, forgotten, thorough};
 
 /// A backup in the middle of which something else happens.
-fn back_up_while(
+pub(crate) fn back_up_while(
     repository: &Repository,
     bytes: &[u8],
     meanwhile: impl FnOnce(),

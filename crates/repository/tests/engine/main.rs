@@ -20,6 +20,7 @@ mod deltas;
 mod doctor;
 mod full_store;
 mod gc;
+mod gc_erasure;
 mod gc_kills;
 mod gc_places;
 mod gc_sessions;

@@ -13,6 +13,7 @@ pub struct FaultPlan {
     pub(super) stop: Option<Stop>,
     pub(super) space_bytes: Option<u64>,
     pub(super) unreadable: Option<String>,
+    pub(super) locked: Option<String>,
 }
 
 /// How often the requests of a [`FaultPlan::seeded`] plan fail, each in thousandths of the
@@ -119,6 +120,11 @@ impl FaultPlan {
         Self { unreadable: Some(name.to_owned()), ..Self::default() }
     }
 
+    /// Objects below a folder cannot be deleted: a lock is on them, or permission lacks.
+    pub fn locked(folder: &str) -> Self {
+        Self { locked: Some(format!("{folder}/")), ..Self::default() }
+    }
+
     /// All that fails by this plan or by the other. Where both are seeded, or both come to an end,
     /// this one counts.
     #[must_use]
@@ -132,6 +138,7 @@ impl FaultPlan {
             stop: self.stop.or(other.stop),
             space_bytes: self.space_bytes.or(other.space_bytes),
             unreadable: self.unreadable.or(other.unreadable),
+            locked: self.locked.or(other.locked),
         }
     }
 }

@@ -161,6 +161,11 @@ impl FaultPlan {
                 LastWrite::Late => WriteVerdict::HoldBack(drawn.up_to(LATEST), lost()),
             };
         }
+        if operation == WriteOperation::Delete
+            && self.locked.as_ref().is_some_and(|folder| name.starts_with(folder))
+        {
+            return WriteVerdict::Refuse(denied(name));
+        }
         if let Some(bytes) = self.space_bytes {
             if len > bytes.saturating_sub(state.bytes) {
                 let full = injected(io::ErrorKind::StorageFull, "no space left");
@@ -229,6 +234,11 @@ fn unavailable() -> Error {
 
 fn conflict() -> Error {
     injected(io::ErrorKind::Other, "409 ConditionalRequestConflict")
+}
+
+fn denied(name: &str) -> Error {
+    let source = "403 AccessDenied: object is under a lock (injected fault)".into();
+    Error::PermissionDenied { path: name.to_owned(), source }
 }
 
 fn injected(kind: io::ErrorKind, what: &str) -> Error {
