@@ -14,7 +14,7 @@ use nightjar_repository::manifest::walk::TreeWalk;
 use nightjar_repository::read::Reader;
 use nightjar_repository::snapshots::SnapshotInfo;
 use nightjar_repository::{NewRepository, Progress, Repository, RepositoryError, slots};
-use nightjar_storage::Store;
+use nightjar_storage::{Store, StoreSettings, StoreUrl};
 use zeroize::Zeroizing;
 
 use crate::damage;
@@ -77,6 +77,14 @@ impl Fixture {
         let environment = self.world.environment(&self.cache);
         Repository::create(self.store.clone(), new, &unlock, "first", environment).unwrap();
         self
+    }
+
+    /// A repository that lies in a directory; somebody else made it.
+    pub fn on_disk(directory: &Path, seed: u64) -> Self {
+        let world = World::new(seed);
+        let url = StoreUrl::parse(directory.to_str().unwrap(), Path::new("/")).unwrap();
+        let store = Store::open(&url, &StoreSettings::default()).unwrap();
+        Self { store, cache: world.fresh_cache(), world }
     }
 
     /// The same repository in another store, with another cache directory.

@@ -14,12 +14,14 @@ use nightjar_codec::slot::{Anchor, SlotKeys, open_keyring, unwrap};
 use nightjar_format::blob::{Bases, BlobEntry, BlobKind, BlobTable, Encoding, TAG_LEN};
 use nightjar_format::index::{IndexRecord, PackRecord};
 use nightjar_format::keyring::{EpochRecord, Keyring};
+use nightjar_format::ledger::{LedgerBody, LedgerRecord};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::pack::PackHeader;
 use nightjar_format::record::{self, Record};
 use nightjar_format::repository::RepositoryRecord;
 use nightjar_format::slot::SlotObject;
 use nightjar_format::{BlobId, IndexId, RepositoryId, SessionId, SlotId};
+use nightjar_repository::{Repository, ledger};
 use nightjar_storage::Store;
 
 use crate::damage;
@@ -185,5 +187,29 @@ impl Insider {
         let record = IndexRecord { session, packs };
         self.write(MetadataKind::Index, &ObjectName::Index(id), &record);
         id
+    }
+
+    /// Condemns and retires every pack, as if the slot were a full one.
+    pub fn forge_round(&self, repository: &Repository) {
+        let listed = damage::names(&self.store, "packs");
+        let parsed = listed.iter().filter_map(|name| match ObjectName::parse(name)? {
+            ObjectName::Pack(id) => Some(id),
+            _ => None,
+        });
+        let packs: Vec<_> = parsed.collect();
+        let condemn = LedgerBody::Condemn { packs: packs.clone() };
+        let condemned = self.forge_record(repository, condemn);
+        self.forge_record(repository, LedgerBody::Retire { condemned, packs });
+    }
+
+    /// Writes a record behind the newest one and returns its number, whatever the slot may do.
+    fn forge_record(&self, repository: &Repository, body: LedgerBody) -> u64 {
+        let ledger = ledger::read(repository).unwrap();
+        let (incarnation, number) = (ledger.head.incarnation, ledger.head.number + 1);
+        let previous = ledger.head_digest;
+        let record = LedgerRecord { incarnation, number, previous, time: 0, body };
+        let name = ObjectName::Ledger(incarnation, number);
+        self.write(MetadataKind::Ledger, &name, &record);
+        number
     }
 }

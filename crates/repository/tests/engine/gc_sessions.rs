@@ -136,6 +136,7 @@ fn a_round_that_a_write_slot_forges_is_void() {
     use nightjar_format::object::ObjectName;
     use nightjar_format::slot::Role;
     use nightjar_testkit::damage::names;
+    use nightjar_testkit::insider::Insider;
     let fixture = Fixture::new(226);
     let bytes = dump(226, 900_000);
     let kept = fixture.night(&bytes);
@@ -147,31 +148,14 @@ fn a_round_that_a_write_slot_forges_is_void() {
     });
     let packs: Vec<_> = packs.collect();
     let writer = fixture.open_with("the writer's").unwrap();
-    let refused = ledger::append(&writer, &LedgerBody::Condemn { packs: packs.clone() });
+    let refused = ledger::append(&writer, &LedgerBody::Condemn { packs });
     assert!(refused.is_err());
-    // With the raw keys it can write the record; nobody obeys it.
+    // With the raw keys it can write the records; nobody obeys them.
     let slot = writer.keychain().slot();
-    let thief = nightjar_testkit::insider::Insider::open(&fixture, slot, "the writer's");
-    let head = ledger::read(&fixture.open()).unwrap();
-    for (step, body) in [
-        LedgerBody::Condemn { packs: packs.clone() },
-        LedgerBody::Retire { condemned: head.head.number + 1, packs },
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let now = ledger::read(&fixture.open()).unwrap();
-        let number = head.head.number + 1 + step as u64;
-        let record = nightjar_format::ledger::LedgerRecord {
-            incarnation: head.head.incarnation,
-            number,
-            previous: now.head_digest,
-            time: 0,
-            body,
-        };
-        let name = ObjectName::Ledger(head.head.incarnation, number);
-        thief.write(nightjar_format::object::MetadataKind::Ledger, &name, &record);
-    }
+    let before = ledger::read(&fixture.open()).unwrap().head.number;
+    Insider::open(&fixture, slot, "the writer's").forge_round(&fixture.open());
+    let after = ledger::read(&fixture.open()).unwrap();
+    assert_eq!((after.head.number, after.findings.len()), (before + 2, 2), "{:?}", after.findings);
     let report = collected(&fixture, &thorough());
     assert_eq!((report.swept.packs, report.rounds), (0, 0), "{report:?}");
     assert!(restore(&fixture.elsewhere().open(), &kept).unwrap() == bytes);
