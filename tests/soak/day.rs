@@ -112,7 +112,7 @@ impl Months {
         let late = Duration::from_millis(self.rng.below(200) as u64);
         let usual = self.usual.get(job.kind()).copied().unwrap_or(Duration::from_millis(300));
         let life = usual * u32::try_from(self.rng.below(1000)).unwrap() / 1000;
-        let once_in = if matches!(job, Job::Collect) { 3 } else { 6 };
+        let once_in = if matches!(job, Job::Collect | Job::Forget(_)) { 3 } else { 6 };
         let life = self.happens(once_in).then_some(life);
         actors.push(Actor { job, run, late, life });
     }

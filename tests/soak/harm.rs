@@ -22,7 +22,7 @@ fn packs(repository: &Path) -> Vec<PathBuf> {
 impl Months {
     /// A byte of a pack flips. That is found, by name; what is not hit restores; a collector loses
     /// nothing by it; and when the pack is put right, everything is as before.
-    pub(crate) fn damage_a_pack(&mut self) {
+    pub(crate) fn damage_a_pack(&mut self, collect: bool) {
         let packs = packs(&self.sandbox.repository());
         if packs.is_empty() {
             return;
@@ -33,7 +33,7 @@ impl Months {
         damaged[self.rng.below(sound.len())] ^= 1 << self.rng.below(8);
         fs::write(&path, &damaged).unwrap();
         let hit = self.find_damage(&path);
-        if self.happens(2) {
+        if collect {
             let gc = self.with_full_slot("gc --max-unused 0%").run();
             // It may need what cannot be read.
             drop(if gc.is_done() { gc } else { gc.exited(4) });

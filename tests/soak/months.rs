@@ -2,9 +2,11 @@
 //! between one thing at a time, and checks while nothing runs.
 
 use std::fs;
+use std::thread::panicking;
 
 use nightjar_testkit::generate::Rng;
 
+use crate::day::Usual;
 use crate::harness::{Nightjar, PASSPHRASE, Sandbox, WEAK};
 use crate::host::Host;
 use crate::nights::Nights;
@@ -15,6 +17,8 @@ use crate::tally::Tally;
 pub(crate) const WRITER: &str = "only for writing";
 /// Everything is checked so often.
 const THOROUGHLY: u64 = 10;
+/// Caches are copied, and set back to the copy after so many days.
+const STALE: u64 = 17;
 /// A write slot turns thief so often.
 const FORGERY: u64 = 25;
 
@@ -29,11 +33,9 @@ pub(crate) struct Months {
     pub(crate) tally: Tally,
     pub(crate) rng: Rng,
     pub(crate) day: u64,
-    /// How long runs take, by kind, in microseconds: kills are aimed by it.
-    pub(crate) usual: day::Usual,
+    /// How long runs take, by kind: kills are aimed by it.
+    pub(crate) usual: Usual,
 }
-
-use crate::day;
 
 impl Months {
     pub(crate) fn new(seed: u64) -> Self {
@@ -69,7 +71,7 @@ impl Months {
             tally: Tally::default(),
             rng: Rng::new(seed),
             day: 0,
-            usual: day::Usual::default(),
+            usual: Usual::default(),
         }
     }
 
@@ -77,23 +79,23 @@ impl Months {
         self.today = self.series.iter_mut().map(Series::next_night).collect();
         self.play_side_by_side();
         self.check();
-        if self.happens(5) {
-            self.stop_a_writer();
+        self.day += 1;
+        if self.day % 4 == 3 {
+            self.stop_a_writer(self.day % 8 == 3);
             self.check();
         }
-        if self.happens(8) {
+        if self.day % 9 == 4 {
             self.hold_or_release();
         }
-        if self.happens(8) {
-            self.damage_a_pack();
+        if self.day % 7 == 5 {
+            self.damage_a_pack(self.day % 14 == 5);
             self.check();
         }
-        for host in 0..self.hosts.len() {
-            if self.happens(6) && self.hosts[host].grow_stale(self.day) {
+        for (first, host) in (0..).step_by(4).zip(&self.hosts) {
+            if self.day % STALE == first && host.grow_stale() {
                 self.tally.count("caches set back");
             }
         }
-        self.day += 1;
         if self.day.is_multiple_of(THOROUGHLY) {
             self.check_thoroughly();
             println!("day {}: {} nights", self.day, self.nights.kept().len());
@@ -160,5 +162,13 @@ impl Months {
         self.tally.count("nights held");
         let forget = self.with_full_slot("snapshot forget --reason careless").arg(&id);
         forget.exits(1).says("court");
+    }
+}
+
+impl Drop for Months {
+    fn drop(&mut self) {
+        if panicking() {
+            println!("it failed on day {}, after {}", self.day, self.tally);
+        }
     }
 }

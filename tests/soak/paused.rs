@@ -1,21 +1,24 @@
 //! A writer that is stopped in the middle, longer than collectors have patience with it, or not.
 
+use std::fs;
+
 use rustix::process::Signal;
 
 use crate::harness::wait_until;
 use crate::months::Months;
-use crate::nights::There;
+use crate::nights::{Forgotten, There};
 
 impl Months {
-    /// Stops a writer that has stored half of its dump, lets others forget and collect, and lets it
-    /// go on. If a collector took it for dead, it fails and says so; otherwise it succeeds.
-    pub(crate) fn stop_a_writer(&mut self) {
+    /// Stops a writer that has read half of its dump, lets others forget what that was found in and
+    /// collect, and lets it go on. If a collector is to take it for dead (`fenced`), it fails and
+    /// says so; otherwise it succeeds.
+    pub(crate) fn stop_a_writer(&mut self, fenced: bool) {
         let series = self.rng.below(3);
         let (begun, go) = (self.sandbox.path("begun"), self.sandbox.path("go"));
         for path in [&begun, &go] {
-            drop(std::fs::remove_file(path));
+            drop(fs::remove_file(path));
         }
-        let bytes = std::fs::read(&self.series[series].path).unwrap();
+        let bytes = fs::read(&self.series[series].path).unwrap();
         let (first, second) = bytes.split_at(bytes.len() / 2);
         let halves = [self.sandbox.write("half1", first), self.sandbox.write("half2", second)];
         let [half1, half2, begun_text, go_text] =
@@ -30,9 +33,8 @@ impl Months {
         let writer = run.start();
         wait_until("a backup has begun", || begun.exists().then_some(()));
         writer.signal(Signal::STOP);
-        let fenced = self.happens(2);
         let timeout = if fenced { "--session-timeout 0s" } else { "--session-timeout 1h" };
-        self.forget_one();
+        self.forget_newest(series);
         for _ in 0..2 {
             let gc = self.with_full_slot("gc --max-unused 0%").args(timeout).json();
             self.tally.collected(&gc);
@@ -48,14 +50,13 @@ impl Months {
         }
     }
 
-    fn forget_one(&mut self) {
-        let old = self.nights.old(2);
-        if !old.is_empty() {
-            let night = self.one_of(&old);
-            let id = self.nights.get(night).id.clone();
-            self.with_full_slot("snapshot forget --reason old").arg(id).done();
-            self.nights.get_mut(night).forgotten = crate::nights::Forgotten::Yes;
-            self.tally.count("nights forgotten");
-        }
+    /// Forgets the night that a run of today rests on most.
+    fn forget_newest(&mut self, series: usize) {
+        let newest = self.nights.newest(self.series[series].name);
+        let Some(night) = newest.filter(|it| !self.nights.get(*it).held) else { return };
+        let id = self.nights.get(night).id.clone();
+        self.with_full_slot("snapshot forget --reason wrong").arg(id).done();
+        self.nights.get_mut(night).forgotten = Forgotten::Yes;
+        self.tally.count("nights forgotten");
     }
 }
