@@ -1,6 +1,7 @@
 //! What must hold while nothing runs.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -73,11 +74,26 @@ impl Months {
         assert_eq!(last["waiting"].as_array().unwrap().len(), 0, "{last}");
         let plan = self.with_full_slot("gc --dry-run").json();
         assert_nothing_is_left(&plan);
-        let sessions = files_below(&self.sandbox.repository().join("sessions"));
+        let sessions = objects(&self.sandbox.repository(), "sessions");
         assert!(sessions.is_empty(), "sessions are left: {sessions:?}");
         let list = self.anywhere("snapshot list").json();
         self.nights.settle(&list);
+        for path in files_below(&self.sandbox.repository()).iter().filter(|it| is_left_over(it)) {
+            self.tally.left_over(path.metadata().unwrap().len());
+        }
     }
+}
+
+/// The objects in a folder of a repository; not what a process that was killed left of one.
+pub(crate) fn objects(repository: &Path, folder: &str) -> Vec<PathBuf> {
+    let mut objects = files_below(&repository.join(folder));
+    objects.retain(|path| !is_left_over(path));
+    objects
+}
+
+/// A file that was to become an object, `name#1`.
+fn is_left_over(path: &Path) -> bool {
+    path.display().to_string().contains('#')
 }
 
 fn assert_nothing_is_left(preview: &Value) {

@@ -9,14 +9,12 @@ use nightjar_testkit::fixture::Fixture;
 use nightjar_testkit::insider::Insider;
 use serde_json::Value;
 
-use crate::harness::{Nightjar, files_below};
+use crate::checks::objects;
+use crate::harness::Nightjar;
 use crate::months::{Months, WRITER};
 
-/// The packs of a repository; not what a killed process left of one.
 fn packs(repository: &Path) -> Vec<PathBuf> {
-    let mut packs = files_below(&repository.join("packs"));
-    packs.retain(|path| !path.display().to_string().contains('#'));
-    packs
+    objects(repository, "packs")
 }
 
 impl Months {

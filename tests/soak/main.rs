@@ -10,7 +10,7 @@
 //! - `nights`: the model: what was tried, what was reported, what must be there;
 //! - `host`: a machine with its cache;
 //! - `months`: everything together, and what happens in which order;
-//! - `day`: processes side by side; `paused`: one that outlives its timeout;
+//! - `day`: processes side by side; `paused`: writers that outlive their timeout;
 //! - `harm`: damage and forgery; `checks`: what must hold;
 //! - `tally`: what was done, printed in the end.
 //!

@@ -81,7 +81,7 @@ impl Months {
         self.check();
         self.day += 1;
         if self.day % 4 == 3 {
-            self.stop_a_writer(self.day % 8 == 3);
+            self.stop_writers(self.day % 8 == 3);
             self.check();
         }
         if self.day % 9 == 4 {

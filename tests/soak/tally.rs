@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     bytes_unused: u64,
     bytes_kept: u64,
     gc_requests: u64,
+    /// Of files that were to become objects, when their process was killed.
+    bytes_left_over: u64,
 }
 
 /// What has to happen at least once in so many days, or the run proves nothing.
@@ -54,6 +56,12 @@ impl Tally {
         }
     }
 
+    /// A process that was killed left so many bytes, which no collector sees.
+    pub(crate) fn left_over(&mut self, bytes: u64) {
+        self.count("files of killed processes that are left over");
+        self.bytes_left_over += bytes;
+    }
+
     /// A test in which nothing happens cannot fail.
     pub(crate) fn assert_that_much_happened(&self, days: u64) {
         for (what, every) in MUST_HAPPEN {
@@ -69,6 +77,7 @@ impl fmt::Display for Tally {
             writeln!(f, "{times:>8} {what}")?;
         }
         let Self { bytes_freed, bytes_moved, bytes_unused, bytes_kept, gc_requests, .. } = self;
+        writeln!(f, "{:>8} bytes in files that are left over", self.bytes_left_over)?;
         write!(
             f,
             "gc: {bytes_freed} bytes freed, {bytes_moved} moved, {bytes_unused} of {bytes_kept} \
