@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::harness::{Nightjar, Sandbox};
 
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 29] = [
     "init",
     "backup",
     "restore",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 28] = [
     "snapshot hold",
     "snapshot release",
     "snapshot accept",
+    "snapshot rewrite",
     "snapshot forget",
     "retention plan",
     "retention apply",

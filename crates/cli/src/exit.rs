@@ -130,7 +130,7 @@ fn of_repository(error: &RepositoryError) -> Exit {
     match error {
         E::NoRepository { .. } => Exit::NoRepository,
         E::WrongSecret | E::RemovedSlot { .. } | E::RoleForbids { .. } => Exit::NoKey,
-        E::Fenced { .. } | E::KeysChanged => Exit::Held,
+        E::Fenced { .. } | E::KeysChanged | E::Busy(_) => Exit::Held,
         E::Damaged { .. } | E::LostBlob { .. } | E::Tampered(_) => Exit::Damage,
         E::Store(error) => of_store(error),
         _ => Exit::Failed,
@@ -173,6 +173,7 @@ mod tests {
         assert_eq!(code(E::Tampered("gone".into())), 4);
         assert_eq!(code(E::Damaged { object: "x".into(), why: "y".into() }), 4);
         assert_eq!(code(E::Refused("no".into())), 1);
+        assert_eq!(code(E::Busy("later".into())), 11);
         assert_eq!(code(CommandError::Usage("no".into())), 2);
         assert_eq!(code(CommandError::NoKey("no".into())), 12);
         assert_eq!(code(anyhow::anyhow!("other")), 1);

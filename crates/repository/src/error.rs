@@ -94,6 +94,9 @@ pub enum RepositoryError {
     /// No snapshot is meant.
     #[error("{0}")]
     NoSuchSnapshot(String),
+    /// Something else is under way that must end before.
+    #[error("{0}")]
+    Busy(String),
     /// The caller asked for something impossible.
     #[error("{0}")]
     Refused(String),

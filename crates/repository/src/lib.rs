@@ -8,7 +8,7 @@
 //! - [`read`]: from a snapshot back to bytes, every one of them checked;
 //! - [`manifest`]: content lists and directories, walking and comparing them;
 //! - [`snapshots`], [`holds`], [`ledger`]: the write protocol (format-spec, chapter 10);
-//! - [`retention`]: which snapshots a policy lets go;
+//! - [`retention`]: which snapshots a policy lets go; [`rewrite`]: taking entries out of snapshots;
 //! - [`index`]: the local index, a cache that can always be made anew;
 //! - [`gc`]: what nobody needs any more, and getting rid of it;
 //! - [`verify`]: what is damaged; [`status`]: what is there; [`doctor`]: what is wrong around it.
@@ -34,6 +34,7 @@ mod packs;
 pub mod read;
 pub mod repository;
 pub mod retention;
+pub mod rewrite;
 mod session;
 pub mod slots;
 pub mod snapshots;

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_codec::digest;
+use nightjar_codec::metadata::Opened;
 use nightjar_format::ledger::{Hold, LedgerBody};
 use nightjar_format::object::{MetadataKind, ObjectName};
+use nightjar_format::slot::Role;
 use nightjar_format::snapshot::{Previous, Register, Snapshot};
 use nightjar_format::{Digest, SessionId, SlotId, limits};
 use nightjar_storage::StoreError;
@@ -23,12 +25,26 @@ pub struct SnapshotInfo {
     pub digest: Digest,
     /// Who signed it.
     pub signer: SlotId,
+    /// The role of that slot.
+    pub role: Role,
     /// When the store says it was written, in Unix nanoseconds.
     pub stored: i64,
     /// Its record.
     pub snapshot: Snapshot,
     /// Who holds it, those whose time has come among them.
     pub holds: Vec<Hold>,
+}
+
+impl SnapshotInfo {
+    /// Whether it was made from another one, whose times it has, by somebody who may do so.
+    pub fn is_rewritten(&self) -> bool {
+        self.snapshot.original.is_some() && self.role == Role::Full
+    }
+
+    /// The snapshots that it names: the one before it, and the one it was made from.
+    fn named(&self) -> impl Iterator<Item = Previous> {
+        self.snapshot.previous.into_iter().chain(self.snapshot.original)
+    }
 }
 
 /// All committed, not forgotten snapshots, and what is wrong with others.
@@ -83,13 +99,14 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
             continue;
         }
         match fetch(repository, &name) {
-            Ok((digest, Register::Committed(snapshot), signer)) => {
+            Ok((digest, Opened { record: Register::Committed(snapshot), signer, role, .. })) => {
                 let stored = info.modified_unix_nanos;
                 let holds = ledger.state.holds_on(&id).to_vec();
                 let snapshot = *snapshot;
-                found.snapshots.push(SnapshotInfo { id, digest, signer, stored, snapshot, holds });
+                let info = SnapshotInfo { id, digest, signer, role, stored, snapshot, holds };
+                found.snapshots.push(info);
             }
-            Ok((_, Register::Fence { .. }, _)) => {}
+            Ok((_, Opened { record: Register::Fence { .. }, .. })) => {}
             // Gone since it was listed: forgotten, or found missing below.
             Err(_) if repository.store.head(&info.name)?.is_none() => {
                 found.names.remove(&info.name);
@@ -115,8 +132,8 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
 fn find_exchanged(found: &mut SnapshotList) {
     let digests: BTreeMap<SessionId, Digest> =
         found.snapshots.iter().map(|info| (info.id, info.digest)).collect();
-    for info in &found.snapshots {
-        let Some(Previous { id, digest }) = info.snapshot.previous else { continue };
+    let named = found.snapshots.iter().flat_map(|info| info.named().map(move |it| (info, it)));
+    for (info, Previous { id, digest }) in named {
         if digests.get(&id).is_some_and(|there| *there != digest) {
             let (name, later) = (ObjectName::Snapshot(id), ObjectName::Snapshot(info.id));
             found.findings.push(format!(
@@ -136,7 +153,7 @@ fn find_missing(
     forgotten: &BTreeSet<SessionId>,
     found: &mut SnapshotList,
 ) -> Result<()> {
-    let named = found.snapshots.iter().filter_map(|info| Some(info.snapshot.previous?.id));
+    let named = found.snapshots.iter().flat_map(SnapshotInfo::named).map(|named| named.id);
     let mut missing: BTreeSet<SessionId> =
         named.chain(repository.cache.snapshots()).filter(|id| !forgotten.contains(id)).collect();
     for info in &found.snapshots {
@@ -171,10 +188,10 @@ fn is_cached_fence(repository: &Repository, id: &SessionId) -> bool {
     cached.is_some_and(|opened| matches!(opened.record, Register::Fence { .. }))
 }
 
-fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, Register, SlotId)> {
+fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, Opened<Register>)> {
     let open = |object: &[u8]| -> Result<_> {
         let opened = repository.unseal::<Register>(MetadataKind::Snapshot, name, object)?;
-        Ok((digest::hash(object), opened.record, opened.signer))
+        Ok((digest::hash(object), opened))
     };
     if let Some(object) = repository.cache.get(name)
         && let Ok(read) = open(&object)
@@ -310,7 +327,8 @@ fn forget_with(
     delete_forgotten(repository, ids)
 }
 
-fn refuse_held(ledger: &Ledger, ids: &[SessionId], now: i64) -> Result<()> {
+/// Refuses if one of these snapshots is held.
+pub(crate) fn refuse_held(ledger: &Ledger, ids: &[SessionId], now: i64) -> Result<()> {
     for id in ids {
         if let Some(hold) = ledger.state.holds_on(id).iter().find(|hold| hold.holds_at(now)) {
             let (id, who, why) = (id.short(), &hold.who, &hold.why);

@@ -26,7 +26,7 @@ pub use restore::{
     Overwrite, RestorePlan, RestoreReport, RestoreRequest, plan_restore, restore_into_command,
     restore_to_directory, restore_to_writer, verify_restored,
 };
-pub use tree::{Excludes, TreeRequest, feed_paths};
+pub use tree::{Excludes, Patterns, TreeRequest, feed_paths};
 
 /// What the user should know, though it stops nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -149,6 +149,13 @@ Examples:
   nightjar snapshot forget 3f2a --reason 'made by mistake'
   nightjar snapshot forget 3f2a 77c0 --erase --reason 'holds data that has to go'";
 
+pub(super) const REWRITE: &str = "\
+Examples:
+  nightjar snapshot rewrite --all --exclude /home/anna --dry-run
+  nightjar snapshot rewrite --series home --exclude /home/anna --reason 'request of 2 May'
+  nightjar snapshot rewrite 3f2a 77c0 --exclude '*.key' --exclude /srv/cache --reason 'stored by mistake'
+      then `nightjar gc`, and `nightjar ledger show` has the record that it is gone";
+
 pub(super) const HOLD: &str = "\
 Examples:
   nightjar snapshot hold 3f2a --reason 'evidence for the court'

@@ -27,8 +27,8 @@ pub(crate) use retention::{
 };
 pub(crate) use snapshot::{
     Delta, OverwriteWhen, SnapshotAccept, SnapshotCommand, SnapshotCreate, SnapshotForget,
-    SnapshotHold, SnapshotList, SnapshotRelease, SnapshotRestore, SnapshotShow, SnapshotVerify,
-    VerifyLevel,
+    SnapshotHold, SnapshotList, SnapshotRelease, SnapshotRestore, SnapshotRewrite, SnapshotShow,
+    SnapshotVerify, VerifyLevel,
 };
 pub(crate) use values::{SeriesPattern, age, percent, size, time_zone};
 

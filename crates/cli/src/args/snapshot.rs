@@ -26,6 +26,7 @@ pub(crate) enum SnapshotCommand {
     Hold(SnapshotHold),
     Release(SnapshotRelease),
     Accept(SnapshotAccept),
+    Rewrite(SnapshotRewrite),
     Forget(SnapshotForget),
 }
 
@@ -274,6 +275,51 @@ pub(crate) struct SnapshotVerify {
     /// How thoroughly [default: data; packs if the slot has the role write]
     #[arg(long, value_enum)]
     pub(crate) level: Option<VerifyLevel>,
+}
+
+/// Take files and directories out of snapshots.
+///
+/// For what must not be kept any longer, such as what a person has a right to have removed. Snapshots
+/// never change: each in which something matches is followed by one that has the rest, with the same
+/// series, times and labels, and is then forgotten for good. What lies in a directory that matches goes
+/// with it. No file is read or stored again, and snapshots in which nothing matches are left alone.
+/// Afterwards `nightjar gc` removes from the store what only the old snapshots held, and puts that on
+/// record. A snapshot that is held must be released before.
+#[derive(Debug, Args)]
+#[command(after_help = examples::REWRITE)]
+#[command(group(
+    ArgGroup::new("where").required(true).multiple(true).args(["ids", "of_series", "all"])
+))]
+#[command(group(
+    ArgGroup::new("what").required(true).multiple(true).args(["exclude", "exclude_from"])
+))]
+pub(crate) struct SnapshotRewrite {
+    /// The snapshots: ids or their beginnings, not `latest`
+    #[arg(value_name = "ID", value_parser = values::explicit_snapshot)]
+    pub(crate) ids: Vec<String>,
+    /// All snapshots of this series
+    #[arg(long = "series", id = "of_series", value_name = "NAME", conflicts_with = "ids")]
+    pub(crate) series: Option<String>,
+    /// All snapshots
+    #[arg(long, conflicts_with_all = ["ids", "of_series"])]
+    pub(crate) all: bool,
+    /// Take out what matches this pattern of gitignore(5), compared with paths in the snapshot:
+    /// `*.tmp` anywhere, `/srv/cache` there only, `!keep.tmp` after all
+    #[arg(long, short, value_name = "PATTERN", value_parser = values::not_empty)]
+    pub(crate) exclude: Vec<String>,
+    /// Take out what matches a pattern in this file, one per line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) exclude_from: Vec<PathBuf>,
+    /// Why, for the ledger
+    #[arg(long, value_name = "TEXT", value_parser = values::not_empty)]
+    #[arg(required_unless_present_any = ["dry_run", "keep_originals"])]
+    pub(crate) reason: Option<String>,
+    /// Do not forget the snapshots in which something matches: they stay beside the new ones
+    #[arg(long, conflicts_with = "reason")]
+    pub(crate) keep_originals: bool,
+    /// Only tell what would be taken out
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Forget snapshots.

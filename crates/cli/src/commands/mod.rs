@@ -60,6 +60,7 @@ fn run_with(program: &Program<'_>, command: &Command) -> Result<Exit> {
             SnapshotCommand::Hold(hold) => snapshot::hold::hold(program, hold),
             SnapshotCommand::Release(release) => snapshot::hold::release(program, release),
             SnapshotCommand::Accept(accept) => snapshot::hold::accept(program, accept),
+            SnapshotCommand::Rewrite(rewrite) => snapshot::rewrite::run(program, rewrite),
             SnapshotCommand::Forget(forget) => snapshot::forget::run(program, forget),
         },
         Command::Backup(create) => snapshot::create::run(program, create),

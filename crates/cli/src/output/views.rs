@@ -67,6 +67,8 @@ pub(crate) struct SnapshotView<'a> {
     duration_seconds: f64,
     root: String,
     previous: Option<String>,
+    /// The snapshot that it was made from by leaving something out.
+    original: Option<String>,
     /// The slot that signed it.
     slot: String,
     source: SourceView<'a>,
@@ -213,6 +215,7 @@ impl<'a> SnapshotView<'a> {
             duration_seconds: duration(snapshot).as_secs_f64(),
             root: snapshot.root.to_string(),
             previous: snapshot.previous.map(|previous| previous.id.to_string()),
+            original: snapshot.original.map(|original| original.id.to_string()),
             slot: info.signer.to_string(),
             source: SourceView::new(&snapshot.source),
             holds: info

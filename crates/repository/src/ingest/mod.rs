@@ -41,4 +41,5 @@ mod snapshot;
 pub use delta::DeltaParameters;
 pub use feeder::{Feeder, FileState, StopSignal};
 pub(crate) use pack_writer::PackWriter;
+pub(crate) use snapshot::commit;
 pub use snapshot::{Fed, SnapshotRequest, create_snapshot};

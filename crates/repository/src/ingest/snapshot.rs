@@ -235,7 +235,7 @@ fn run<E: From<RepositoryError>>(
 }
 
 /// Commits, with the object's own length counted among the bytes added.
-fn commit(
+pub(crate) fn commit(
     repository: &Repository,
     session: Session<'_>,
     mut snapshot: Snapshot,
@@ -249,6 +249,7 @@ fn commit(
         id,
         digest: digest::hash(&object),
         signer: repository.keychain.slot(),
+        role: repository.keychain.role(),
         stored: repository.environment.clock.now(),
         snapshot,
         holds: Vec::new(),

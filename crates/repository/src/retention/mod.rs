@@ -26,6 +26,11 @@
 //! that takes minutes, against `keep-daily 30` a month in which somebody may look. Rules by the
 //! calendar are therefore worth more than a number, and a policy may say whose snapshots count.
 //!
+//! A snapshot that was rewritten (see [`rewrite`](crate::rewrite)) claims the times of the one it was
+//! made from, and is believed if a full slot made it: who has one could forget what it likes. As long as
+//! both are there, the original alone counts, so that a run that makes many does not push out what is
+//! old.
+//!
 //! A store that was filled from a copy has later times for everything. Nothing would go there, which
 //! is safe and of no use, so it can be said until when it was copied: up to then, claims that are
 //! earlier than the store's time are believed.

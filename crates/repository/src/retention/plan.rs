@@ -91,6 +91,8 @@ pub enum Reason {
     AtLeast(NonZeroU32),
     /// Snapshots of its slot do not count.
     OtherSlot(SlotId),
+    /// It was made from another one, which is still there and counts in its place.
+    Rewritten(SessionId),
     /// Its times cannot be relied on.
     Implausible(Doubt),
     /// It is much smaller than usual.
@@ -137,6 +139,7 @@ impl Reason {
             Self::Held(_) => "held",
             Self::AtLeast(_) => "keep-at-least",
             Self::OtherSlot(_) => "other-slot",
+            Self::Rewritten(_) => "rewritten",
             Self::Implausible(_) => "implausible-time",
             Self::OutOfLine(_) => "size",
             Self::HeldBack(_) => "held-back",
@@ -246,6 +249,9 @@ impl<'a> Series<'a, '_> {
         if !slots.is_empty() && !slots.contains(&info.signer) {
             reasons.push(Reason::OtherSlot(info.signer));
         }
+        let original = info.snapshot.original.map(|original| original.id);
+        let is_there = |id: &SessionId| self.snapshots.iter().any(|info| info.id == *id);
+        reasons.extend(original.filter(is_there).map(Reason::Rewritten));
         let holds = info.holds.iter().filter(|hold| hold.holds_at(self.clock));
         reasons.extend(holds.cloned().map(Reason::Held));
         let labels = self.policy.labels.iter().filter(|label| label.fits(&info.snapshot));
@@ -268,8 +274,9 @@ impl<'a> Series<'a, '_> {
 impl Planned<'_> {
     /// Whether it may push others out, and be pushed out.
     fn counts(&self) -> bool {
-        let apart =
-            |reason: &Reason| matches!(reason, Reason::OtherSlot(_) | Reason::Implausible(_));
+        let apart = |reason: &Reason| {
+            matches!(reason, Reason::OtherSlot(_) | Reason::Rewritten(_) | Reason::Implausible(_))
+        };
         !self.reasons.iter().any(apart)
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn doubt(info: &SnapshotInfo, measure: &Measure) -> Option<Doubt> {
     } else if latest.max(stored) > now.saturating_add(tolerance) {
         Some(Doubt::InTheFuture)
     } else if started < stored.saturating_sub(tolerance)
+        && !info.is_rewritten()
         && copied_until.is_none_or(|until| stored > until)
     {
         Some(Doubt::LongBeforeStored)

@@ -40,10 +40,41 @@ pub struct Excludes {
     pub older_than: Option<i64>,
 }
 
+/// Patterns for a whole run.
+pub struct Patterns(Gitignore);
+
+impl Patterns {
+    /// Takes patterns, then those in files, one per line.
+    pub fn new(patterns: &[String], files: &[PathBuf]) -> Result<Self, SourceError> {
+        let bad = |error: ignore::Error| SourceError::Selection(format!("--exclude: {error}"));
+        let mut builder = GitignoreBuilder::new("");
+        for pattern in patterns {
+            builder.add_line(None, pattern).map_err(bad)?;
+        }
+        for path in files {
+            let text = std::fs::read_to_string(path).map_err(|error| SourceError::Path {
+                path: path.clone(),
+                why: error.to_string(),
+            })?;
+            for line in text.lines() {
+                builder.add_line(Some(path.clone()), line).map_err(bad)?;
+            }
+        }
+        builder.build().map(Self).map_err(bad)
+    }
+
+    /// Whether they leave out the entry at this path in a snapshot, and what lies in it if it is a
+    /// directory.
+    pub fn leave_out(&self, place: &[u8], is_directory: bool) -> bool {
+        let place = Path::new(OsStr::from_bytes(place));
+        matches!(self.0.matched(place, is_directory), Match::Ignore(_))
+    }
+}
+
 /// Decides what is left out.
 pub(crate) struct Filter {
     excludes: Excludes,
-    given: Gitignore,
+    given: Patterns,
     /// Device and inode of [`Excludes::own`].
     own: Vec<((u32, u32), u64)>,
     /// Of the ignore files in the directories that are open, the deepest last.
@@ -58,21 +89,7 @@ const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
 impl Filter {
     pub(crate) fn new(excludes: &Excludes) -> Result<Self, SourceError> {
-        let bad = |error: ignore::Error| SourceError::Selection(format!("--exclude: {error}"));
-        let mut builder = GitignoreBuilder::new("");
-        for pattern in &excludes.patterns {
-            builder.add_line(None, pattern).map_err(bad)?;
-        }
-        for path in &excludes.pattern_files {
-            let text = std::fs::read_to_string(path).map_err(|error| SourceError::Path {
-                path: path.clone(),
-                why: error.to_string(),
-            })?;
-            for line in text.lines() {
-                builder.add_line(Some(path.clone()), line).map_err(bad)?;
-            }
-        }
-        let given = builder.build().map_err(bad)?;
+        let given = Patterns::new(&excludes.patterns, &excludes.pattern_files)?;
         // What does not exist yet is not met.
         let status = |path: &PathBuf| Status::followed(path).ok();
         let own = excludes.own.iter().filter_map(status).map(|it| (it.device(), it.inode()));
@@ -102,7 +119,7 @@ impl Filter {
 
     fn matches(&self, place: &[u8], is_directory: bool) -> bool {
         let place = Path::new(OsStr::from_bytes(place));
-        let rules = std::iter::once(&self.given).chain(self.found.iter().rev());
+        let rules = std::iter::once(&self.given.0).chain(self.found.iter().rev());
         for rules in rules.filter(|rules| !rules.is_empty()) {
             match rules.matched(place, is_directory) {
                 Match::None => {}

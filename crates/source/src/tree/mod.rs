@@ -27,7 +27,7 @@ use nightjar_format::snapshot::Source;
 use nightjar_repository::ingest::{Fed, Feeder};
 
 pub(crate) use attributes::MOST_ATTRIBUTE_BYTES;
-pub use exclude::Excludes;
+pub use exclude::{Excludes, Patterns};
 
 use crate::Notes;
 use crate::error::SourceError;

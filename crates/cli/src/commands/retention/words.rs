@@ -119,6 +119,7 @@ fn describe_reason(reason: &Reason, zone: &TimeZone) -> String {
         Reason::Held(hold) => describe_hold(hold, zone),
         Reason::AtLeast(least) => format!("at least {least} stay"),
         Reason::OtherSlot(slot) => format!("slot {} does not count", slot.short()),
+        Reason::Rewritten(id) => format!("rewritten from {}, which counts", id.short()),
         Reason::Implausible(doubt) => {
             format!("its time does not count: {}", describe_doubt(*doubt))
         }

@@ -27,6 +27,8 @@ fn describe(info: &SnapshotInfo) -> String {
     let duration = format::duration(views::duration(snapshot));
     let previous =
         snapshot.previous.map_or_else(|| "none".into(), |previous| previous.id.to_string());
+    let rewritten = snapshot.original.map(|original| format!("from {}", original.id));
+    let rewritten = rewritten.unwrap_or_default();
     let unreadable = match counts.unreadable {
         0 => String::new(),
         files => format!("{} (not in the snapshot)", count(files, "file", "files")),
@@ -53,6 +55,7 @@ fn describe(info: &SnapshotInfo) -> String {
         ("added", views::added(counts)),
         ("read back", read_back(counts.bytes_read_back)),
         ("previous", previous),
+        ("rewritten", rewritten),
         ("root", snapshot.root.to_string()),
         ("slot", info.signer.to_string()),
         ("program", printable(&snapshot.program)),

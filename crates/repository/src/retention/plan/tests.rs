@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use nightjar_format::snapshot::{Counts, Label, Snapshot, Source};
+use nightjar_format::slot::Role;
+use nightjar_format::snapshot::{Counts, Label, Previous, Snapshot, Source};
 use nightjar_format::{BlobId, Digest};
 use proptest::prelude::*;
 
@@ -29,6 +30,7 @@ fn at(number: u8, started: i64) -> SnapshotInfo {
         id: SessionId([number; 16]),
         digest: Digest([0; 32]),
         signer: SlotId([1; 16]),
+        role: Role::Write,
         stored: finished,
         holds: Vec::new(),
         snapshot: Snapshot {
@@ -414,6 +416,40 @@ fn only_snapshots_of_the_slots_that_were_fixed_count() {
     // Nor do their sizes matter.
     snapshots[5].snapshot.counts.bytes_read = 1;
     assert_eq!(case.going(&snapshots), [0]);
+}
+
+/// Takes the place of another, days later.
+fn rewritten(number: u8, original: &SnapshotInfo, role: Role) -> SnapshotInfo {
+    let mut info = at(number, original.snapshot.started);
+    info.stored += 30 * DAY;
+    info.snapshot.original = Some(Previous { id: original.id, digest: original.digest });
+    SnapshotInfo { role, ..info }
+}
+
+#[test]
+fn a_rewritten_snapshot_has_the_place_of_its_original() {
+    let mut snapshots = nights("2026-03-01", 4);
+    snapshots[1] = rewritten(1, &at(9, snapshots[1].snapshot.started), Role::Full);
+    let policy = last(2);
+    let mut case = Case::new(&policy);
+    case.now += 60 * DAY;
+    assert_eq!(case.going(&snapshots), [0, 1]);
+    // With a write slot anybody could forge the past.
+    snapshots[1].role = Role::Write;
+    assert_eq!(case.going(&snapshots), [0]);
+    assert_eq!(case.reasons(&snapshots, 1), ["implausible-time"]);
+}
+
+#[test]
+fn originals_and_what_was_made_from_them_count_once() {
+    let originals = nights("2026-03-01", 4);
+    let copies = originals.iter().zip(10..).map(|(info, id)| rewritten(id, info, Role::Full));
+    let snapshots: Vec<SnapshotInfo> = originals.iter().cloned().chain(copies).collect();
+    let policy = last(3);
+    let mut case = Case::new(&policy);
+    case.now += 60 * DAY;
+    assert_eq!(case.going(&snapshots), [0]);
+    assert_eq!(case.reasons(&snapshots, 13), ["rewritten"]);
 }
 
 fn sized(sizes: &[u64]) -> Vec<SnapshotInfo> {
