@@ -21,6 +21,7 @@ mod read_only;
 mod restore;
 mod restore_directory;
 mod retention;
+mod rewrite;
 mod selection;
 mod tar;
 mod together;

@@ -129,10 +129,24 @@ fn every_snapshot_of_the_golden_repository_restores() {
 #[test]
 fn a_forgotten_snapshot_of_the_golden_repository_stays_forgotten() {
     let golden = Golden::new();
-    let forgotten = golden.expected["forgotten"][0].as_str().unwrap();
-    for command in ["restore --stdout", "snapshot show"] {
-        golden.sandbox.nightjar(command).arg(forgotten).exits(1).prints_nothing();
+    for forgotten in golden.expected["forgotten"].as_array().unwrap() {
+        for command in ["restore --stdout", "snapshot show"] {
+            let run = golden.sandbox.nightjar(command).arg(forgotten.as_str().unwrap());
+            run.exits(1).prints_nothing();
+        }
     }
+}
+
+#[test]
+fn a_rewritten_snapshot_of_the_golden_repository_names_its_original() {
+    let golden = Golden::new();
+    let original = &golden.expected["forgotten"][1];
+    let snapshots = golden.sandbox.snapshots();
+    assert_eq!(snapshots.iter().filter(|it| it["original"] == *original).count(), 1);
+    let ledger = golden.sandbox.nightjar("ledger show").json();
+    let mut records = ledger["records"].as_array().unwrap().iter();
+    let erases = records.find(|record| record["erase"] == true).unwrap();
+    assert_eq!(erases["snapshots"][0], *original);
 }
 
 #[test]

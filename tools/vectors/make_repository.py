@@ -5,7 +5,7 @@
 
 writes DIRECTORY/repository, a repository that has met what format 1 knows (two nights of a dump that grows,
 five of one that is edited here and there, so that there are deltas of chunks and nodes, on each other and of
-several bases; a content list with levels, a tree, a forgotten snapshot, two held ones, one of which was released, a
+several bases; a content list with levels, a tree, a forgotten snapshot, a rewritten one, two held ones, one of which was released, a
 size that was accepted, three epochs, a write slot, a removed one), and DIRECTORY/repository.json: how to open it, what its snapshots hold and how many deltas each needs.
 Both are part of the format from the day it is released; nothing is overwritten. Needs the packages of
 tools/reader.
@@ -129,6 +129,14 @@ class Maker:
     def note(self, made, series, entries):
         self.snapshots.append({"id": made["id"], "series": series, "entries": entries})
 
+    def rewrite(self, snapshot, path):
+        """Takes a path out of a snapshot, whose place another takes. Returns the id of the one that goes."""
+        old = snapshot["id"]
+        done = self.run("snapshot", "rewrite", old, "--exclude", "/" + path, "--reason", "it had to go")
+        snapshot["id"] = done["snapshots"][0]["snapshot"]
+        del snapshot["entries"][path]
+        return old
+
     def read(self, snapshot):
         """What the independent reader says of a snapshot."""
         line = [sys.executable, "-B", READER / "nightjar_reader.py", self.repository, "--password-file",
@@ -179,7 +187,8 @@ def make(program, repository):
         m.run("snapshot", "release", released, "--reason", "it need not be kept")
         m.run("snapshot", "accept", held, "--reason", "it is as large as it should be")
         made = m.run("snapshot", "create", "--stdin", "mistake", stdin=b"to be forgotten")
-        m.run("snapshot", "forget", made["id"], "--reason", "a golden mistake", "--erase")
+        m.run("snapshot", "forget", made["id"], "--reason", "a golden mistake")
+        rewritten = m.rewrite([s for s in m.snapshots if s["series"] == "tree"][-1], "tree/config")
         m.run("snapshot", "create", "--name", "late.sql", "--", "printf", "in the third epoch")
         late = m.run("snapshot", "list")[-1]
         m.note(late, "late.sql", {"late.sql": content(b"in the third epoch")})
@@ -189,7 +198,7 @@ def make(program, repository):
             "about": "What format-spec/vectors/repository holds: \"file\", size, BLAKE3, mode (of a tree's files); "
                      "\"directory\", mode; \"symlink\", target. \"deltas\" are those that a snapshot needs.",
             "passphrase": PASSPHRASE.decode(), "removed_passphrase": REMOVED.decode(),
-            "write_key_file": WRITE_KEY.hex(), "epochs": 3, "forgotten": [made["id"]], "held": [held],
+            "write_key_file": WRITE_KEY.hex(), "epochs": 3, "forgotten": [made["id"], rewritten], "held": [held],
             "snapshots": m.snapshots}
 
 

@@ -28,6 +28,8 @@ mod keys;
 mod local_index;
 mod looking;
 mod retention;
+mod rewrite;
+mod rewrite_kills;
 mod round_trip;
 mod single_writer;
 mod unchanged;

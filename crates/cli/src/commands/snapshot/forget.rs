@@ -18,8 +18,8 @@ use crate::output::views::SnapshotView;
 
 /// What comes after an erasure was asked for.
 pub(super) const STILL_THERE: &str = "\
-what only they held is still in the store until `nightjar gc` has
-run; `nightjar ledger show` then has the record that it is gone
+what had to go is still in the store until `nightjar gc` has run; `nightjar ledger show` then has the
+record that it is gone
 ";
 
 #[derive(Serialize)]
