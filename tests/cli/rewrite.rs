@@ -154,6 +154,15 @@ fn a_user_learns_what_comes_next() {
     let forget = scene.sandbox.nightjar("snapshot forget --reason old --json");
     let plain = forget.arg(&scene.nights[1]).json();
     assert_eq!((&plain["erase"], &scene.newest_record()["erase"]), (&false.into(), &false.into()));
+    // It is not too late.
+    let forget = || scene.sandbox.nightjar("snapshot forget --reason right").arg(&scene.nights[1]);
+    forget().exits(1).says("no snapshot");
+    forget().args("--erase").done().prints("was forgotten before");
+    let record = scene.newest_record();
+    assert_eq!(
+        (&record["erase"], &record["snapshots"][0]),
+        (&true.into(), &plain["forgotten"][0]["id"])
+    );
 }
 
 #[test]

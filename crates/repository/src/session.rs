@@ -136,6 +136,16 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// What a collector says that took this session for dead, if one did: what it relied on may be
+    /// gone since.
+    pub(crate) fn fence(&self) -> Result<Option<String>> {
+        let name = ObjectName::Snapshot(self.record.session);
+        match self.repository.store.head(&name.to_string())? {
+            Some(_) => read_fence(self.repository, &name).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Ends the session without a snapshot. Only where no create of the register was sent: what
     /// is then pending could still arrive.
     pub(crate) fn abandon(self) {

@@ -302,9 +302,18 @@ pub fn forget(repository: &Repository, ids: &[SessionId], who: &str, why: &str) 
     forget_with(repository, ids, who, why, false)
 }
 
-/// Forgets snapshots and asks collectors to leave nothing in the store that only they hold.
+/// Forgets snapshots and asks collectors to leave nothing in the store that only they hold. The same
+/// can be asked of some that were forgotten before.
 pub fn erase(repository: &Repository, ids: &[SessionId], who: &str, why: &str) -> Result<()> {
     forget_with(repository, ids, who, why, true)
+}
+
+/// The one snapshot that was forgotten and whose id begins so.
+pub fn find_forgotten(repository: &Repository, text: &str) -> Result<Option<SessionId>> {
+    let ledger = ledger::read(repository)?;
+    let forgotten = ledger.state.forgotten.iter();
+    let mut matches = forgotten.filter(|id| id.to_string().starts_with(text));
+    Ok(matches.next().copied().filter(|_| matches.next().is_none()))
 }
 
 fn forget_with(
@@ -320,7 +329,7 @@ fn forget_with(
         refuse_held(ledger, ids, now)?;
         let forgotten = &ledger.state.forgotten;
         let snapshots: Vec<SessionId> =
-            ids.iter().copied().filter(|id| !forgotten.contains(id)).collect();
+            ids.iter().copied().filter(|id| erase || !forgotten.contains(id)).collect();
         let (who, why) = (who.to_owned(), why.to_owned());
         Ok((!snapshots.is_empty()).then_some(LedgerBody::Forget { snapshots, who, why, erase }))
     })?;

@@ -38,8 +38,16 @@ fn what_was_reported_is_there_whatever_the_schedule() {
     let first = number("NIGHTJAR_SIMULATION_FIRST").unwrap_or(0);
     let end = first + number("NIGHTJAR_SIMULATION_SEEDS").unwrap_or(SEEDS);
     let done = run_all(first, end);
-    for kind in ["back up", "restore", "verify", "forget", "collect", "add a slot", "remove a slot"]
-    {
+    for kind in [
+        "back up",
+        "restore",
+        "verify",
+        "forget",
+        "rewrite",
+        "collect",
+        "add a slot",
+        "remove a slot",
+    ] {
         let times = done.get(kind).copied().unwrap_or_default();
         assert!(times >= (end - first) / 100, "{kind}: {times} of {done:?}");
     }

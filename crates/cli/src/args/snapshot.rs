@@ -337,7 +337,8 @@ pub(crate) struct SnapshotForget {
     #[arg(long, value_name = "TEXT", value_parser = values::not_empty)]
     pub(crate) reason: String,
     /// What only they hold must not stay in the store, not even where keeping it would be cheaper:
-    /// the next `nightjar gc` sees to it and puts it on record
+    /// the next `nightjar gc` sees to it and puts it on record. Ids of snapshots that were forgotten
+    /// before may be given too
     #[arg(long)]
     pub(crate) erase: bool,
 }

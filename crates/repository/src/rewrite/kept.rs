@@ -53,7 +53,7 @@ struct Check<'a, 'r> {
     reader: &'a Reader<'r>,
     index: &'a LocalIndex,
     unusable: &'a Unusable,
-    /// Nodes and chunks that were looked at.
+    /// Nodes that were looked at. Chunks are too many to be remembered.
     seen: HashSet<BlobId>,
     /// Those among the unusable that are missed.
     packs: BTreeSet<PackId>,
@@ -87,9 +87,7 @@ impl Check<'_, '_> {
     fn content(&mut self, content: &Content) -> Result<()> {
         let root = match content {
             Content::Chunks(chunks) => {
-                return chunks
-                    .iter()
-                    .try_for_each(|chunk| self.is_new_and_there(&chunk.id).map(drop));
+                return chunks.iter().try_for_each(|chunk| self.is_there(&chunk.id).map(drop));
             }
             Content::List { id } => *id,
         };
@@ -101,7 +99,7 @@ impl Check<'_, '_> {
             let node = self.reader.list_node(&id)?;
             for entry in node.entries {
                 match node.level {
-                    0 => drop(self.is_new_and_there(&entry.id)?),
+                    0 => drop(self.is_there(&entry.id)?),
                     _ => open.push(entry.id),
                 }
             }
@@ -109,11 +107,13 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    /// Whether a blob was not looked at yet and may be relied on.
-    fn is_new_and_there(&mut self, id: &BlobId) -> Result<bool> {
-        if !self.seen.insert(*id) {
-            return Ok(false);
-        }
+    /// Whether a node was not looked at yet and may be relied on.
+    fn is_new_and_there(&mut self, node: &BlobId) -> Result<bool> {
+        Ok(self.seen.insert(*node) && self.is_there(node)?)
+    }
+
+    /// Whether a blob may be relied on. If not, notes which packs are missed for it.
+    fn is_there(&mut self, id: &BlobId) -> Result<bool> {
         if self.index.is_present(id) {
             return Ok(true);
         }

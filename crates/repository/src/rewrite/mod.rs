@@ -87,7 +87,9 @@ pub fn plan(
     let mut look = look::Look::new(&reader, leaves_out);
     let mut planned = Vec::new();
     for info in wanted {
-        let look::Found { taken, touched } = look.at(info, &mut |taken| each(info, taken))?;
+        let found = look.at(info, &mut |taken| each(info, taken));
+        let look::Found { taken, touched } =
+            found.map_err(|error| explain(repository, info, error))?;
         Progress::add(&progress.items, 1);
         if taken == Tally::default() {
             continue;
@@ -95,12 +97,32 @@ pub fn plan(
         require_rest(info, &taken)?;
         let mut ids = tree::OnlyIds(repository.identifier());
         let rebuild = tree::Rebuild { reader: &reader, leaves_out, touched: &touched };
-        let root = rebuild.run(info.snapshot.root, &mut ids)?;
+        let root = rebuild.run(info.snapshot.root, &mut ids);
+        let root = root.map_err(|error| explain(repository, info, error))?;
         let mut plan = Planned { info: (*info).clone(), taken, successor: None, root, touched };
         plan.successor = plan.find_successor(list);
         planned.push(plan);
     }
     Ok(planned)
+}
+
+/// What was forgotten and collected while it was read is not damaged.
+fn explain(
+    repository: &Repository,
+    info: &SnapshotInfo,
+    error: RepositoryError,
+) -> RepositoryError {
+    match ledger::read(repository) {
+        Ok(ledger) if error.is_damage() && ledger.state.forgotten.contains(&info.id) => gone(info),
+        _ => error,
+    }
+}
+
+/// Somebody else forgot it.
+fn gone(info: &SnapshotInfo) -> RepositoryError {
+    let id = info.id.short();
+    let why = format!("snapshot {id} was forgotten at this moment; it was not rewritten");
+    RepositoryError::NoSuchSnapshot(why)
 }
 
 /// A snapshot of which nothing but directories is left says nothing.
@@ -164,6 +186,9 @@ pub fn execute(
     progress: &Progress,
 ) -> Result<Vec<Rewritten>> {
     repository.require_full("rewrite snapshots")?;
+    if planned.is_empty() {
+        return Ok(Vec::new());
+    }
     let originals: Vec<SessionId> = planned.iter().map(|plan| plan.info.id).collect();
     let ledger = ledger::read(repository)?;
     require_quiet(&ledger.state)?;
@@ -183,9 +208,7 @@ pub fn execute(
         rewritten.push(Rewritten { original: plan.info.id, id, was_there, bytes_added });
         Progress::add(&progress.items, 1);
     }
-    if let Some(Erasure { who, why }) = erasure
-        && !originals.is_empty()
-    {
+    if let Some(Erasure { who, why }) = erasure {
         snapshots::erase(repository, &originals, who, why)?;
     }
     Ok(rewritten)

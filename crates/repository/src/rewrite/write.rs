@@ -7,7 +7,7 @@ use nightjar_format::BlobId;
 use nightjar_format::snapshot::Snapshot;
 
 use super::tree::Rebuild;
-use super::{LeavesOut, Planned, kept, require_quiet};
+use super::{LeavesOut, Planned, gone, kept, require_quiet};
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::LocalIndex;
@@ -34,8 +34,13 @@ pub(super) fn write(
     match store(repository, &mut session, plan, leaves_out, progress) {
         Ok(snapshot) => commit(repository, session, snapshot),
         Err(error) => {
+            let fence = session.fence();
+            let id = session.id();
             session.abandon();
-            Err(error)
+            match fence {
+                Ok(Some(reason)) => Err(RepositoryError::Fenced { session: id, reason }),
+                _ => Err(error),
+            }
         }
     }
 }
@@ -51,9 +56,7 @@ fn store(
     let state = session.ledger().state.clone();
     require_quiet(&state)?;
     if state.forgotten.contains(&plan.info.id) {
-        let id = plan.info.id.short();
-        let why = format!("snapshot {id} was forgotten at this moment; it was not rewritten");
-        return Err(RepositoryError::NoSuchSnapshot(why));
+        return Err(gone(&plan.info));
     }
     let (mut index, _) = open_private(repository, Copies::Welcome)?;
     index.close_packs(&state, &stored_sizes(repository)?)?;

@@ -180,12 +180,18 @@ fn what_matches_goes_and_all_else_stays_as_it_was() {
 
         let tally = planned[0].taken;
         assert_eq!(tally.entries(), taken.len() as u64);
-        assert_eq!(tally.bytes, taken.iter().map(|(_, (_, bytes))| bytes.len() as u64).sum());
+        assert_eq!(
+            tally.bytes,
+            taken.iter().map(|(_, (_, bytes))| bytes.len() as u64).sum::<u64>()
+        );
         let counts = new.snapshot.counts;
         let directories = after.values().filter(|(entry, _)| entry.is_directory()).count();
         assert_eq!(counts.directories, directories as u64);
         assert_eq!(counts.files, (after.len() - directories) as u64);
-        assert_eq!(counts.bytes(), after.values().map(|(_, bytes)| bytes.len() as u64).sum());
+        assert_eq!(
+            counts.bytes(),
+            after.values().map(|(_, bytes)| bytes.len() as u64).sum::<u64>()
+        );
         assert_eq!((counts.unreadable, counts.bytes_read), (3, 0));
         let of = |info: &SnapshotInfo| {
             let it = &info.snapshot;

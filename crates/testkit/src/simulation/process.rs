@@ -119,6 +119,8 @@ fn judge(
         E::Stream { .. } => work.name == "fail to read",
         // Somebody else was faster.
         E::Refused(why) if why.contains("there is no slot") => work.name == "remove a slot",
+        // By a collector, or by somebody who forgot it.
+        E::Busy(_) | E::NoSuchSnapshot(_) if work.name == "rewrite" => true,
         error if error.is_damage() => false,
         E::Store(_) | E::Refused(_) | E::NoSuchSnapshot(_) | E::CommitOpen { .. } => met_faults,
         _ => false,

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use nightjar_codec::slot::Protection;
 use nightjar_format::SessionId;
 use nightjar_format::slot::Role;
+use nightjar_format::snapshot::Source;
 use nightjar_repository::gc::{self, Bounds, GcRequest, SESSION_TIMEOUT};
-use nightjar_repository::ingest::{DeltaParameters, SnapshotRequest};
+use nightjar_repository::ingest::{DeltaParameters, Fed, SnapshotRequest, create_snapshot};
+use nightjar_repository::rewrite::{self, Erasure};
 use nightjar_repository::snapshots::{self, SnapshotInfo};
 use nightjar_repository::{Progress, RepositoryError, slots};
 
 use crate::edits::Edit;
-use crate::fixture::{back_up_as, cheap, passphrase, request, restore};
+use crate::fixture::{FILE, back_up_as, cheap, empty_file, entry, passphrase, request, restore};
 use crate::generate::noise;
 use crate::model::verify_all;
 use crate::simulation::base::{SERIES, WRITER};
@@ -32,6 +34,7 @@ pub(super) const KINDS: &[(usize, Work)] = &[
     (16, Work { name: "restore", run: read }),
     (6, Work { name: "verify", run: verify }),
     (8, Work { name: "forget", run: forget }),
+    (5, Work { name: "rewrite", run: rewrite }),
     (10, Work { name: "collect", run: collect }),
     (3, Work { name: "add a slot", run: add_slot }),
     (3, Work { name: "remove a slot", run: remove_slot }),
@@ -40,8 +43,13 @@ pub(super) const KINDS: &[(usize, Work)] = &[
 /// Stores the next version of a series.
 fn back_up(process: &mut Process<'_>) -> Outcome {
     let (request, bytes) = tonight(process);
-    process.history.storing(process.actor, &request.series, &bytes);
-    let outcome = back_up_as(&process.repository, &request, &mut bytes.as_slice());
+    let scratch = match process.rng.below(3) {
+        0 => noise(process.rng.next_u64(), 3000),
+        _ => Vec::new(),
+    };
+    let whole = Arc::new([bytes.as_slice(), &scratch].concat());
+    process.history.storing(process.actor, &request.series, &whole);
+    let outcome = store(process, &request, &bytes, &scratch);
     let reported = match &outcome {
         Ok(_) => Reported::Committed,
         Err(_) if process.was_killed() => Reported::Nothing,
@@ -50,6 +58,28 @@ fn back_up(process: &mut Process<'_>) -> Outcome {
     };
     process.history.stored(process.actor, reported);
     outcome.map(drop)
+}
+
+/// The file that a rewriter takes out.
+const SCRATCH: &str = "scratch";
+
+/// Stores a dump, and behind it, unless that is empty, what need not be kept.
+fn store(
+    process: &Process<'_>,
+    request: &SnapshotRequest,
+    mut dump: &[u8],
+    scratch: &[u8],
+) -> Result<SnapshotInfo, RepositoryError> {
+    if scratch.is_empty() {
+        return back_up_as(&process.repository, request, &mut dump);
+    }
+    create_snapshot(&process.repository, request, &Progress::default(), |feeder| {
+        for (name, mut bytes) in [(FILE, dump), (SCRATCH, scratch)] {
+            feeder.stream(name.as_bytes(), &mut bytes, name)?;
+            feeder.file(entry(name.as_bytes(), empty_file()))?;
+        }
+        Ok(Fed { source: Source::Paths { paths: vec![] }, unreadable: 0 })
+    })
 }
 
 /// Stores a stream that breaks off.
@@ -183,6 +213,44 @@ fn forget(process: &mut Process<'_>) -> Outcome {
     };
     note(Taken::Perhaps);
     snapshots::forget(&process.repository, &ids, "tester", "the simulation")?;
+    note(Taken::Yes);
+    Ok(())
+}
+
+/// Takes the file that need not be kept out of a snapshot.
+fn rewrite(process: &mut Process<'_>) -> Outcome {
+    let listed = list(process)?;
+    if process.host.passphrase == WRITER || listed.is_empty() {
+        return Ok(());
+    }
+    let chosen = process.rng.below(listed.len());
+    let Some(info) = listed.get(chosen) else { return Ok(()) };
+    let progress = Progress::default();
+    let leaves_out = |path: &[u8], _: bool| path == SCRATCH.as_bytes();
+    let list = snapshots::list(&process.repository)?;
+    let repository = &process.repository;
+    let planned = rewrite::plan(repository, &list, &[info], &leaves_out, &progress, |_, _| {})?;
+    let Some(plan) = planned.first() else { return Ok(()) };
+    let whole = process.history.state().runs.get(&info.id).map(|run| Arc::clone(&run.bytes));
+    let mut rest = whole.map(|whole| whole.to_vec()).unwrap_or_default();
+    rest.truncate(rest.len().saturating_sub(usize::try_from(plan.taken.bytes).unwrap_or(0)));
+    process.history.storing(process.actor, "rewritten", &Arc::new(rest));
+    let note = |taken: Taken| {
+        if let Some(run) = process.history.state().runs.get_mut(&info.id) {
+            run.forgotten = run.forgotten.max(taken);
+        }
+    };
+    note(Taken::Perhaps);
+    let erasure = Some(Erasure { who: "tester", why: "the simulation" });
+    let outcome = rewrite::execute(repository, &planned, &leaves_out, erasure, &progress);
+    let reported = match &outcome {
+        Ok(_) => Reported::Committed,
+        Err(_) if process.was_killed() => Reported::Nothing,
+        // It may have failed when only the original was still to be forgotten.
+        Err(_) => Reported::Open,
+    };
+    process.history.stored(process.actor, reported);
+    outcome?;
     note(Taken::Yes);
     Ok(())
 }

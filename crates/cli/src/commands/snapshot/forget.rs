@@ -27,6 +27,8 @@ struct ForgottenView<'a> {
     forgotten: Vec<SnapshotView<'a>>,
     /// Those that could not be read, or were gone.
     lost: Vec<String>,
+    /// Those that were forgotten before, and are to be erased now.
+    forgotten_before: Vec<String>,
     reason: &'a str,
     /// Nothing that only they hold is to stay in the store.
     erase: bool,
@@ -41,6 +43,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotForget
     // All are found before any is forgotten.
     let mut found: Vec<&SnapshotInfo> = Vec::new();
     let mut lost: BTreeSet<SessionId> = BTreeSet::new();
+    let mut before: BTreeSet<SessionId> = BTreeSet::new();
     for id in &arguments.ids {
         match (list.find(id, None), list.find_lost(id)) {
             (Ok(info), _) if found.iter().any(|earlier| earlier.id == info.id) => {}
@@ -53,15 +56,22 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotForget
             (Err(_), Some(id)) => {
                 lost.insert(id);
             }
-            (Err(error), None) => return Err(error.into()),
+            (Err(error), None) => match snapshots::find_forgotten(&repository, id)? {
+                Some(id) if arguments.erase => {
+                    before.insert(id);
+                }
+                _ => return Err(error.into()),
+            },
         }
     }
-    let ids: Vec<SessionId> = found.iter().map(|info| info.id).chain(lost.clone()).collect();
+    let ids = found.iter().map(|info| info.id).chain(lost.clone()).chain(before.clone());
+    let ids: Vec<SessionId> = ids.collect();
     let forget = if arguments.erase { snapshots::erase } else { snapshots::forget };
     forget(&repository, &ids, &environment::who(), &arguments.reason)?;
     let view = ForgottenView {
         forgotten: found.iter().map(|info| SnapshotView::new(info)).collect(),
         lost: lost.iter().map(ToString::to_string).collect(),
+        forgotten_before: before.iter().map(ToString::to_string).collect(),
         reason: &arguments.reason,
         erase: arguments.erase,
     };
@@ -70,7 +80,10 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotForget
             |id: &SessionId| format!("struck off snapshot {}, which is lost\n", id.short());
         let found = found.iter().map(|info| describe(info));
         let next = arguments.erase.then(|| STILL_THERE.to_owned());
-        found.chain(lost.iter().map(struck)).chain(next).collect()
+        let known = before.iter().map(|id| {
+            format!("snapshot {} was forgotten before; now it is to be erased\n", id.short())
+        });
+        found.chain(lost.iter().map(struck)).chain(known).chain(next).collect()
     })?;
     Ok(Exit::Done)
 }
