@@ -39,7 +39,7 @@ fn file(seed: u64, len: usize) -> Node {
 
 /// Two people and a directory of many files; `night` decides what one file holds.
 pub(crate) fn home(night: u64) -> Tree {
-    let many = (0..3000u64).map(|number| {
+    let many = (0..1800u64).map(|number| {
         // Leaked, so that names can be literals elsewhere.
         let name: &'static str = format!("file {number:04}").leak();
         (name, file(number, 40))
@@ -281,8 +281,6 @@ fn a_held_snapshot_stops_all_of_it() {
     holds::hold(&fixture.open(), &[held.id], None, "anna", "evidence").unwrap();
     assert_refused(&fixture, &leaves_out_anna, &[&held.id.short(), "held by anna", "release"]);
     // It does not matter where nothing is taken out, or nothing forgotten.
-    let only_free = noise(1001, 70_000);
-    assert!(!only_free.is_empty());
     assert!(rewrite_all(&fixture.open(), &|path, _| path == b"nobody", Some(ERASURE)).is_ok());
     assert_eq!(rewrite_all(&fixture.open(), &leaves_out_anna, None).unwrap().1.len(), 2);
     holds::release(&fixture.open(), &[held.id], "anna", "over").unwrap();
@@ -315,7 +313,7 @@ fn packs(fixture: &Fixture) -> Vec<PackId> {
 
 #[test]
 fn what_is_kept_must_not_rest_on_packs_that_are_damaged_or_gone() {
-    // Each night has packs of its own: only the first needs what only it stored.
+    // Whichever pack it is.
     let mut refused = 0;
     for number in 0.. {
         let fixture = Fixture::new(314);
