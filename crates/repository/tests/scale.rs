@@ -2,7 +2,6 @@
 //!
 //! `NIGHTJAR_BLOBS=100000000` takes another number than the usual one; what was measured is printed.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(clippy::print_stdout, reason = "what was measured")]
 #![expect(clippy::disallowed_methods, reason = "another number can be asked for")]
 
 use std::fs;

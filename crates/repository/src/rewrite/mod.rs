@@ -13,7 +13,7 @@
 //! on packs that are neither retired nor damaged. The old snapshot is alive at the head that it notes,
 //! so what it needs lies in packs that are not retired, and whoever condemns one of these from now on
 //! waits for the session. Only where packs are damaged, missing or not listed is it checked that what
-//! is kept can be read without them ([`kept`]).
+//! is kept can be read without them (`kept`).
 
 mod kept;
 mod look;
