@@ -102,3 +102,30 @@ fn twenty_hosts_write_at_once_and_see_what_the_others_wrote() {
     };
     assert_eq!(number(&first(17), "chunks_new"), 0);
 }
+
+/// A profile names a role, and another profile whose keys may assume it (AWS CLI User Guide, "Use
+/// an IAM role").
+#[test]
+fn a_profile_may_name_a_role_that_sts_gives_keys_for() {
+    let cloud = Cloud::new();
+    let (key, secret) = (cloud.moto.access_key(), cloud.moto.secret_key());
+    let keys = format!("[base]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
+    let keys = cloud.sandbox.write("credentials", keys);
+    let profiles = "[profile backup]\nregion = us-east-1\nsource_profile = base\n\
+                    role_arn = arn:aws:iam::123456789012:role/backup\n";
+    let profiles = cloud.sandbox.write("config", profiles);
+    let run = |args: &str, sts: &str| {
+        let run = cloud.sandbox.nightjar(args).args("--allow-http");
+        let run = run.env("NIGHTJAR_REPOSITORY", &cloud.url);
+        let run = run.env("NIGHTJAR_ENDPOINT", cloud.moto.endpoint());
+        let run = run.env("AWS_CONFIG_FILE", &profiles).env("AWS_PROFILE", "backup");
+        run.env("AWS_SHARED_CREDENTIALS_FILE", &keys).env("AWS_ENDPOINT_URL_STS", sts)
+    };
+    let sts = cloud.moto.endpoint();
+    run(&format!("init {WEAK}"), sts).done();
+    let dump = noise(3, 300_000);
+    run("backup --stdin a.sql", sts).stdin(dump.clone()).done();
+    run("restore latest --stdout", sts).done().prints_bytes(&dump);
+    // Without STS there are no keys, whatever the other profile has.
+    run("status", "http://127.0.0.1:1").exits(1).says("credentials");
+}

@@ -120,7 +120,7 @@ pub enum LedgerBody {
     Erased {
         /// Number of the newest of them.
         up_to: u64,
-        /// How many packs were deleted for it.
+        /// How many packs the run deleted that ended it.
         packs: u64,
         /// Their bytes in the store.
         bytes: u64,

@@ -164,10 +164,17 @@ impl<'a> Session<'a> {
 fn read_fence(repository: &Repository, name: &ObjectName) -> Result<String> {
     let limit = limits::METADATA_OBJECT_BYTES as u64;
     let object = repository.store.get(&name.to_string(), limit)?;
-    match repository.unseal::<Register>(MetadataKind::Snapshot, name, &object)?.record {
-        Register::Fence { reason } => Ok(reason),
-        Register::Committed(_) => {
-            Err(RepositoryError::Internal("another process committed this session"))
+    match repository.unseal::<Register>(MetadataKind::Snapshot, name, &object) {
+        Ok(opened) => match opened.record {
+            Register::Fence { reason } => Ok(reason),
+            Register::Committed(_) => {
+                Err(RepositoryError::Internal("another process committed this session"))
+            }
+        },
+        // Whoever fenced it had keys that are newer than ours.
+        Err(error) if error.is_damage() && ledger::are_keys_old(repository)? => {
+            Err(RepositoryError::KeysChanged)
         }
+        Err(error) => Err(error),
     }
 }

@@ -37,6 +37,7 @@ struct GcView {
     index_objects_replaced: u64,
     snapshots_deleted: u64,
     sessions_deleted: u64,
+    bundles_deleted: u64,
     undeleted: Vec<UndeletedView>,
     damaged: Vec<String>,
     suspect: Vec<String>,
@@ -195,6 +196,7 @@ fn view(report: &GcReport, repository: &Repository) -> GcView {
         index_objects_replaced: swept.index_objects,
         snapshots_deleted: swept.snapshots,
         sessions_deleted: swept.sessions,
+        bundles_deleted: swept.bundles,
         undeleted: undeleted
             .map(|(object, why)| UndeletedView { object: object.clone(), why: why.clone() })
             .collect(),
@@ -296,8 +298,8 @@ fn describe(report: &GcReport, view: &GcView) -> String {
         Some(Erasure::Done { record }) => {
             text += &format!(
                 "erased: nothing is left of what only erased snapshots held, as the ledger's record \
-                 {record} says; where the store keeps old versions, they end by its own rules, and \
-                 caches of machines that made backups keep copies until they are full\n"
+                 {record} says\nwhere the store keeps old versions, they end by its own rules; caches of \
+                 machines that made backups keep copies of packs until they are full\n"
             );
         }
         Some(Erasure::Open { why }) => text += &format!("not yet erased: {}\n", printable(why)),

@@ -46,7 +46,10 @@ fn make_of_kind(
 }
 
 /// The objects that bundles of a kind hold copies of, as far as they are there, with their sizes.
-fn stored(repository: &Repository, kind: BundleKind) -> Result<BTreeMap<ObjectName, u64>> {
+pub(super) fn stored(
+    repository: &Repository,
+    kind: BundleKind,
+) -> Result<BTreeMap<ObjectName, u64>> {
     let folder = match kind {
         BundleKind::Index => "index",
         BundleKind::Snapshots => "snapshots",

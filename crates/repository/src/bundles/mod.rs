@@ -18,9 +18,11 @@
 mod make;
 mod plan;
 mod read;
+mod stale;
 
 pub(crate) use make::make;
 pub(crate) use read::{fill_cache, take_copies};
+pub(crate) use stale::stale;
 
 use std::collections::BTreeSet;
 

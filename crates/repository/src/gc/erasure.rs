@@ -62,7 +62,7 @@ pub(super) fn conclude(
     let ledger = ledger::read(repository)?;
     ledger.require_whole()?;
     let survey = take_survey(repository, &ledger, &Default::default(), progress)?;
-    let candidates = survey.candidates(repository, &ledger)?;
+    let candidates = survey.candidates(repository, &ledger, Some(session.id()))?;
     let misfits = candidates.misfits.len();
     let everything = Bounds { unused_permille: 0, move_bytes: None };
     let target = u64::from(repository.record.pack_target_bytes);

@@ -49,7 +49,7 @@ use erasure::Deleted;
 use evacuate::{Moved, evacuate};
 use reencode::reencode;
 use survey::Survey;
-use sweep::sweep;
+use sweep::{sweep, sweep_bundles};
 use weight::DeadWeight;
 
 /// What to collect, and how far to go.
@@ -145,7 +145,7 @@ pub fn preview(repository: &Repository, bounds: &Bounds, progress: &Progress) ->
             reencoded_frees += window.iter().map(|heavy| heavy.frees).sum::<u64>();
         }
     }
-    let candidates = survey.candidates(repository, &ledger)?;
+    let candidates = survey.candidates(repository, &ledger, None)?;
     let target = u64::from(repository.record.pack_target_bytes);
     Ok(Preview {
         erases,
@@ -180,7 +180,16 @@ pub fn collect(
     let mut session = Session::begin(repository)?;
     let outcome = erasure::asked_for(repository).and_then(|erase| {
         let report = GcReport::default();
-        Collection { repository, request, progress, erase, report, passes: 0 }.run(&mut session)
+        Collection {
+            repository,
+            request,
+            progress,
+            erase,
+            report,
+            passes: 0,
+            places_changed: false,
+        }
+        .run(&mut session)
     });
     // No register is ever created for it, so nothing can be pending.
     session.abandon();
@@ -196,6 +205,9 @@ struct Collection<'a> {
     report: GcReport,
     /// How often blobs on dead weight were stored whole.
     passes: u32,
+    /// Blobs lost one of several places in the last round: what they rest on now may be other blobs
+    /// than when it was planned.
+    places_changed: bool,
 }
 
 impl Collection<'_> {
@@ -232,6 +244,8 @@ impl Collection<'_> {
                 break;
             }
         }
+        let swept = &mut self.report.swept;
+        sweep_bundles(self.repository, self.erase.is_some(), swept, self.progress)?;
         if let Some(up_to) = self.erase {
             self.report.erasure = Some(self.conclude_erasure(session, up_to)?);
         }
@@ -249,8 +263,8 @@ impl Collection<'_> {
     /// Whether another round could find something to do.
     fn has_more(&self) -> bool {
         let GcReport { plan, resumed, rounds, .. } = &self.report;
-        let timed = self.request.deadline.is_some() || self.erase.is_some();
-        plan.truncated || timed || (*resumed && *rounds == 1)
+        let asked = self.request.deadline.is_some() || self.erase.is_some();
+        plan.truncated || asked || self.places_changed || (*resumed && *rounds == 1)
     }
 
     fn sweep(&mut self, session: &Session<'_>) -> Result<()> {
@@ -294,7 +308,7 @@ impl Collection<'_> {
             if self.lighten(session, &survey)? {
                 continue;
             }
-            let candidates = survey.candidates(self.repository, &ledger)?;
+            let candidates = survey.candidates(self.repository, &ledger, Some(session.id()))?;
             drop(survey);
             let target = u64::from(self.repository.record.pack_target_bytes);
             let plan = plan::plan(candidates, target, &self.bounds());
@@ -369,6 +383,7 @@ impl Collection<'_> {
         let ledger = ledger::read(self.repository)?;
         ledger.require_whole()?;
         let mut survey = take_survey(self.repository, &ledger, packs, self.progress)?;
+        self.places_changed = !survey.marks.doubts.is_empty();
         let moved = evacuate(self.repository, session, &mut survey, self.progress)?;
         drop(survey);
         self.report.moved_blobs += moved.blobs;

@@ -94,12 +94,17 @@ impl<'a> Survey<'a> {
     /// The packs that may be condemned, with what is alive in each; and those that no index object
     /// lists, with their sizes. Those of writers that are at work are left out, which saves effort
     /// and is not what safety rests on.
+    /// What `own` wrote is complete: this asks between its rounds.
     pub(super) fn candidates(
         &self,
         repository: &Repository,
         ledger: &Ledger,
+        own: Option<SessionId>,
     ) -> Result<Candidates> {
-        let busy = Busy::look(repository, &self.registers)?;
+        let mut busy = Busy::look(repository, &self.registers)?;
+        own.iter().for_each(|own| {
+            busy.sessions.remove(own);
+        });
         let mut uses: HashMap<PackId, PackUse> = HashMap::new();
         let (mut known, mut of_busy): (HashSet<PackId>, HashSet<PackId>) = Default::default();
         for (ordinal, info) in &self.packs {
@@ -128,19 +133,25 @@ impl<'a> Survey<'a> {
             pack.live_bytes += self.marks.bytes.get(place).copied().unwrap_or_default();
             pack.live_blobs += self.marks.blobs.get(place).copied().unwrap_or_default();
         }
-        let (mut unlisted, mut misfits) = (Vec::new(), Vec::new());
+        let (mut strays, mut misfits) = (Vec::new(), Vec::new());
         for (id, size) in &self.sizes {
             if ledger.state.retired.contains(id) || of_busy.contains(id) || uses.contains_key(id) {
                 continue;
             }
             if known.contains(id) {
                 misfits.push(*id);
-            } else if !busy.has_written(repository, *id, *size)? {
-                unlisted.push((*id, *size));
+            } else {
+                strays.push((*id, *size));
             }
         }
-        unlisted.sort_unstable();
+        strays.sort_unstable();
         misfits.sort_unstable();
+        let mut unlisted = Vec::new();
+        for (id, size) in strays {
+            if !busy.has_written(repository, id, size)? {
+                unlisted.push((id, size));
+            }
+        }
         Ok(Candidates { listed: uses.into_values().collect(), unlisted, misfits })
     }
 }

@@ -15,6 +15,7 @@ use nightjar_format::{IndexId, PackId, SessionId};
 use nightjar_storage::{ObjectInfo, Pending, StoreError};
 
 use crate::ahead::Ahead;
+use crate::bundles;
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::sync;
@@ -40,6 +41,8 @@ pub struct Swept {
     pub snapshots: u64,
     /// Announcements of sessions that have ended.
     pub sessions: u64,
+    /// Bundles of copies most of which are of objects that are gone.
+    pub bundles: u64,
     /// Objects that stay, each with the reason; the next run tries again.
     pub undeleted: BTreeMap<String, String>,
 }
@@ -52,6 +55,7 @@ impl Swept {
         self.index_objects += other.index_objects;
         self.snapshots += other.snapshots;
         self.sessions += other.sessions;
+        self.bundles += other.bundles;
         self.undeleted = other.undeleted;
     }
 }
@@ -80,6 +84,25 @@ pub(super) fn sweep(
     let ended = ended_sessions(repository, &state.forgotten)?;
     swept.sessions = delete_all(repository, &ended, &mut swept, progress)?.len() as u64;
     Ok(swept)
+}
+
+/// Deletes bundles of copies of what is gone; with `any`, those that copy so much as one such object.
+pub(super) fn sweep_bundles(
+    repository: &Repository,
+    any: bool,
+    swept: &mut Swept,
+    progress: &Progress,
+) -> Result<()> {
+    let stale = bundles::stale(repository, any)?;
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let is_stale =
+        |info: &ObjectInfo| ObjectName::parse(&info.name).is_some_and(|name| stale.contains(&name));
+    let listed = repository.store.list("bundles")?;
+    let objects: Vec<ObjectInfo> = listed.into_iter().filter(is_stale).collect();
+    swept.bundles += delete_all(repository, &objects, swept, progress)?.len() as u64;
+    Ok(())
 }
 
 /// How many objects the ledger says are gone, and are there.

@@ -126,6 +126,30 @@ fn what_cannot_be_deleted_keeps_an_erasure_open() {
     assert_sound(&fixture, &made[8..]);
 }
 
+/// Bundles copy index objects and snapshots: no copy of one that is gone stays.
+#[test]
+fn bundles_keep_nothing_of_what_was_erased() {
+    let fixture = Fixture::new(248);
+    let mut bytes = dump(248, 300_000);
+    let mut made = Vec::new();
+    for night in 0..20 {
+        made.push((fixture.night(&bytes), bytes.clone()));
+        bytes = touched(&bytes, night);
+    }
+    assert!(!names(&fixture.store, "bundles/snapshots").is_empty());
+    erased(&fixture, &[&made[3].0]);
+    let report = collected(&fixture.elsewhere(), &GcRequest::default());
+    assert_recorded(&fixture, &report);
+    assert!(report.swept.bundles > 0, "{report:?}");
+    let id = made.remove(3).0.id.to_string();
+    for name in names(&fixture.store, "bundles") {
+        let bundle = nightjar_testkit::damage::read(&fixture.store, &name);
+        let holds = bundle.windows(id.len()).any(|window| window == id.as_bytes());
+        assert!(!holds, "{name} copies a snapshot that is gone");
+    }
+    assert_sound(&fixture, &made);
+}
+
 /// What is erased in one snapshot and held by another one stays.
 #[test]
 fn what_another_snapshot_holds_stays() {

@@ -1,11 +1,12 @@
 //! Whom a collector waits for, and whom it ends.
 
 use nightjar_format::ledger::LedgerBody;
+use nightjar_format::slot::Role;
 use nightjar_format::snapshot::Source;
 use nightjar_repository::gc::GcRequest;
 use nightjar_repository::ingest::{Fed, create_snapshot};
 use nightjar_repository::snapshots::SnapshotInfo;
-use nightjar_repository::{Progress, Repository, RepositoryError, ledger};
+use nightjar_repository::{Progress, Repository, RepositoryError, ledger, slots};
 use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::{FILE, Fixture, empty_file, entry, request, restore};
 use nightjar_testkit::generate::dump;
@@ -159,4 +160,19 @@ fn a_round_that_a_write_slot_forges_is_void() {
     let report = collected(&fixture, &thorough());
     assert_eq!((report.swept.packs, report.rounds), (0, 0), "{report:?}");
     assert!(restore(&fixture.elsewhere().open(), &kept).unwrap() == bytes);
+}
+
+/// Who fenced it had keys that it has not.
+#[test]
+fn a_backup_that_is_fenced_after_the_keys_changed_is_told_so() {
+    let (fixture, bytes) = forgotten_night(229);
+    let slot = fixture.add_slot(Role::Write, "somebody who leaves");
+    let other = fixture.elsewhere();
+    let outcome = back_up_while(&fixture.open(), &bytes, || {
+        slots::remove(&mut other.open(), slot).unwrap();
+        let report = collected(&other, &GcRequest { session_timeout: 0, ..thorough() });
+        assert_eq!(report.waiting, []);
+    });
+    assert!(matches!(outcome, Err(RepositoryError::KeysChanged)), "{outcome:?}");
+    assert_sound(&other, &[]);
 }
