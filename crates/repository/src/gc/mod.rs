@@ -47,10 +47,11 @@ use crate::repository::Repository;
 use crate::session::Session;
 use erasure::Deleted;
 use evacuate::{Moved, evacuate};
+use plan::Candidates;
 use reencode::reencode;
 use survey::Survey;
 use sweep::{sweep, sweep_bundles};
-use weight::DeadWeight;
+use weight::{DeadWeight, Total};
 
 /// What to collect, and how far to go.
 #[derive(Debug, Clone, Copy)]
@@ -136,22 +137,15 @@ pub fn preview(repository: &Repository, bounds: &Bounds, progress: &Progress) ->
     let survey = take_survey(repository, &ledger, &open, progress)?;
     let erases = !state.erasures.is_empty();
     let bounds = &bounds_of(bounds, erases);
-    let (mut reencoded_blobs, mut reencoded_bytes, mut reencoded_frees) = (0, 0, 0);
-    if survey.is_heavy(bounds.unused_permille) {
-        let mut weight = DeadWeight::weigh(&survey, erases)?;
-        while let Some(window) = weight.next_window()? {
-            reencoded_blobs += window.len() as u64;
-            reencoded_bytes += window.iter().map(|heavy| heavy.whole).sum::<u64>();
-            reencoded_frees += window.iter().map(|heavy| heavy.frees).sum::<u64>();
-        }
-    }
     let candidates = survey.candidates(repository, &ledger, None)?;
+    let heavy = heavy(&survey, &candidates, bounds, erases)?;
+    let total = heavy.map_or_else(Total::default, |(_, total)| total);
     let target = u64::from(repository.record.pack_target_bytes);
     Ok(Preview {
         erases,
-        reencoded_blobs,
-        reencoded_bytes,
-        reencoded_frees,
+        reencoded_blobs: total.blobs,
+        reencoded_bytes: total.whole,
+        reencoded_frees: total.frees,
         plan: plan::plan(candidates, target, bounds),
         condemned: open.len() as u64,
         leftovers: sweep::leftovers(repository, state)?,
@@ -305,10 +299,10 @@ impl Collection<'_> {
             }
             let none = BTreeSet::new();
             let survey = take_survey(self.repository, &ledger, &none, self.progress)?;
-            if self.lighten(session, &survey)? {
+            let candidates = survey.candidates(self.repository, &ledger, Some(session.id()))?;
+            if self.lighten(session, &survey, &candidates)? {
                 continue;
             }
-            let candidates = survey.candidates(self.repository, &ledger, Some(session.id()))?;
             drop(survey);
             let target = u64::from(self.repository.record.pack_target_bytes);
             let plan = plan::plan(candidates, target, &self.bounds());
@@ -326,14 +320,21 @@ impl Collection<'_> {
 
     /// Stores whole what had better be. True if anything was: then more is dead, and what other blobs
     /// rest on besides may be theirs alone.
-    fn lighten(&mut self, session: &mut Session<'_>, survey: &Survey<'_>) -> Result<bool> {
+    fn lighten(
+        &mut self,
+        session: &mut Session<'_>,
+        survey: &Survey<'_>,
+        candidates: &Candidates,
+    ) -> Result<bool> {
         let bounds = self.bounds();
-        if self.passes == MOST_PASSES || !survey.is_heavy(bounds.unused_permille) {
+        if self.passes == MOST_PASSES {
             return Ok(false);
         }
-        let all = self.erase.is_some();
+        let Some((weight, _)) = heavy(survey, candidates, &bounds, self.erase.is_some())? else {
+            return Ok(false);
+        };
         let most = bounds.move_bytes;
-        let done = reencode(self.repository, session, survey, all, most, self.progress)?;
+        let done = reencode(self.repository, session, survey, weight, most, self.progress)?;
         self.passes = if done.blobs == 0 { MOST_PASSES } else { self.passes + 1 };
         self.report.reencoded.add(done);
         Ok(done.blobs > 0)
@@ -441,6 +442,30 @@ enum Closing {
     Others,
     /// Not at all: more packs are damaged now than when this looked what is alive.
     Overtaken,
+}
+
+/// Finds what had better be stored whole, if the store is smaller for it in the end; everything that
+/// rests on something dead, if that `erases`.
+fn heavy<'s, 'a>(
+    survey: &'s Survey<'a>,
+    candidates: &Candidates,
+    bounds: &Bounds,
+    erases: bool,
+) -> Result<Option<(DeadWeight<'s, 'a>, Total)>> {
+    let dead = survey.marks.dead_weight;
+    let (kept, unused) = candidates.kept_and_unused();
+    // What may stay unused is not freed, wherever it lies.
+    let comes_back = |frees: u64, whole: u64| {
+        let may_stay = u128::from(kept + whole) * u128::from(bounds.unused_permille) / 1000;
+        u128::from(unused + frees) > may_stay + u128::from(whole)
+    };
+    if dead == 0 || (!erases && !comes_back(2 * dead, 0)) {
+        return Ok(None);
+    }
+    let mut weight = DeadWeight::weigh(survey, erases)?;
+    let total = weight.total()?;
+    let is_worth_it = total.blobs > 0 && (erases || comes_back(total.frees, total.whole));
+    Ok(is_worth_it.then_some((weight, total)))
 }
 
 /// Says what there is and what is alive. Something that is missing is looked for twice: a listing

@@ -172,6 +172,14 @@ pub(super) struct Candidates {
     pub(super) misfits: Vec<PackId>,
 }
 
+impl Candidates {
+    /// Bytes of packs of which something is alive, and what is unused of them.
+    pub(super) fn kept_and_unused(&self) -> (u64, u64) {
+        let alive = self.listed.iter().filter(|pack| pack.live_bytes > 0);
+        alive.fold((0, 0), |(kept, unused), pack| (kept + pack.size, unused + pack.unused()))
+    }
+}
+
 /// Decides; `target_bytes` is the size at which a pack is full.
 pub(super) fn plan(candidates: Candidates, target_bytes: u64, bounds: &Bounds) -> Plan {
     let Candidates { listed: mut packs, unlisted, .. } = candidates;

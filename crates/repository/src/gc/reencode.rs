@@ -48,17 +48,15 @@ impl Reencoded {
     }
 }
 
-/// Stores whole what had better be, until `most_bytes` were added; with `all`, whatever rests on
-/// something dead.
+/// Stores whole what had better be, until `most_bytes` were added.
 pub(super) fn reencode(
     repository: &Repository,
     session: &mut Session<'_>,
     survey: &Survey<'_>,
-    all: bool,
+    mut weight: DeadWeight<'_, '_>,
     most_bytes: Option<u64>,
     progress: &Progress,
 ) -> Result<Reencoded> {
-    let mut weight = DeadWeight::weigh(survey, all)?;
     progress.total.store(0, Ordering::Relaxed);
     thread::scope(|scope| {
         let uploader = Uploader::start(scope, repository, None, progress);

@@ -85,12 +85,6 @@ impl<'a> Survey<'a> {
         Ok(Self { reader, packs, fates, marks, registers, sizes })
     }
 
-    /// Whether more of what is alive than this many thousandths is dead weight.
-    pub(super) fn is_heavy(&self, permille: u32) -> bool {
-        let alive: u64 = self.marks.bytes.iter().sum();
-        u128::from(self.marks.dead_weight) * 1000 > u128::from(alive) * u128::from(permille)
-    }
-
     /// The packs that may be condemned, with what is alive in each; and those that no index object
     /// lists, with their sizes. Those of writers that are at work are left out, which saves effort
     /// and is not what safety rests on.

@@ -5,8 +5,12 @@
 //! reads them. Where that is more than the first live blob above them takes when it is stored whole,
 //! it had better be whole; then nothing rests on them any more, and they go like everything dead.
 //!
+//! Bytes that are freed inside packs come back only as far as more is unused than may stay: packs of
+//! which little is unused are not moved for it. So nothing is stored whole unless the store is
+//! smaller in the end.
+//!
 //! What a blob frees is counted with care: only bases that no other blob above rests on. It takes
-//! two scans of the local index, and two bits for each stored blob. What whole ones take is guessed
+//! a few scans of the local index, and two bits for each stored blob. What whole ones take is guessed
 //! from the whole ones below them.
 
 use std::collections::HashSet;
@@ -46,6 +50,16 @@ pub(super) struct DeadWeight<'s, 'a> {
     /// Bases that several blobs rest on.
     shared: RowSet,
     after: Option<BlobId>,
+}
+
+/// All of them together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Total {
+    pub(super) blobs: u64,
+    /// What they take when they are whole, roughly, in bytes.
+    pub(super) whole: u64,
+    /// What goes then.
+    pub(super) frees: u64,
 }
 
 /// What lies beneath a delta, down to what snapshots name themselves.
@@ -90,6 +104,18 @@ impl<'s, 'a> DeadWeight<'s, 'a> {
         }
         weight.after = None;
         Ok(weight)
+    }
+
+    /// All together; afterwards the first window is next again.
+    pub(super) fn total(&mut self) -> Result<Total> {
+        let mut total = Total::default();
+        while let Some(window) = self.next_window()? {
+            total.blobs += window.len() as u64;
+            total.whole += window.iter().map(|heavy| heavy.whole).sum::<u64>();
+            total.frees += window.iter().map(|heavy| heavy.frees).sum::<u64>();
+        }
+        self.after = None;
+        Ok(total)
     }
 
     /// The next few, possibly none; nothing at the end.

@@ -200,7 +200,7 @@ fn what_rests_on_dead_weight_is_stored_whole() {
     }
     let (last, rest) = made.split_last().unwrap();
     forgotten(&fixture, &rest.iter().map(|(info, _)| info).collect::<Vec<_>>());
-    let before = preview(&fixture.open(), &Bounds::default(), &Progress::default()).unwrap();
+    let before = preview(&fixture.open(), &thorough().bounds, &Progress::default()).unwrap();
     assert!(before.reencoded_blobs > 0, "{before:?}");
     assert!(before.reencoded_bytes < before.reencoded_frees, "{before:?}");
     let report = collected(&fixture, &thorough());
