@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nightjar_codec::compress::Payload;
 use nightjar_codec::digest::Identifier;
-use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable, Encoding};
+use nightjar_format::blob::{BlobKind, Encoding};
 use nightjar_format::index::PackRecord;
 use nightjar_format::manifest::{
     Content, ContentRef, DirectoryNode, EntryKind, FileContent, ListNode,
@@ -14,14 +14,15 @@ use nightjar_format::manifest::{
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::record;
 use nightjar_format::snapshot::{Register, Snapshot};
-use nightjar_format::{BlobId, PackId, SessionId};
+use nightjar_format::{BlobId, SessionId};
 
 use crate::fixture::{FILE, Fixture, entry};
 use crate::insider::{HandMade, Insider};
+use crate::years::empty_pack;
 
-/// Blobs in each pack, and bytes that each takes there.
+/// Blobs of each pack, and its bytes.
 const PACK_BLOBS: u32 = 10_000;
-const STORED_LEN: u32 = 1_600;
+const PACK_BYTES: u64 = 16 << 20;
 /// Packs that one index object lists.
 const INDEX_PACKS: usize = 10;
 /// Entries of a node, and nodes of a pack.
@@ -42,8 +43,8 @@ pub fn fill(fixture: &Fixture, directory: &Path, blobs: u64, last: &Snapshot) ->
     for number in 0..packs {
         let pack = sparse_pack(fixture, insider.epoch, directory);
         if !number.is_multiple_of(DEAD_EVERY) {
-            for id in &pack.table.ids {
-                level.add(*id, u64::from(4 * STORED_LEN), &mut nodes);
+            for (id, row) in pack.table.ids.iter().zip(&pack.table.rows) {
+                level.add(*id, u64::from(row.raw_len), &mut nodes);
             }
         }
         listed.push(pack);
@@ -65,22 +66,11 @@ pub fn fill(fixture: &Fixture, directory: &Path, blobs: u64, last: &Snapshot) ->
 }
 
 fn sparse_pack(fixture: &Fixture, epoch: u32, directory: &Path) -> PackRecord {
-    let random = fixture.world.random();
-    let blob = |_| BlobEntry {
-        id: BlobId(random.array()),
-        offset: 0,
-        stored_len: STORED_LEN,
-        raw_len: 4 * STORED_LEN,
-        encoding: Encoding::Zstd,
-        sketch: [0; 3],
-    };
-    let table = BlobTable::from_entries(&(0..PACK_BLOBS).map(blob).collect::<Vec<_>>());
-    let (pack_id, kind) = (PackId(random.array()), BlobKind::Data as u8);
-    let size = u64::from(PACK_BLOBS * (STORED_LEN + 60));
-    let path = directory.join(ObjectName::Pack(pack_id).to_string());
+    let pack = empty_pack(fixture, epoch, PACK_BLOBS, PACK_BYTES, false);
+    let path = directory.join(ObjectName::Pack(pack.pack_id).to_string());
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    File::create(path).unwrap().set_len(size).unwrap();
-    PackRecord { pack_id, size, kind, epoch, table }
+    File::create(path).unwrap().set_len(pack.size).unwrap();
+    pack
 }
 
 /// Nodes that are put into packs.

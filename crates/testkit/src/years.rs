@@ -43,7 +43,7 @@ pub fn pass(fixture: &Fixture, years: &Years, last: &Snapshot) -> Vec<EmptyPack>
     let mut publish = |packs: u32, blobs: u32, bytes: u64| {
         let session = SessionId(fixture.world.random().array());
         let records: Vec<_> =
-            (0..packs).map(|_| pack(fixture, insider.epoch, blobs, bytes)).collect();
+            (0..packs).map(|_| empty_pack(fixture, insider.epoch, blobs, bytes, true)).collect();
         made.extend(records.iter().map(|it| EmptyPack { id: it.pack_id, bytes: it.size }));
         insider.write_index(session, records);
         session
@@ -68,7 +68,15 @@ pub fn pass(fixture: &Fixture, years: &Years, last: &Snapshot) -> Vec<EmptyPack>
     made
 }
 
-fn pack(fixture: &Fixture, epoch: u32, blobs: u32, size: u64) -> PackRecord {
+/// What an index object says of a pack that has so many blobs, with sketches or without, and so many
+/// bytes.
+pub(crate) fn empty_pack(
+    fixture: &Fixture,
+    epoch: u32,
+    blobs: u32,
+    size: u64,
+    sketched: bool,
+) -> PackRecord {
     let random = fixture.world.random();
     let stored_len = u32::try_from(size / u64::from(blobs) - 100).unwrap();
     let entry = |_| BlobEntry {
@@ -77,7 +85,7 @@ fn pack(fixture: &Fixture, epoch: u32, blobs: u32, size: u64) -> PackRecord {
         stored_len,
         raw_len: 65_536.max(stored_len),
         encoding: Encoding::Zstd,
-        sketch: [0; 3].map(|_| u32::from_le_bytes(random.array())),
+        sketch: [0; 3].map(|_| if sketched { u32::from_le_bytes(random.array()) } else { 0 }),
     };
     let table = BlobTable::from_entries(&(0..blobs).map(entry).collect::<Vec<_>>());
     let (pack_id, kind) = (PackId(random.array()), BlobKind::Data as u8);

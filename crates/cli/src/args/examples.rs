@@ -151,8 +151,8 @@ Examples:
 
 pub(super) const REWRITE: &str = "\
 Examples:
-  nightjar snapshot rewrite --all --exclude /home/anna --dry-run
-  nightjar snapshot rewrite --series home --exclude /home/anna --reason 'request of 2 May'
+  nightjar snapshot rewrite --all --exclude home/anna --dry-run
+  nightjar snapshot rewrite --series home --exclude home/anna --reason 'request of 2 May'
   nightjar snapshot rewrite 3f2a 77c0 -e '*.key' -e /srv/cache --reason 'stored by mistake'
       then `nightjar gc`, and `nightjar ledger show` has the record that it is gone";
 

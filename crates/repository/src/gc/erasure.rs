@@ -4,12 +4,14 @@
 //! holds. It is carried out once a survey that began after everybody who may have copied from these
 //! snapshots had ended finds nothing more, and everything that was retired is deleted.
 
+use std::collections::BTreeSet;
+
 use nightjar_format::ledger::LedgerBody;
 use nightjar_format::limits;
 use nightjar_format::session::Position;
 
-use super::plan::{self, Bounds};
 use super::sessions::{self, Waiting};
+use super::sweep::Swept;
 use super::take_survey;
 use crate::environment::Progress;
 use crate::error::Result;
@@ -39,65 +41,55 @@ pub(super) fn asked_for(repository: &Repository) -> Result<Option<u64>> {
     Ok(ledger.state.erasures.last().copied())
 }
 
-/// What a run did for it, for the record.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Deleted {
-    pub(super) packs: u64,
-    pub(super) bytes: u64,
-    /// Objects that could not be deleted.
-    pub(super) undeleted: usize,
-}
-
-/// Looks whether everything is gone that Forgets up to `up_to` are about, and records it.
+/// Looks whether everything is gone that Forgets up to `up_to` are about, and records it. `swept` is
+/// what the run deleted, and could not.
 pub(super) fn conclude(
     repository: &Repository,
     session: &mut Session<'_>,
     up_to: u64,
     timeout: i64,
-    deleted: Deleted,
+    swept: &Swept,
     progress: &Progress,
 ) -> Result<Erasure> {
     // Before the survey: what they still write after it was not there, nor copied from there.
     let writers = sessions::unresolved(repository, session, None, timeout)?;
     let ledger = ledger::read(repository)?;
     ledger.require_whole()?;
-    let survey = take_survey(repository, &ledger, &Default::default(), progress)?;
+    let survey = take_survey(repository, &ledger, &BTreeSet::new(), progress)?;
     let candidates = survey.candidates(repository, &ledger, Some(session.id()))?;
-    let misfits = candidates.misfits.len();
-    let everything = Bounds { unused_permille: 0, move_bytes: None };
-    let target = u64::from(repository.record.pack_target_bytes);
-    let left = plan::plan(candidates, target, &everything);
+    let is_heavy = survey.marks.dead_weight > 0;
     let open = |why: String| Ok(Erasure::Open { why });
-    if let Some(writer) = writers.iter().find(|writer| may_have_copied(writer, up_to)) {
+    if let Some(Waiting { session, host, .. }) =
+        writers.iter().find(|writer| may_have_copied(writer, up_to))
+    {
+        let session = session.short();
         return open(format!(
-            "session {} of {} is at work since before; run gc again when it has ended",
-            writer.session.short(),
-            writer.host
+            "session {session} of {host} is at work since before; run gc again when it has ended"
         ));
     }
-    if deleted.undeleted > 0 {
+    if !swept.undeleted.is_empty() {
         return open(format!(
-            "{} could not be deleted; run gc again when the store permits it, or when the lock on \
-             them has ended",
-            count(deleted.undeleted as u64, "object", "objects")
+            "objects that could not be deleted: {}; run gc again when the store permits it, or when \
+             the lock on them has ended",
+            swept.undeleted.len()
         ));
     }
-    if left.unused_bytes > 0 || survey.marks.dead_weight > 0 || !ledger.state.condemned.is_empty() {
+    if candidates.has_garbage() || is_heavy || !ledger.state.condemned.is_empty() {
         return open(
             "something that no snapshot needs is still there; run gc again without --max-repack \
              and --max-time, and if that does not help, mend the damage that it reports first"
                 .into(),
         );
     }
-    if misfits > 0 {
+    if !candidates.misfits.is_empty() {
         return open(format!(
-            "{} not as long as the index says and may hold anything; `nightjar snapshot verify \
-             --all` names them",
-            count(misfits as u64, "pack is", "packs are")
+            "packs that are not as long as the index says, and may hold anything: {}; `nightjar \
+             snapshot verify --all` names them",
+            candidates.misfits.len()
         ));
     }
     let who = format!("gc on {}", repository.environment.host);
-    let Deleted { packs, bytes, .. } = deleted;
+    let (packs, bytes) = (swept.packs, swept.pack_bytes);
     let body = LedgerBody::Erased { up_to, packs, bytes, who };
     let position = ledger::append(repository, &body)?;
     Ok(Erasure::Done { record: position.number })
@@ -108,8 +100,4 @@ pub(super) fn conclude(
 fn may_have_copied(writer: &Waiting, up_to: u64) -> bool {
     let after = |noted: Position| noted.number >= up_to && noted.number < limits::LEDGER_NUMBER;
     !writer.noted.is_some_and(after)
-}
-
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }

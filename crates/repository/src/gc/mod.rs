@@ -45,7 +45,6 @@ use crate::error::{RepositoryError, Result};
 use crate::ledger::{self, Ledger};
 use crate::repository::Repository;
 use crate::session::Session;
-use erasure::Deleted;
 use evacuate::{Moved, evacuate};
 use plan::Candidates;
 use reencode::reencode;
@@ -138,7 +137,7 @@ pub fn preview(repository: &Repository, bounds: &Bounds, progress: &Progress) ->
     let erases = !state.erasures.is_empty();
     let bounds = &bounds_of(bounds, erases);
     let candidates = survey.candidates(repository, &ledger, None)?;
-    let heavy = heavy(&survey, &candidates, bounds, erases)?;
+    let heavy = DeadWeight::find(&survey, &candidates, bounds, erases)?;
     let total = heavy.map_or_else(Total::default, |(_, total)| total);
     let target = u64::from(repository.record.pack_target_bytes);
     Ok(Preview {
@@ -247,11 +246,8 @@ impl Collection<'_> {
     }
 
     fn conclude_erasure(&self, session: &mut Session<'_>, up_to: u64) -> Result<Erasure> {
-        let swept = &self.report.swept;
-        let undeleted = swept.undeleted.len();
-        let deleted = Deleted { packs: swept.packs, bytes: swept.pack_bytes, undeleted };
-        let timeout = self.request.session_timeout;
-        erasure::conclude(self.repository, session, up_to, timeout, deleted, self.progress)
+        let (timeout, swept) = (self.request.session_timeout, &self.report.swept);
+        erasure::conclude(self.repository, session, up_to, timeout, swept, self.progress)
     }
 
     /// Whether another round could find something to do.
@@ -330,7 +326,9 @@ impl Collection<'_> {
         if self.passes == MOST_PASSES {
             return Ok(false);
         }
-        let Some((weight, _)) = heavy(survey, candidates, &bounds, self.erase.is_some())? else {
+        let Some((weight, _)) =
+            DeadWeight::find(survey, candidates, &bounds, self.erase.is_some())?
+        else {
             return Ok(false);
         };
         let most = bounds.move_bytes;
@@ -442,30 +440,6 @@ enum Closing {
     Others,
     /// Not at all: more packs are damaged now than when this looked what is alive.
     Overtaken,
-}
-
-/// Finds what had better be stored whole, if the store is smaller for it in the end; everything that
-/// rests on something dead, if that `erases`.
-fn heavy<'s, 'a>(
-    survey: &'s Survey<'a>,
-    candidates: &Candidates,
-    bounds: &Bounds,
-    erases: bool,
-) -> Result<Option<(DeadWeight<'s, 'a>, Total)>> {
-    let dead = survey.marks.dead_weight;
-    let (kept, unused) = candidates.kept_and_unused();
-    // What may stay unused is not freed, wherever it lies.
-    let comes_back = |frees: u64, whole: u64| {
-        let may_stay = u128::from(kept + whole) * u128::from(bounds.unused_permille) / 1000;
-        u128::from(unused + frees) > may_stay + u128::from(whole)
-    };
-    if dead == 0 || (!erases && !comes_back(2 * dead, 0)) {
-        return Ok(None);
-    }
-    let mut weight = DeadWeight::weigh(survey, erases)?;
-    let total = weight.total()?;
-    let is_worth_it = total.blobs > 0 && (erases || comes_back(total.frees, total.whole));
-    Ok(is_worth_it.then_some((weight, total)))
 }
 
 /// Says what there is and what is alive. Something that is missing is looked for twice: a listing

@@ -178,6 +178,12 @@ impl Candidates {
         let alive = self.listed.iter().filter(|pack| pack.live_bytes > 0);
         alive.fold((0, 0), |(kept, unused), pack| (kept + pack.size, unused + pack.unused()))
     }
+
+    /// Whether something lies there that no snapshot needs.
+    pub(super) fn has_garbage(&self) -> bool {
+        let is_unused = |pack: &PackUse| pack.unused() > 0 || pack.live_bytes == 0;
+        !self.unlisted.is_empty() || self.listed.iter().any(is_unused)
+    }
 }
 
 /// Decides; `target_bytes` is the size at which a pack is full.

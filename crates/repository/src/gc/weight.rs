@@ -20,6 +20,7 @@ use nightjar_format::{BlobId, limits};
 
 use crate::error::Result;
 use crate::gc::mark::Fate;
+use crate::gc::plan::{Bounds, Candidates};
 use crate::gc::rows::RowSet;
 use crate::gc::survey::Survey;
 use crate::index::database::Location;
@@ -80,8 +81,33 @@ impl Beneath {
 }
 
 impl<'s, 'a> DeadWeight<'s, 'a> {
+    /// Finds what had better be stored whole, and how much that is, if the store is smaller for it in
+    /// the end; everything that rests on something dead, if that `erases`.
+    pub(super) fn find(
+        survey: &'s Survey<'a>,
+        candidates: &Candidates,
+        bounds: &Bounds,
+        erases: bool,
+    ) -> Result<Option<(Self, Total)>> {
+        let dead = survey.marks.dead_weight;
+        let (kept, unused) = candidates.kept_and_unused();
+        // What may stay unused is not freed, wherever it lies.
+        let comes_back = |frees: u64, whole: u64| {
+            let may_stay = u128::from(kept + whole) * u128::from(bounds.unused_permille) / 1000;
+            u128::from(unused + frees) > may_stay + u128::from(whole)
+        };
+        // A delta takes no more than the whole, so no more than what is dead can be won.
+        if dead == 0 || (!erases && !comes_back(dead, 0)) {
+            return Ok(None);
+        }
+        let mut weight = Self::weigh(survey, erases)?;
+        let total = weight.total()?;
+        let is_worth_it = total.blobs > 0 && (erases || comes_back(total.frees, total.whole));
+        Ok(is_worth_it.then_some((weight, total)))
+    }
+
     /// Prepares to find those that are worth it, or all of them.
-    pub(super) fn weigh(survey: &'s Survey<'a>, all: bool) -> Result<Self> {
+    fn weigh(survey: &'s Survey<'a>, all: bool) -> Result<Self> {
         let shared = survey.marks.wanted.like();
         let mut weight = Self { survey, all, shared, after: None };
         if all {
@@ -107,7 +133,7 @@ impl<'s, 'a> DeadWeight<'s, 'a> {
     }
 
     /// All together; afterwards the first window is next again.
-    pub(super) fn total(&mut self) -> Result<Total> {
+    fn total(&mut self) -> Result<Total> {
         let mut total = Total::default();
         while let Some(window) = self.next_window()? {
             total.blobs += window.len() as u64;

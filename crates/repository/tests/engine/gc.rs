@@ -67,6 +67,22 @@ pub(crate) fn nights(
     (fixture, made)
 }
 
+/// Nights of so many bytes of which each differs a little from the one before.
+pub(crate) fn alike_nights(
+    seed: u64,
+    len: usize,
+    count: u64,
+) -> (Fixture, Vec<(SnapshotInfo, Vec<u8>)>) {
+    let fixture = Fixture::new(seed);
+    let mut bytes = dump(seed, len);
+    let mut made = Vec::new();
+    for night in 0..count {
+        made.push((fixture.night(&bytes), bytes.clone()));
+        bytes = touched(&bytes, night);
+    }
+    (fixture, made)
+}
+
 #[test]
 fn whatever_is_forgotten_the_rest_restores_and_nothing_unused_stays() {
     for (seed, delta) in [(201, true), (202, false)] {
@@ -173,13 +189,7 @@ fn packs_that_were_never_listed_go() {
 
 #[test]
 fn small_packs_become_few() {
-    let fixture = Fixture::new(208);
-    let mut bytes = dump(208, 400_000);
-    let mut made = Vec::new();
-    for night in 0..20 {
-        made.push((fixture.night(&bytes), bytes.clone()));
-        bytes = touched(&bytes, night);
-    }
+    let (fixture, made) = alike_nights(208, 400_000, 20);
     let before = names(&fixture.store, "packs").len();
     collected(&fixture, &GcRequest::default());
     let after = names(&fixture.store, "packs").len();
@@ -191,13 +201,7 @@ fn small_packs_become_few() {
 /// Night after night a little changes, so each night's chunks are deltas against the night before.
 #[test]
 fn what_rests_on_dead_weight_is_stored_whole() {
-    let fixture = Fixture::new(230);
-    let mut bytes = dump(230, 2_000_000);
-    let mut made = Vec::new();
-    for night in 0..12 {
-        made.push((fixture.night(&bytes), bytes.clone()));
-        bytes = touched(&bytes, night);
-    }
+    let (fixture, made) = alike_nights(230, 2_000_000, 12);
     let (last, rest) = made.split_last().unwrap();
     forgotten(&fixture, &rest.iter().map(|(info, _)| info).collect::<Vec<_>>());
     let before = preview(&fixture.open(), &thorough().bounds, &Progress::default()).unwrap();
@@ -219,13 +223,7 @@ fn what_rests_on_dead_weight_is_stored_whole() {
 /// Where the chain's beginning is alive, next to nothing is won.
 #[test]
 fn what_rests_on_what_is_alive_stays_as_it_is() {
-    let fixture = Fixture::new(232);
-    let mut bytes = dump(232, 2_000_000);
-    let mut made = Vec::new();
-    for night in 0..6 {
-        made.push((fixture.night(&bytes), bytes.clone()));
-        bytes = touched(&bytes, night);
-    }
+    let (fixture, made) = alike_nights(232, 2_000_000, 6);
     let gone: Vec<&SnapshotInfo> = made[1..5].iter().map(|(info, _)| info).collect();
     forgotten(&fixture, &gone);
     let report = collected(&fixture, &thorough());

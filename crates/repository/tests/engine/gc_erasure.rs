@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nightjar_format::BlobId;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::ledger::LedgerBody;
-use nightjar_repository::gc::{Erasure, GcReport, GcRequest, Reason, collect, preview};
+use nightjar_repository::gc::{Bounds, Erasure, GcReport, GcRequest, Reason, collect, preview};
 use nightjar_repository::snapshots::{self, SnapshotInfo, erase};
 use nightjar_repository::{Progress, ledger};
 use nightjar_storage::Store;
@@ -17,7 +17,7 @@ use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::Fixture;
 use nightjar_testkit::generate::{dump, noise};
 
-use crate::gc::{assert_sound, collected};
+use crate::gc::{alike_nights, assert_sound, collected};
 use crate::gc_sessions::back_up_while;
 
 fn erased(fixture: &Fixture, made: &[&SnapshotInfo]) {
@@ -126,16 +126,23 @@ fn what_cannot_be_deleted_keeps_an_erasure_open() {
     assert_sound(&fixture, &made[8..]);
 }
 
+/// What a run may not move stays, and no record says that it is gone.
+#[test]
+fn a_run_that_may_not_move_everything_does_not_end_an_erasure() {
+    let (fixture, made) = nights(249);
+    erased(&fixture, &[&made[4].0]);
+    let bounds = Bounds { move_bytes: Some(0), ..Bounds::default() };
+    let report = collected(&fixture, &GcRequest { bounds, ..GcRequest::default() });
+    let Some(Erasure::Open { why }) = &report.erasure else { panic!("{report:?}") };
+    assert!(why.contains("--max-repack"), "{why}");
+    assert!(!ledger::read(&fixture.open()).unwrap().state.erasures.is_empty());
+    assert_recorded(&fixture, &collected(&fixture, &GcRequest::default()));
+}
+
 /// Bundles copy index objects and snapshots: no copy of one that is gone stays.
 #[test]
 fn bundles_keep_nothing_of_what_was_erased() {
-    let fixture = Fixture::new(248);
-    let mut bytes = dump(248, 300_000);
-    let mut made = Vec::new();
-    for night in 0..20 {
-        made.push((fixture.night(&bytes), bytes.clone()));
-        bytes = touched(&bytes, night);
-    }
+    let (fixture, mut made) = alike_nights(248, 300_000, 20);
     assert!(!names(&fixture.store, "bundles/snapshots").is_empty());
     erased(&fixture, &[&made[3].0]);
     let report = collected(&fixture.elsewhere(), &GcRequest::default());
