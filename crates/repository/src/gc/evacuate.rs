@@ -41,6 +41,8 @@ const FAR_BATCH_BYTES: u64 = 64 << 20;
 const BATCHES: usize = 2;
 /// Blobs in a batch.
 const BATCH_BLOBS: usize = 1 << 14;
+/// Blobs whose places are looked up together.
+const WINDOW: usize = 1 << 16;
 /// The level at which what cannot be moved as it is is compressed.
 pub(super) const LEVEL: i32 = 3;
 
@@ -221,21 +223,21 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
         let mut batch = Batch::default();
         let far = self.survey.reader.repository.store.is_remote();
         let most_bytes = if far { FAR_BATCH_BYTES } else { BATCH_BYTES };
-        for it in moves {
-            let pack = self.survey.reader.index.pack(it.pack)?;
-            if pack.kind() != kind || self.rescued.contains(&it.id) {
-                continue;
-            }
-            let places = self.survey.reader.index.locations(&it.id)?;
-            let Some(at) = places.iter().find(|at| (at.pack, at.row) == (it.pack, it.row)) else {
-                return Err(RepositoryError::LocalIndex("a blob changed its place".into()));
-            };
-            batch.add(*it, *at);
-            if batch.bytes >= most_bytes || batch.moves.len() >= BATCH_BLOBS {
-                pending.push_back(self.begin(kind, std::mem::take(&mut batch))?);
-            }
-            if pending.len() >= BATCHES {
-                self.finish_next(kind, &mut pending)?;
+        let of_kind = self.survey.packs.iter().filter(|(_, info)| info.kind() == kind);
+        let of_kind: HashSet<u32> = of_kind.map(|(ordinal, _)| *ordinal).collect();
+        for moves in moves.chunks(WINDOW) {
+            let of_kind = moves.iter().filter(|it| of_kind.contains(&it.pack));
+            for (it, at) in self.locate(of_kind.copied().collect())? {
+                if self.rescued.contains(&it.id) {
+                    continue;
+                }
+                batch.add(it, at);
+                if batch.bytes >= most_bytes || batch.moves.len() >= BATCH_BLOBS {
+                    pending.push_back(self.begin(kind, std::mem::take(&mut batch))?);
+                }
+                if pending.len() >= BATCHES {
+                    self.finish_next(kind, &mut pending)?;
+                }
             }
         }
         pending.push_back(self.begin(kind, batch)?);
@@ -243,6 +245,22 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
             self.finish_next(kind, &mut pending)?;
         }
         Ok(())
+    }
+
+    /// Says where exactly the moving blobs lie; their order stays.
+    fn locate(&self, mut moves: Vec<Move>) -> Result<Vec<(Move, Location)>> {
+        moves.sort_unstable_by_key(|it| it.id);
+        let ids: Vec<BlobId> = moves.iter().map(|it| it.id).collect();
+        let places = self.survey.reader.index.locations_of(&ids)?;
+        let mut located = Vec::with_capacity(moves.len());
+        for (it, places) in moves.into_iter().zip(places) {
+            let Some(at) = places.iter().find(|at| (at.pack, at.row) == (it.pack, it.row)) else {
+                return Err(RepositoryError::LocalIndex("a blob changed its place".into()));
+            };
+            located.push((it, *at));
+        }
+        located.sort_unstable_by_key(|(it, _)| it.order);
+        Ok(located)
     }
 
     fn begin(&self, kind: BlobKind, batch: Batch) -> Result<(Vec<Move>, PendingBlobs<'e>)> {

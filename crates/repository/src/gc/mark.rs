@@ -5,8 +5,8 @@
 //! the one of least depth is marked; whoever lets another go reads that one first ([`Marks::doubts`]).
 //!
 //! **Memory** is a bit for each stored blob, and what lies between the nodes that were read and
-//! those that are yet to be. Chunks are looked up in sorted batches, so that a large local index is
-//! read in its own order. Nodes that snapshots share are read once: marking a year of one series
+//! those that are yet to be. Chunks are looked up in sorted batches, and the local index is read
+//! through in its own order where it has not many others between them. Nodes that snapshots share are read once: marking a year of one series
 //! costs little more than marking a week.
 //!
 //! **Bases** are looked up like everything else, and must lie at a smaller depth than what rests
@@ -20,6 +20,7 @@ use nightjar_format::BlobId;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::manifest::{Content, DirectoryNode, EntryKind, ListNode};
 use nightjar_format::record;
+use rayon::slice::ParallelSliceMut;
 
 use crate::error::{RepositoryError, Result};
 use crate::gc::rows::{RowLayout, RowSet};
@@ -68,9 +69,15 @@ pub(crate) struct Marks {
     pub(crate) doubts: HashSet<BlobId>,
 }
 
-/// Nodes that are read together, and chunks that are looked up together.
+/// Nodes that are read together.
 const NODES_AT_ONCE: usize = 64;
-const NEEDS_AT_ONCE: usize = 1 << 16;
+/// Blobs that are looked up together in the order of their ids: this part of all, for the larger it
+/// is the less each one costs.
+const NEEDS_SHARE: u64 = 16;
+const LEAST_NEEDS: u64 = 1 << 16;
+const MOST_NEEDS: u64 = 1 << 22;
+/// Blobs whose places are held together.
+const WINDOW: usize = 1 << 15;
 
 /// Marks what snapshots with these roots need, the newest first; `fates` says what becomes of each
 /// pack, by ordinal. A blob that is needed and cannot be read is an error: nothing may be collected
@@ -108,16 +115,18 @@ struct Marker<'r, 'a> {
     /// Nodes that were looked into.
     visited: RowSet,
     needs: Vec<Need>,
+    needs_at_once: usize,
     order: u64,
     marks: Marks,
 }
 
 impl<'r, 'a> Marker<'r, 'a> {
     fn new(reader: &'r Reader<'a>, fates: &'r [Fate], thorough: bool) -> Result<Self> {
-        let mut rows = vec![0; fates.len()];
+        let (mut rows, mut blobs) = (vec![0; fates.len()], 0);
         for (ordinal, info) in reader.index.packs()? {
             if let Some(rows) = rows.get_mut(ordinal as usize) {
                 *rows = info.blobs;
+                blobs += info.blobs;
             }
         }
         let layout = RowLayout::new(rows.into_iter());
@@ -130,8 +139,16 @@ impl<'r, 'a> Marker<'r, 'a> {
             moves: Vec::new(),
             doubts: HashSet::new(),
         };
-        let visited = RowSet::new(&layout);
-        Ok(Self { reader, fates, thorough, visited, needs: Vec::new(), order: 0, marks })
+        Ok(Self {
+            reader,
+            fates,
+            thorough,
+            visited: RowSet::new(&layout),
+            needs: Vec::new(),
+            needs_at_once: (blobs / NEEDS_SHARE).clamp(LEAST_NEEDS, MOST_NEEDS) as usize,
+            order: 0,
+            marks,
+        })
     }
 
     /// False if a base is missing somewhere and this was not thorough.
@@ -139,7 +156,7 @@ impl<'r, 'a> Marker<'r, 'a> {
         let mut open: Vec<Node> = roots.iter().rev().map(|root| Node::Directory(*root)).collect();
         while !open.is_empty() {
             let next = open.split_off(open.len().saturating_sub(NODES_AT_ONCE));
-            if !self.visit(next, &mut open)? || !self.settle(NEEDS_AT_ONCE)? {
+            if !self.visit(next, &mut open)? || !self.settle(self.needs_at_once)? {
                 return Ok(false);
             }
         }
@@ -222,12 +239,28 @@ impl<'r, 'a> Marker<'r, 'a> {
         }
         while !self.needs.is_empty() {
             let mut needs = std::mem::take(&mut self.needs);
-            needs.sort_unstable();
+            needs.par_sort_unstable();
             needs.dedup_by_key(|need| (need.id, need.below));
-            for need in needs {
-                if self.resolve(need)?.is_none() {
+            for needs in needs.chunks(WINDOW) {
+                if !self.resolve_all(needs)? {
                     return Ok(false);
                 }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The same as [`Self::resolve`] for many, in the order of their ids.
+    fn resolve_all(&mut self, needs: &[Need]) -> Result<bool> {
+        if self.thorough {
+            needs.iter().try_for_each(|need| self.resolve_thoroughly(*need).map(|_| ()))?;
+            return Ok(true);
+        }
+        let ids: Vec<BlobId> = needs.iter().map(|need| need.id).collect();
+        let places = self.reader.index.locations_of(&ids)?;
+        for (need, places) in needs.iter().zip(places) {
+            if self.resolve_among(*need, &places)?.is_none() {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -244,6 +277,10 @@ impl<'r, 'a> Marker<'r, 'a> {
             return self.resolve_thoroughly(need).map(Some);
         }
         let places = self.reader.index.locations(&need.id)?;
+        self.resolve_among(need, &places)
+    }
+
+    fn resolve_among(&mut self, need: Need, places: &[Location]) -> Result<Option<Location>> {
         let of_fate = |fate| {
             let fits =
                 |at: &&Location| at.encoding.depth() < need.below && self.fate(at.pack) == fate;
@@ -255,7 +292,7 @@ impl<'r, 'a> Marker<'r, 'a> {
             let below = at.encoding.depth();
             let bases = at.encoding.bases().iter();
             self.needs.extend(bases.map(|id| Need { id: *id, below, order: need.order }));
-            self.note_others(need.id, at, &places)?;
+            self.note_others(need.id, at, places)?;
         }
         self.note_wanted(need, at);
         Ok(Some(*at))

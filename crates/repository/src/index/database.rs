@@ -47,6 +47,10 @@ const META: &str = "meta";
 const BLOCK_CACHE_BYTES: usize = 24 << 20;
 /// All write buffers together, in bytes.
 const WRITE_BUFFER_BYTES: usize = 8 << 20;
+/// What RocksDB takes the number of a table's keys for.
+const ESTIMATED_KEYS: &str = "rocksdb.estimate-num-keys";
+/// To search for a blob takes as long as to read on over about so many.
+const NEAR: usize = 32;
 /// Written in one batch.
 const BATCH_BLOBS: usize = 16_384;
 
@@ -355,6 +359,36 @@ impl Database {
         self.decode_locations(&value)
     }
 
+    /// The same of many blobs, whose ids ascend. Where they lie near each other the table is read
+    /// through instead of searched for each.
+    pub(crate) fn locations_of(&self, ids: &[BlobId]) -> Result<Vec<Vec<Location>>> {
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Ok(Vec::new()) };
+        let family = self.family(BLOBS)?;
+        let blobs = self.db.property_int_value_cf(family, ESTIMATED_KEYS)?.unwrap_or_default();
+        // Ids are digests, so the table is about as dense everywhere.
+        let span = u64::from_be_bytes(id_prefix(last)) - u64::from_be_bytes(id_prefix(first));
+        let between = (u128::from(blobs) * u128::from(span)) >> 64;
+        if between > ids.len() as u128 * NEAR as u128 {
+            return ids.iter().map(|id| self.locations(id)).collect();
+        }
+        let mut iterator = self.db.raw_iterator_cf(family);
+        iterator.seek(first.as_bytes());
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mut steps = 0;
+            while iterator.key().is_some_and(|key| key < id.as_bytes().as_slice()) {
+                steps += 1;
+                if steps > 4 * NEAR { iterator.seek(id.as_bytes()) } else { iterator.next() }
+            }
+            found.push(match iterator.item() {
+                Some((key, value)) if key == id.as_bytes() => self.decode_locations(value)?,
+                _ => Vec::new(),
+            });
+        }
+        iterator.status()?;
+        Ok(found)
+    }
+
     /// Blobs in the order of their ids, with every place that each lies at: at most so many, from
     /// the one that follows on `after`, or from the first.
     pub(crate) fn blobs_after(
@@ -464,4 +498,48 @@ fn ordinal_of(bytes: &[u8]) -> Result<u32> {
 
 fn unreadable() -> RepositoryError {
     RepositoryError::LocalIndex("a value does not decode".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u32) -> BlobId {
+        BlobId(digest::hash(&number.to_be_bytes()).0)
+    }
+
+    fn pack(number: u8, blobs: impl Iterator<Item = u32>) -> PackRecord {
+        let whole = |number| BlobEntry {
+            id: id(number),
+            offset: 0,
+            stored_len: 10 + number,
+            raw_len: 20,
+            encoding: Encoding::Zstd,
+            sketch: [0; 3],
+        };
+        let table = BlobTable::from_entries(&blobs.map(whole).collect::<Vec<_>>());
+        PackRecord { pack_id: PackId([number; 32]), size: 1000, kind: 1, epoch: 1, table }
+    }
+
+    #[test]
+    fn many_are_found_as_each_is_whether_they_lie_near_each_other_or_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut database = Database::open(directory.path()).unwrap();
+        for pack in [pack(1, 0..10_000), pack(2, 5_000..15_000), pack(3, 14_000..20_000)] {
+            database.add_pack(&pack, SessionId([1; 16]), Standing::Listed).unwrap();
+        }
+        for step in [1, 7, 500, 19_000] {
+            // One in three is not there.
+            let mut ids: Vec<BlobId> = (0..30_000).step_by(step).map(id).collect();
+            ids.sort_unstable();
+            let found = database.locations_of(&ids).unwrap();
+            assert_eq!(found.len(), ids.len());
+            for (id, found) in ids.iter().zip(&found) {
+                assert_eq!(*found, database.locations(id).unwrap());
+            }
+            assert!(found.iter().any(|places| !places.is_empty()), "{step}");
+        }
+        assert_eq!(database.locations(&id(6_000)).unwrap().len(), 2);
+        assert!(database.locations_of(&[]).unwrap().is_empty());
+    }
 }
