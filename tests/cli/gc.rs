@@ -97,3 +97,18 @@ fn shares_and_times_are_checked() {
     sandbox.nightjar("gc --max-time soon").exits(2).says("stretch of time");
     sandbox.nightjar("gc --max-unused 0% --max-repack 1MB --max-time 1h").done();
 }
+
+#[test]
+fn it_gives_way_to_whatever_else_runs() {
+    let (sandbox, _, _) = Sandbox::with_dump();
+    let (file, passphrase) = (sandbox.path("nice"), sandbox.path("passphrase"));
+    // What a command has, its children have.
+    let told = |words: &str| {
+        let asked = format!("nice > '{}'; cat '{}'", file.display(), passphrase.display());
+        let bare = sandbox.nightjar(words).without_env("NIGHTJAR_PASSWORD_FILE");
+        bare.args("--password-command").arg(asked).done();
+        std::fs::read_to_string(&file).unwrap().trim().parse::<i32>().unwrap()
+    };
+    let usual = told("status");
+    assert_eq!(told("gc"), (usual + 10).min(19));
+}

@@ -110,7 +110,12 @@ fn a_directory_leaves_a_series_and_the_ledger_says_so() {
     sandbox.nightjar("snapshot forget --reason again").arg(id_of(&next)).done();
     let again = scene.rewrite("--all --exclude /home/keys --reason right").done();
     again.prints("3 snapshots hold nothing that matches").prints("nothing was to be done");
-    sandbox.nightjar("gc").done();
+    let gc = sandbox.nightjar("gc --keeps-deleted 30d").done();
+    gc.prints("erased: nothing is left").prints("keep what was deleted until 20");
+    sandbox.nightjar("ledger show").done().prints("erased what was to go up to record");
+    let record = scene.newest_record();
+    assert_eq!((&record["kind"], &record["up_to_record"]), (&"erased".into(), &1.into()));
+    assert!(record["until"].as_str().is_some_and(|until| until.starts_with("20")), "{record}");
     sandbox.assert_verifies();
 }
 

@@ -21,6 +21,12 @@ impl Clock for OsClock {
     }
 }
 
+/// Lets other programs go first where the processor is short: what this one does can wait.
+pub(crate) fn give_way() {
+    // Who may not is no worse off than before.
+    let _ = rustix::process::nice(10);
+}
+
 /// The time, in Unix nanoseconds.
 pub(crate) fn now() -> i64 {
     OsClock.now()

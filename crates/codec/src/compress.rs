@@ -134,6 +134,19 @@ pub fn decompress(
     Ok(plaintext)
 }
 
+/// Like [`decompress`] of a blob that is whole, into scratch space, and only to look at.
+pub fn with_decompressed<T>(
+    frame: &[u8],
+    raw_len: usize,
+    look: impl FnOnce(&[u8]) -> T,
+) -> Result<T, CodecError> {
+    let mut scratch = CONTEXT.with_borrow_mut(|context| std::mem::take(&mut context.scratch));
+    let decoded = decompress_into(frame, raw_len, None, &mut scratch);
+    let looked = decoded.map(|()| look(&scratch));
+    CONTEXT.with_borrow_mut(|context| context.scratch = scratch);
+    looked
+}
+
 /// Like [`decompress`], into a buffer, which is emptied first.
 pub fn decompress_into(
     frame: &[u8],

@@ -124,6 +124,9 @@ pub enum LedgerBody {
         packs: u64,
         /// Their bytes in the store.
         bytes: u64,
+        /// Until when the store still keeps what was deleted, in Unix nanoseconds, as its operator
+        /// says; nobody said if there is none.
+        kept_until: Option<i64>,
         /// Who saw to it.
         who: String,
     },
@@ -412,7 +415,8 @@ mod tests {
     #[test]
     fn an_erasure_waits_until_a_record_covers_it() {
         let erased = |number, up_to| {
-            record(number, LedgerBody::Erased { up_to, packs: 1, bytes: 1, who: "me".to_owned() })
+            let who = "me".to_owned();
+            record(number, LedgerBody::Erased { up_to, packs: 1, bytes: 1, kept_until: None, who })
         };
         let mut state = LedgerState::default();
         for (number, erase) in [(1, true), (2, false), (3, true), (4, true)] {

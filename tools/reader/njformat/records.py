@@ -109,4 +109,4 @@ LEDGER = Record(
         ("hold", dict(snapshots=Vec(ID16), until=Option(I64), who=STRING, why=STRING)),
         ("release", dict(snapshots=Vec(ID16), who=STRING, why=STRING)),
         ("accept", dict(series=STRING, up_to=I64, who=STRING, why=STRING)),
-        ("erased", dict(up_to=U64, packs=U64, bytes=U64, who=STRING))))
+        ("erased", dict(up_to=U64, packs=U64, bytes=U64, kept_until=Option(I64), who=STRING))))

@@ -194,6 +194,12 @@ fn erased(incarnation: IncarnationId) -> LedgerRecord {
         number: 9,
         previous: Digest(array("record 8")),
         time: 1_700_000_004_000_000_000,
-        body: LedgerBody::Erased { up_to: 7, packs: 2, bytes: 3 << 20, who: "somebody".to_owned() },
+        body: LedgerBody::Erased {
+            up_to: 7,
+            packs: 2,
+            bytes: 3 << 20,
+            kept_until: Some(1_702_592_004_000_000_000),
+            who: "somebody".to_owned(),
+        },
     }
 }

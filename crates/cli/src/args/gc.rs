@@ -8,7 +8,8 @@ use super::{examples, values};
 ///
 /// Runs while backups run, and waits for nobody: writers that had begun before may still rely on
 /// what is to go, so as long as one of them is at work, `gc` says so, ends with exit code 0 and goes
-/// on the next time. It can be stopped at any moment and goes on where it was.
+/// on the next time. It can be stopped at any moment and goes on where it was. It runs with a nice
+/// value of 10 more, so that backups beside it, and databases, keep their pace.
 ///
 /// Snapshots go by `nightjar snapshot forget`; this gives back the space.
 #[derive(Debug, Args)]
@@ -35,4 +36,8 @@ pub(crate) struct Gc {
     /// ignores conditions
     #[arg(long)]
     pub(crate) exclusive: bool,
+    /// The store keeps what is deleted for so long (old versions, object locks, soft deletion): the
+    /// record of an erasure says until when [default: `keeps-deleted` in nightjar.toml]
+    #[arg(long, value_name = "TIME", value_parser = values::age)]
+    pub(crate) keeps_deleted: Option<i64>,
 }

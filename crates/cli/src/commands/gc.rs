@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use super::Program;
 use crate::args::Gc;
+use crate::environment::give_way;
 use crate::exit::Exit;
-use crate::output::format::{count, percent, printable, size};
+use crate::output::format::{count, local_time, percent, printable, rfc3339, size};
 use crate::output::requests::RequestsView;
 use crate::progress::Display;
 use crate::stderr;
@@ -47,6 +48,8 @@ struct GcView {
     erasure: &'static str,
     /// The number of the record in the ledger that says it is done.
     erasure_record: Option<u64>,
+    /// Until when the store keeps what was deleted, as `keeps-deleted` says.
+    erasure_kept_until: Option<String>,
     requests: RequestsView,
 }
 
@@ -83,6 +86,8 @@ struct WaitingView {
 }
 
 pub(super) fn run(program: &Program<'_>, arguments: &Gc) -> Result<Exit> {
+    // Before there are threads: each takes over what its maker has.
+    give_way();
     let repository = program.open()?;
     let bounds = Bounds { unused_permille: arguments.max_unused, move_bytes: arguments.max_repack };
     let progress = Arc::new(Progress::default());
@@ -101,6 +106,7 @@ pub(super) fn run(program: &Program<'_>, arguments: &Gc) -> Result<Exit> {
         session_timeout: arguments.session_timeout,
         deadline: arguments.max_time.map(|time| now.saturating_add(time)),
         exclusive: arguments.exclusive,
+        keeps_deleted: arguments.keeps_deleted.or(program.access()?.keeps_deleted),
     };
     let collected = collect(&repository, &request, &progress);
     drop(display);
@@ -210,7 +216,11 @@ fn view(report: &GcReport, repository: &Repository) -> GcView {
             Some(Erasure::Done { .. }) => "done",
         },
         erasure_record: match report.erasure {
-            Some(Erasure::Done { record }) => Some(record),
+            Some(Erasure::Done { record, .. }) => Some(record),
+            _ => None,
+        },
+        erasure_kept_until: match report.erasure {
+            Some(Erasure::Done { kept_until, .. }) => kept_until.map(rfc3339),
             _ => None,
         },
         requests: RequestsView::of(repository.store()),
@@ -295,11 +305,16 @@ fn describe(report: &GcReport, view: &GcView) -> String {
     }
     match &report.erasure {
         None => {}
-        Some(Erasure::Done { record }) => {
+        Some(Erasure::Done { record, kept_until }) => {
+            let until = kept_until.map_or_else(
+                || "for as long as its own rules say (--keeps-deleted records it)".to_owned(),
+                |until| format!("until {}", local_time(until)),
+            );
             text += &format!(
                 "erased: nothing is left of what only erased snapshots held, as the ledger's record \
-                 {record} says\nwhere the store keeps old versions, they end by its own rules; caches of \
-                 machines that made backups keep copies of packs until they are full\n"
+                 {record} says\nversions, locks and soft deletion of the store keep what was deleted \
+                 {until}; caches of machines that made backups keep copies of packs until they are \
+                 full\n"
             );
         }
         Some(Erasure::Open { why }) => text += &format!("not yet erased: {}\n", printable(why)),

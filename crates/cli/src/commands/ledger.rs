@@ -123,7 +123,8 @@ fn view<'a>(record: &'a LedgerRecord, signer: SlotId, slots: &'a [SlotInfo]) -> 
             view.series = Some(series);
             view.up_to = Some(rfc3339(*up_to));
         }
-        LedgerBody::Erased { up_to, packs, bytes, .. } => {
+        LedgerBody::Erased { up_to, packs, bytes, kept_until, .. } => {
+            view.until = kept_until.map(rfc3339);
             view.up_to_record = Some(*up_to);
             view.packs = Some(*packs);
             view.bytes = Some(*bytes);
@@ -200,9 +201,12 @@ fn what(body: &LedgerBody) -> String {
         LedgerBody::Accept { series, up_to, .. } => {
             format!("accepted the sizes of {} up to {}", printable(series), local_time(*up_to))
         }
-        LedgerBody::Erased { up_to, packs, bytes: freed, .. } => {
+        LedgerBody::Erased { up_to, packs, bytes: freed, kept_until, .. } => {
             let packs = count(*packs, "pack", "packs");
-            format!("erased what was to go up to record {up_to} ({packs}, {})", size(*freed))
+            let until =
+                kept_until.map(|until| format!("; the store keeps it until {}", local_time(until)));
+            let (freed, until) = (size(*freed), until.unwrap_or_default());
+            format!("erased what was to go up to record {up_to} ({packs}, {freed}{until})")
         }
     }
 }

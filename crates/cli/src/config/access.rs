@@ -25,6 +25,8 @@ pub(crate) struct Access {
     pub(crate) origin: Origin,
     /// Which snapshots stay.
     pub(crate) retention: Retention,
+    /// For how long the store keeps what is deleted, in nanoseconds, if that is said.
+    pub(crate) keeps_deleted: Option<i64>,
 }
 
 impl Access {
@@ -58,6 +60,7 @@ impl Access {
                 .map(|it| Retention::of(it.file.retention.as_ref(), it))
                 .transpose()?
                 .unwrap_or_default(),
+            keeps_deleted: None,
         })
     }
 
@@ -96,7 +99,8 @@ impl Access {
         let retention = section.retention.as_ref().or(configuration.file.retention.as_ref());
         let retention = Retention::of(retention, configuration)?;
         let cache_dir = globals.cache_dir.clone().or(cache_dir);
-        Ok(Self { url, settings, cache_dir, origin, retention })
+        let keeps_deleted = section.keeps_deleted;
+        Ok(Self { url, settings, cache_dir, origin, retention, keeps_deleted })
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::retention::RetentionSection;
-use crate::args::size;
+use crate::args::{age, size};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -72,6 +72,9 @@ pub(super) struct RepositorySection {
     pub(super) limit_upload: Option<u64>,
     #[serde(default, deserialize_with = "some_size")]
     pub(super) limit_download: Option<u64>,
+    /// For how long the store keeps what is deleted.
+    #[serde(default, deserialize_with = "some_age")]
+    pub(super) keeps_deleted: Option<i64>,
     #[serde(default)]
     pub(super) credentials: CredentialsSection,
     #[serde(default)]
@@ -133,4 +136,9 @@ impl From<Mode> for EncryptionMode {
 fn some_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     size(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn some_age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    age(&text).map(Some).map_err(serde::de::Error::custom)
 }

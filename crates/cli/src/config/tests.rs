@@ -37,6 +37,7 @@ password-file = "passphrase"
 cache-dir = "/var/cache/nightjar"
 limit-upload = "20MiB"
 limit-download = "50 MB"
+keeps-deleted = "30d"
 
 [repository.offsite.credentials]
 profile = "backup"
@@ -63,6 +64,7 @@ fn a_repository_is_described_wholly() {
     assert_eq!(offsite.cache_dir, Some("/var/cache/nightjar".into()));
     let Origin::PasswordFile(path) = &offsite.origin else { panic!("{:?}", offsite.origin) };
     assert!(path.is_absolute() && path.ends_with("passphrase"), "{}", path.display());
+    assert_eq!(offsite.keeps_deleted, Some(30 * 24 * 3600 * 1_000_000_000));
     let settings = offsite.settings;
     assert_eq!(settings.endpoint.as_deref(), Some("https://minio.example:9000"));
     assert_eq!(settings.region.as_deref(), Some("eu-central-1"));

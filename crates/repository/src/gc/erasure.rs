@@ -12,7 +12,7 @@ use nightjar_format::session::Position;
 
 use super::sessions::{self, Waiting};
 use super::sweep::Swept;
-use super::take_survey;
+use super::{GcRequest, take_survey};
 use crate::environment::Progress;
 use crate::error::Result;
 use crate::ledger;
@@ -26,6 +26,8 @@ pub enum Erasure {
     Done {
         /// Its number.
         record: u64,
+        /// Until when the store keeps what was deleted, in Unix nanoseconds, if anybody told.
+        kept_until: Option<i64>,
     },
     /// Something that it is about may still be in the store.
     Open {
@@ -47,15 +49,15 @@ pub(super) fn conclude(
     repository: &Repository,
     session: &mut Session<'_>,
     up_to: u64,
-    timeout: i64,
+    request: &GcRequest,
     swept: &Swept,
     progress: &Progress,
 ) -> Result<Erasure> {
     // Before the survey: what they still write after it was not there, nor copied from there.
-    let writers = sessions::unresolved(repository, session, None, timeout)?;
+    let writers = sessions::unresolved(repository, session, None, request.session_timeout)?;
     let ledger = ledger::read(repository)?;
     ledger.require_whole()?;
-    let survey = take_survey(repository, &ledger, &BTreeSet::new(), progress)?;
+    let survey = take_survey(repository, &ledger, &BTreeSet::new(), None, progress)?;
     let candidates = survey.candidates(repository, &ledger, Some(session.id()))?;
     let is_heavy = survey.marks.dead_weight > 0;
     let open = |why: String| Ok(Erasure::Open { why });
@@ -90,9 +92,12 @@ pub(super) fn conclude(
     }
     let who = format!("gc on {}", repository.environment.host);
     let (packs, bytes) = (swept.packs, swept.pack_bytes);
-    let body = LedgerBody::Erased { up_to, packs, bytes, who };
+    // What an earlier run deleted ends before.
+    let now = repository.environment.clock.now();
+    let kept_until = request.keeps_deleted.map(|time| now.saturating_add(time));
+    let body = LedgerBody::Erased { up_to, packs, bytes, kept_until, who };
     let position = ledger::append(repository, &body)?;
-    Ok(Erasure::Done { record: position.number })
+    Ok(Erasure::Done { record: position.number, kept_until })
 }
 
 /// Whether a writer may hold something that it had from snapshots forgotten at `up_to`: it began

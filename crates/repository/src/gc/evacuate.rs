@@ -18,7 +18,7 @@ use nightjar_format::index::IndexRecord;
 use nightjar_format::limits;
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::{BlobId, PackId};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::ahead::Ahead;
 use crate::environment::Progress;
@@ -35,9 +35,9 @@ use crate::session::Session;
 /// Plaintext in a batch at most, in bytes, unless one blob has more: blobs that the newest snapshot
 /// names side by side may lie in many packs, and the more of them are fetched together, the fewer
 /// requests that takes.
-const BATCH_BYTES: u64 = 16 << 20;
+const BATCH_BYTES: u64 = 8 << 20;
 const FAR_BATCH_BYTES: u64 = 64 << 20;
-/// Batches under way.
+/// Batches that are being fetched.
 const BATCHES: usize = 2;
 /// Blobs in a batch.
 const BATCH_BLOBS: usize = 1 << 14;
@@ -65,11 +65,43 @@ pub(super) fn evacuate(
     survey: &mut Survey<'_>,
     progress: &Progress,
 ) -> Result<Moved> {
-    let mut moves = std::mem::take(&mut survey.marks.moves);
-    let doubts = std::mem::take(&mut survey.marks.doubts);
-    if moves.is_empty() && doubts.is_empty() {
+    let moves = std::mem::take(&mut survey.marks.moves);
+    if moves.is_empty() && survey.marks.doubts.is_empty() {
         return Ok(Moved::default());
     }
+    run(repository, session, survey, moves, Pass::Last, progress)
+}
+
+/// The same before these packs are condemned, as far as it goes without more ado. Returns how many
+/// blobs it copied, and the bytes added to the store.
+pub(super) fn copy_ahead(
+    repository: &Repository,
+    session: &mut Session<'_>,
+    survey: &mut Survey<'_>,
+    progress: &Progress,
+) -> Result<(u64, u64)> {
+    let mut moves = std::mem::take(&mut survey.marks.moves);
+    moves.retain(|it| !survey.marks.contested.contains(&it.id));
+    let moved = run(repository, session, survey, moves, Pass::Ahead, progress)?;
+    Ok((moved.blobs, moved.bytes))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Whatever cannot be had where it was to be had is passed over.
+    Ahead,
+    /// Nothing may be lost.
+    Last,
+}
+
+fn run(
+    repository: &Repository,
+    session: &mut Session<'_>,
+    survey: &mut Survey<'_>,
+    mut moves: Vec<Move>,
+    pass: Pass,
+    progress: &Progress,
+) -> Result<Moved> {
     let sketches = sketches(repository, survey, &mut moves)?;
     // No pack may hold a blob twice.
     moves.sort_unstable_by_key(|it| (it.id, it.order));
@@ -77,14 +109,15 @@ pub(super) fn evacuate(
     moves.sort_unstable_by_key(|it| it.order);
     let survey = &*survey;
     let going = survey.fates.iter().zip(&survey.marks.bytes);
-    let total = going.filter(|(fate, _)| **fate == Fate::Goes).map(|(_, bytes)| bytes).sum();
-    progress.total.store(total, Ordering::Relaxed);
+    let total: u64 = going.filter(|(fate, _)| **fate == Fate::Goes).map(|(_, bytes)| bytes).sum();
+    progress.total.fetch_add(total, Ordering::Relaxed);
     thread::scope(|scope| {
         let uploader = Uploader::start(scope, repository, None, progress);
         let index = &survey.reader.index;
         let writer = PackWriter::new(repository, index, session.id(), LEVEL, None, uploader);
         let mut evacuation = Evacuation {
             survey,
+            pass,
             sketches,
             session,
             writer,
@@ -92,7 +125,9 @@ pub(super) fn evacuate(
             moved: Moved::default(),
         };
         for kind in [BlobKind::Tree, BlobKind::Data] {
-            evacuation.resolve_doubts(kind, &doubts)?;
+            if pass == Pass::Last {
+                evacuation.resolve_doubts(kind)?;
+            }
             evacuation.move_all(kind, &moves)?;
         }
         let Evacuation { writer, mut moved, .. } = evacuation;
@@ -151,6 +186,7 @@ fn sketches(repository: &Repository, survey: &Survey<'_>, moves: &mut [Move]) ->
 
 struct Evacuation<'s, 'e, 'r, 'w> {
     survey: &'s Survey<'e>,
+    pass: Pass,
     sketches: Sketches,
     session: &'s mut Session<'r>,
     writer: PackWriter<'w>,
@@ -162,10 +198,10 @@ struct Evacuation<'s, 'e, 'r, 'w> {
 impl<'e> Evacuation<'_, 'e, '_, '_> {
     /// Reads blobs that lose one of their places from the one they keep; one that cannot be read
     /// there is stored again.
-    fn resolve_doubts(&mut self, kind: BlobKind, doubts: &HashSet<BlobId>) -> Result<()> {
+    fn resolve_doubts(&mut self, kind: BlobKind) -> Result<()> {
         let reader = &self.survey.reader;
         let mut ids: Vec<BlobId> = Vec::new();
-        for id in doubts {
+        for id in &self.survey.marks.doubts {
             let first = reader.index.locations(id)?.into_iter().next();
             if let Some(at) = first
                 && reader.index.pack(at.pack)?.kind() == kind
@@ -219,7 +255,7 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
 
     /// Moves blobs of one kind, in order.
     fn move_all(&mut self, kind: BlobKind, moves: &[Move]) -> Result<()> {
-        let mut pending: VecDeque<(Vec<Move>, PendingBlobs<'e>)> = VecDeque::new();
+        let mut lane = Lane::default();
         let mut batch = Batch::default();
         let far = self.survey.reader.repository.store.is_remote();
         let most_bytes = if far { FAR_BATCH_BYTES } else { BATCH_BYTES };
@@ -231,20 +267,24 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
                 if self.rescued.contains(&it.id) {
                     continue;
                 }
+                if self.survey.marks.contested.contains(&it.id) {
+                    self.rescue(kind, &it.id)?;
+                    continue;
+                }
                 batch.add(it, at);
                 if batch.bytes >= most_bytes || batch.moves.len() >= BATCH_BLOBS {
-                    pending.push_back(self.begin(kind, std::mem::take(&mut batch))?);
+                    lane.fetching.push_back(self.begin(kind, std::mem::take(&mut batch))?);
                 }
-                if pending.len() >= BATCHES {
-                    self.finish_next(kind, &mut pending)?;
+                if lane.fetching.len() >= BATCHES {
+                    self.open_next(kind, &mut lane)?;
                 }
             }
         }
-        pending.push_back(self.begin(kind, batch)?);
-        while !pending.is_empty() {
-            self.finish_next(kind, &mut pending)?;
+        lane.fetching.push_back(self.begin(kind, batch)?);
+        while !lane.fetching.is_empty() {
+            self.open_next(kind, &mut lane)?;
         }
-        Ok(())
+        self.seal(kind, lane.opened)
     }
 
     /// Says where exactly the moving blobs lie; their order stays.
@@ -269,21 +309,26 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
         Ok((moves, self.survey.reader.begin_at(kind, &ids, places)?))
     }
 
-    fn finish_next(
-        &mut self,
-        kind: BlobKind,
-        pending: &mut VecDeque<(Vec<Move>, PendingBlobs<'e>)>,
-    ) -> Result<()> {
-        let Some((moves, blobs)) = pending.pop_front() else { return Ok(()) };
+    /// Opens the blobs of the oldest batch while those of the one before are sealed again.
+    fn open_next(&mut self, kind: BlobKind, lane: &mut Lane<'e>) -> Result<()> {
+        let Some((moves, blobs)) = lane.fetching.pop_front() else { return Ok(()) };
         let fetched = blobs.wait(&self.survey.reader)?;
-        let payloads: Vec<Option<(Location, Payload)>> = moves
-            .iter()
-            .map(|it| it.id)
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(|id| fetched.payload(&id))
-            .collect();
-        for (it, payload) in moves.iter().zip(payloads) {
+        let ids: Vec<BlobId> = moves.iter().map(|it| it.id).collect();
+        let mut payloads = Vec::new();
+        let before = std::mem::take(&mut lane.opened);
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| {
+                payloads = ids.par_iter().map(|id| fetched.payload(id)).collect();
+            });
+            self.seal(kind, before)
+        })?;
+        lane.opened = moves.into_iter().zip(payloads).collect();
+        Ok(())
+    }
+
+    /// Puts blobs into new packs.
+    fn seal(&mut self, kind: BlobKind, opened: Vec<Opened>) -> Result<()> {
+        for (it, payload) in opened {
             match payload {
                 Some((at, payload)) => {
                     let sketch = self.sketches.get(&(it.pack, it.row));
@@ -293,6 +338,7 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
                     let progress = self.survey.reader.progress();
                     Progress::add(&progress.bytes, u64::from(at.stored_len));
                 }
+                None if self.pass == Pass::Ahead => {}
                 None => self.rescue(kind, &it.id)?,
             }
         }
@@ -338,6 +384,16 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// A blob as it is stored, opened; without it, it cannot be had where it was to be had.
+type Opened = (Move, Option<(Location, Payload)>);
+
+/// Batches on their way from old packs to new ones.
+#[derive(Default)]
+struct Lane<'a> {
+    fetching: VecDeque<(Vec<Move>, PendingBlobs<'a>)>,
+    opened: Vec<Opened>,
 }
 
 /// Blobs that are fetched together.

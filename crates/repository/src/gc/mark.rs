@@ -64,9 +64,12 @@ pub(crate) struct Marks {
     pub(crate) blobs: Vec<u64>,
     /// What has to move.
     pub(crate) moves: Vec<Move>,
-    /// Blobs that stay in one place and lose another, or what that one rests on: by the kind of
-    /// the pack, those that are to be read before the other goes.
+    /// Blobs that stay in one place and lose another, or what that one rests on: they are to be read
+    /// before the other goes.
     pub(crate) doubts: HashSet<BlobId>,
+    /// Deltas that have to move and lie in several places, of which only decoding tells which is
+    /// sound.
+    pub(crate) contested: HashSet<BlobId>,
 }
 
 /// Nodes that are read together.
@@ -80,15 +83,20 @@ const MOST_NEEDS: u64 = 1 << 22;
 const WINDOW: usize = 1 << 15;
 
 /// Marks what snapshots with these roots need, the newest first; `fates` says what becomes of each
-/// pack, by ordinal. A blob that is needed and cannot be read is an error: nothing may be collected
+/// pack, by ordinal, and `own` which ones this run wrote. A blob that is needed and cannot be read is an error: nothing may be collected
 /// from a repository that lacks something.
-pub(crate) fn mark(reader: &Reader<'_>, roots: &[BlobId], fates: &[Fate]) -> Result<Marks> {
-    let mut marker = Marker::new(reader, fates, false)?;
+pub(crate) fn mark(
+    reader: &Reader<'_>,
+    roots: &[BlobId],
+    fates: &[Fate],
+    own: &HashSet<u32>,
+) -> Result<Marks> {
+    let mut marker = Marker::new(reader, fates, own, false)?;
     if marker.run(roots)? {
         return Ok(marker.marks);
     }
     tracing::debug!("a base is missing; marking again, with a search for each blob");
-    let mut marker = Marker::new(reader, fates, true)?;
+    let mut marker = Marker::new(reader, fates, own, true)?;
     marker.run(roots)?;
     Ok(marker.marks)
 }
@@ -110,6 +118,7 @@ enum Node {
 struct Marker<'r, 'a> {
     reader: &'r Reader<'a>,
     fates: &'r [Fate],
+    own: &'r HashSet<u32>,
     /// Searches for each blob all that it rests on, instead of following the least depth.
     thorough: bool,
     /// Nodes that were looked into.
@@ -121,7 +130,12 @@ struct Marker<'r, 'a> {
 }
 
 impl<'r, 'a> Marker<'r, 'a> {
-    fn new(reader: &'r Reader<'a>, fates: &'r [Fate], thorough: bool) -> Result<Self> {
+    fn new(
+        reader: &'r Reader<'a>,
+        fates: &'r [Fate],
+        own: &'r HashSet<u32>,
+        thorough: bool,
+    ) -> Result<Self> {
         let (mut rows, mut blobs) = (vec![0; fates.len()], 0);
         for (ordinal, info) in reader.index.packs()? {
             if let Some(rows) = rows.get_mut(ordinal as usize) {
@@ -138,10 +152,12 @@ impl<'r, 'a> Marker<'r, 'a> {
             blobs: vec![0; fates.len()],
             moves: Vec::new(),
             doubts: HashSet::new(),
+            contested: HashSet::new(),
         };
         Ok(Self {
             reader,
             fates,
+            own,
             thorough,
             visited: RowSet::new(&layout),
             needs: Vec::new(),
@@ -355,10 +371,19 @@ impl<'r, 'a> Marker<'r, 'a> {
         true
     }
 
-    /// Notes a blob that stays if another place of it goes, or what that one rests on.
+    /// Notes a blob that stays if another place of it goes, or what that one rests on; and a delta
+    /// that moves if it has another place.
     fn note_others(&mut self, id: BlobId, chosen: &Location, places: &[Location]) -> Result<()> {
         if self.fate(chosen.pack) != Fate::Stays {
-            // It moves, and is read for that.
+            // It moves, and what is whole is compared with its id for that.
+            let is_other = |it: &Location| it != chosen && self.fate(it.pack) != Fate::Absent;
+            if chosen.encoding.depth() > 0 && places.iter().any(is_other) {
+                self.marks.contested.insert(id);
+            }
+            return Ok(());
+        }
+        if self.own.contains(&chosen.pack) {
+            // This run has read it where it lay before.
             return Ok(());
         }
         for other in places.iter().filter(|it| *it != chosen) {

@@ -1,15 +1,17 @@
 //! Garbage collection: what no snapshot needs goes, while backups run (format-spec, chapter 13).
 //!
 //! ```text
-//!  sweep ─→ plan ─→ Condemn ─→ sessions ─→ mark afresh, move ─→ Retire ─→ sweep
-//!           (mark)  ledger     wait, or    what is alive in      ledger    delete
-//!                              fence       condemned packs
+//!  sweep ─→ plan ─→ copy ─→ Condemn ─→ sessions ─→ mark afresh, ─→ Retire ─→ sweep
+//!           (mark)  ahead   ledger     wait, or    move the rest   ledger    delete
+//!                                      fence
 //! ```
 //!
-//! One create in the ledger condemns packs; from then on writers store anew what lies in them.
+//! What is alive in packs that are to go is copied first, so that whoever begins a backup meanwhile
+//! finds it. One create in the ledger condemns the packs; from then on writers store anew what lies
+//! nowhere else.
 //! Those that had begun before are waited for. Only then is marked what is alive, for now nobody can
-//! come to need anything in these packs any more; what is alive moves; one more create in the ledger
-//! retires the packs, and only what is retired is deleted. Whoever dies anywhere in between leaves
+//! come to need anything in these packs any more; what of it has no copy moves; one more create in
+//! the ledger retires the packs, and only what is retired is deleted. Whoever dies anywhere in between leaves
 //! a repository in which everything can be restored, and the next run goes on from there.
 //!
 //! - `survey` says what is there and alive (`mark`, in the `rows` of packs);
@@ -30,9 +32,9 @@ mod weight;
 
 use std::collections::BTreeSet;
 
-use nightjar_format::PackId;
 use nightjar_format::ledger::LedgerBody;
 use nightjar_format::session::Position;
+use nightjar_format::{PackId, SessionId};
 
 pub use erasure::Erasure;
 pub use plan::{Bounds, Plan, Reason};
@@ -45,7 +47,7 @@ use crate::error::{RepositoryError, Result};
 use crate::ledger::{self, Ledger};
 use crate::repository::Repository;
 use crate::session::Session;
-use evacuate::{Moved, evacuate};
+use evacuate::{Moved, copy_ahead, evacuate};
 use plan::Candidates;
 use reencode::reencode;
 use survey::Survey;
@@ -63,6 +65,9 @@ pub struct GcRequest {
     pub deadline: Option<i64>,
     /// Nobody else changes this repository meanwhile: needed where the store ignores conditions.
     pub exclusive: bool,
+    /// For how long the store keeps what is deleted (versions, locks, soft deletion), in
+    /// nanoseconds, as its operator says: the record of an erasure says until when.
+    pub keeps_deleted: Option<i64>,
 }
 
 impl Default for GcRequest {
@@ -72,6 +77,7 @@ impl Default for GcRequest {
             session_timeout: SESSION_TIMEOUT,
             deadline: None,
             exclusive: false,
+            keeps_deleted: None,
         }
     }
 }
@@ -133,7 +139,7 @@ pub fn preview(repository: &Repository, bounds: &Bounds, progress: &Progress) ->
     ledger.require_whole()?;
     let state = &ledger.state;
     let open: BTreeSet<PackId> = state.condemned.values().flatten().copied().collect();
-    let survey = take_survey(repository, &ledger, &open, progress)?;
+    let survey = take_survey(repository, &ledger, &open, None, progress)?;
     let erases = !state.erasures.is_empty();
     let bounds = &bounds_of(bounds, erases);
     let candidates = survey.candidates(repository, &ledger, None)?;
@@ -203,7 +209,7 @@ struct Collection<'a> {
     places_changed: bool,
 }
 
-impl Collection<'_> {
+impl<'a> Collection<'a> {
     fn run(mut self, session: &mut Session<'_>) -> Result<GcReport> {
         // Whoever died is over, whether anything waits for it or not.
         let timeout = self.request.session_timeout;
@@ -246,8 +252,8 @@ impl Collection<'_> {
     }
 
     fn conclude_erasure(&self, session: &mut Session<'_>, up_to: u64) -> Result<Erasure> {
-        let (timeout, swept) = (self.request.session_timeout, &self.report.swept);
-        erasure::conclude(self.repository, session, up_to, timeout, swept, self.progress)
+        let Self { repository, request, progress, report, .. } = self;
+        erasure::conclude(repository, session, up_to, request, &report.swept, progress)
     }
 
     /// Whether another round could find something to do.
@@ -294,7 +300,7 @@ impl Collection<'_> {
                 return self.open_round();
             }
             let none = BTreeSet::new();
-            let survey = take_survey(self.repository, &ledger, &none, self.progress)?;
+            let survey = self.survey(session, &ledger, &none)?;
             let candidates = survey.candidates(self.repository, &ledger, Some(session.id()))?;
             if self.lighten(session, &survey, &candidates)? {
                 continue;
@@ -307,11 +313,39 @@ impl Collection<'_> {
                 self.report.plan.stays(&plan);
                 return Ok(None);
             }
+            if plan.moved_blobs > 0 {
+                self.move_ahead(session, &ledger, &packs)?;
+            }
             if let Some(condemned) = self.condemn(&ledger, &packs)? {
                 self.report.plan.add(plan);
                 return Ok(Some((condemned, packs)));
             }
         }
+    }
+
+    /// Copies what is alive in packs that are to go before they are condemned: writers that begin
+    /// from then on find the copies, and need not store again what only lies in these packs. What it
+    /// cannot read is left for later.
+    fn move_ahead(
+        &mut self,
+        session: &mut Session<'_>,
+        ledger: &Ledger,
+        packs: &BTreeSet<PackId>,
+    ) -> Result<()> {
+        let mut survey = self.survey(session, ledger, packs)?;
+        let (blobs, bytes) = copy_ahead(self.repository, session, &mut survey, self.progress)?;
+        self.report.moved_blobs += blobs;
+        self.report.moved_bytes += bytes;
+        Ok(())
+    }
+
+    fn survey(
+        &self,
+        session: &Session<'_>,
+        ledger: &Ledger,
+        going: &BTreeSet<PackId>,
+    ) -> Result<Survey<'a>> {
+        take_survey(self.repository, ledger, going, Some(session.id()), self.progress)
     }
 
     /// Stores whole what had better be. True if anything was: then more is dead, and what other blobs
@@ -381,10 +415,12 @@ impl Collection<'_> {
     ) -> Result<bool> {
         let ledger = ledger::read(self.repository)?;
         ledger.require_whole()?;
-        let mut survey = take_survey(self.repository, &ledger, packs, self.progress)?;
-        self.places_changed = !survey.marks.doubts.is_empty();
+        let mut survey = self.survey(session, &ledger, packs)?;
+        let marks = &survey.marks;
+        let places_changed = !marks.doubts.is_empty() || !marks.contested.is_empty();
         let moved = evacuate(self.repository, session, &mut survey, self.progress)?;
         drop(survey);
+        self.places_changed = places_changed;
         self.report.moved_blobs += moved.blobs;
         self.report.moved_bytes += moved.bytes;
         let closing = self.close_round(condemned, packs, &moved, &ledger.state.damaged)?;
@@ -447,12 +483,13 @@ enum Closing {
 fn take_survey<'a>(
     repository: &'a Repository,
     ledger: &Ledger,
-    condemned: &BTreeSet<PackId>,
+    going: &BTreeSet<PackId>,
+    own: Option<SessionId>,
     progress: &'a Progress,
 ) -> Result<Survey<'a>> {
-    match Survey::take(repository, ledger, condemned, progress) {
+    match Survey::take(repository, ledger, going, own, progress) {
         Err(RepositoryError::LostBlob { .. }) => {
-            Survey::take(repository, ledger, condemned, progress)
+            Survey::take(repository, ledger, going, own, progress)
         }
         outcome => outcome,
     }

@@ -37,11 +37,13 @@ pub(super) struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    /// Marks everything afresh. What lies in `condemned` packs has to move.
+    /// Marks everything afresh, for a run whose session is `own`. What lies in packs that are `going`
+    /// has to move.
     pub(super) fn take(
         repository: &'a Repository,
         ledger: &Ledger,
-        condemned: &BTreeSet<PackId>,
+        going: &BTreeSet<PackId>,
+        own: Option<SessionId>,
         progress: &'a Progress,
     ) -> Result<Self> {
         let list = snapshots::list_under(repository, ledger)?;
@@ -59,17 +61,20 @@ impl<'a> Survey<'a> {
         let reader = Reader::over(repository, Arc::new(index), None, progress);
         let sizes = stored_sizes(repository)?;
         let packs = reader.index.packs()?;
-        let mut fates = Vec::new();
+        let (mut fates, mut own_packs) = (Vec::new(), HashSet::new());
         for (ordinal, info) in &packs {
             let is_there = info.standing == Standing::Listed
                 && sizes.get(&info.pack_id) == Some(&info.size)
                 && !ledger.state.retired.contains(&info.pack_id);
             let fate = match is_there {
                 false => Fate::Absent,
-                true if condemned.contains(&info.pack_id) => Fate::Goes,
+                true if going.contains(&info.pack_id) => Fate::Goes,
                 true if ledger.state.damaged.contains(&info.pack_id) => Fate::Suspect,
                 true => Fate::Stays,
             };
+            if own == Some(info.session) {
+                own_packs.insert(*ordinal);
+            }
             let place = *ordinal as usize;
             if fates.len() <= place {
                 fates.resize(place + 1, Fate::Absent);
@@ -80,7 +85,7 @@ impl<'a> Survey<'a> {
         }
         // The newest first: what moves is laid out in its order.
         let roots: Vec<BlobId> = list.snapshots.iter().rev().map(|it| it.snapshot.root).collect();
-        let marks = mark(&reader, &roots, &fates)?;
+        let marks = mark(&reader, &roots, &fates, &own_packs)?;
         let registers = list.registers().collect();
         Ok(Self { reader, packs, fates, marks, registers, sizes })
     }

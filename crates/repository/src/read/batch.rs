@@ -217,16 +217,18 @@ impl FetchedBlobs<'_, '_> {
         let at = self.places.get(id)?.at;
         let holder = self.fetched.iter().find_map(|it| Some((&it.cipher, it.sealed(&at)?)));
         let (cipher, sealed) = holder?;
-        let mut sealed = sealed.to_vec();
-        let bytes = cipher.open_blob(&at.entry(*id), &mut sealed).ok()?.to_vec();
-        let plaintext = match at.encoding {
-            Encoding::Raw => Some(bytes.clone()),
-            Encoding::Zstd => Some(compress::decompress(&bytes, at.raw_len as usize, None).ok()?),
-            Encoding::Delta { .. } => None,
+        let mut bytes = sealed.to_vec();
+        let opened = cipher.open_blob(&at.entry(*id), &mut bytes).ok()?.len();
+        bytes.truncate(opened);
+        let is_it = |plaintext: &[u8]| self.reader.identifier.blob_id(self.kind, plaintext) == *id;
+        let is_sound = match at.encoding {
+            Encoding::Raw => is_it(&bytes),
+            Encoding::Zstd => {
+                compress::with_decompressed(&bytes, at.raw_len as usize, is_it).ok()?
+            }
+            Encoding::Delta { .. } => true,
         };
-        let differs = |it: Vec<u8>| self.reader.identifier.blob_id(self.kind, &it) != *id;
-        let wrong = plaintext.is_some_and(differs);
-        (!wrong).then_some((at, Payload { encoding: at.encoding, bytes }))
+        is_sound.then_some((at, Payload { encoding: at.encoding, bytes }))
     }
 
     /// Decodes a blob, and first what it rests on; `None` if anything is wrong.

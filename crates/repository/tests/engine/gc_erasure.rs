@@ -43,13 +43,18 @@ fn nights(seed: u64) -> (Fixture, Vec<(SnapshotInfo, Vec<u8>)>) {
 
 /// The ledger's last record says so.
 fn assert_recorded(fixture: &Fixture, report: &GcReport) {
-    let Some(Erasure::Done { record }) = report.erasure else { panic!("{:?}", report.erasure) };
+    let Some(Erasure::Done { record, kept_until }) = report.erasure else {
+        panic!("{:?}", report.erasure)
+    };
     let ledger = ledger::read(&fixture.open()).unwrap();
     assert!(ledger.state.erasures.is_empty());
     let (last, _) = ledger.records.last().unwrap();
     assert_eq!(last.number, record);
-    let LedgerBody::Erased { packs, bytes, .. } = last.body else { panic!("{last:?}") };
+    let LedgerBody::Erased { packs, bytes, kept_until: recorded, .. } = last.body else {
+        panic!("{last:?}")
+    };
     assert_eq!((packs, bytes), (report.swept.packs, report.swept.pack_bytes));
+    assert_eq!(recorded, kept_until);
 }
 
 #[test]

@@ -84,6 +84,30 @@ fn a_backup_that_began_after_packs_were_condemned_stores_again_and_is_not_waited
     assert_sound(&fixture, &[]);
 }
 
+/// What is alive in packs that are to go was copied before they were condemned.
+#[test]
+fn a_backup_that_began_after_packs_were_condemned_finds_what_stays() {
+    let fixture = Fixture::new(228);
+    let (old, new) = (dump(228, 2_000_000), dump(1228, 400_000));
+    let first = fixture.night(&old);
+    let bytes = [&old[..1_000_000], &new].concat();
+    let kept = fixture.night(&bytes);
+    forgotten(&fixture, &[&first]);
+    let other = fixture.elsewhere();
+    // Another writer keeps the round open.
+    let unrelated = back_up_while(&other.elsewhere().open(), &dump(2228, 200_000), || {
+        let report = collected(&other, &thorough());
+        assert!(report.waiting.len() == 1 && report.moved_blobs > 5, "{report:?}");
+        assert!(!ledger::read(&other.open()).unwrap().state.condemned.is_empty());
+        assert_eq!(fixture.night(&bytes).snapshot.counts.chunks_new, 0);
+    });
+    unrelated.unwrap();
+    let report = collected(&other, &thorough());
+    assert!(report.resumed && report.waiting.is_empty() && report.moved_blobs == 0, "{report:?}");
+    assert!(report.swept.packs > 0);
+    assert_sound(&fixture, &[(kept, bytes)]);
+}
+
 #[test]
 fn a_writer_that_was_taken_for_dead_cannot_commit() {
     let (fixture, bytes) = forgotten_night(223);
