@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::data;
+use crate::data::{self, Edited};
 use crate::measure::{Cost, size_of, warm};
 use crate::tools::{Input, Program, Tool};
 
@@ -20,6 +20,8 @@ pub(crate) struct Source {
     pub(crate) nights: Vec<PathBuf>,
     /// Where directories are put one after another, so that their path is the same every night.
     pub(crate) tree: Option<PathBuf>,
+    /// How each night is made of the one before it, where they are one file.
+    pub(crate) edited: Option<Edited>,
 }
 
 /// How often what is done, and where; the best of each counts.
@@ -143,6 +145,9 @@ fn backups(source: &Source, tools: &[(Tool, String)], measured: &mut [Measured])
     }
     for (place, night) in source.nights.iter().enumerate() {
         tell(&format!("backing up night {} of {}", place + 1, source.nights.len()));
+        if let Some(edited) = &source.edited {
+            edited.make(place as u64)?;
+        }
         let input = source.place(night)?;
         for ((tool, _), measured) in tools.iter().zip(measured.iter_mut()) {
             // In the page cache for every tool alike.

@@ -26,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   nightjar-benches --nights 3
   nightjar-benches --size 225MB --nights 30 --rounds 3 --json result.json
   nightjar-benches --nights 30 --keep 8 --tools nightjar,restic,rustic --variant off:--delta=off
+  nightjar-benches --data edited --size 4400MB --nights 12 --keep 3 --tools nightjar,restic,rustic
   nightjar-benches --size 225MB --format custom --make
   nightjar-benches --data source-trees --nights 8 --variant fast:--compression-level=1
   nightjar-benches --store s3 --tools nightjar,restic --size 600MB --rounds 2
@@ -52,8 +53,8 @@ struct Arguments {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     sequences: u32,
     /// Forget all but so many nights, in a copy of each repository, and measure how what only they
-    /// need is deleted: Nightjar's `gc` beside `restic prune`, `rustic prune --instant-delete` and
-    /// `borg compact`.
+    /// need is deleted: Nightjar's `gc` beside `restic prune`, `rustic prune --instant-delete
+    /// --max-repack unlimited` and `borg compact`.
     #[arg(long, value_name = "NIGHTS", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
     /// Where data sets and repositories go.
@@ -100,7 +101,8 @@ fn main() -> Result<()> {
     }
     fs::create_dir_all(&runs)?;
     let tree = (arguments.data.data == Kind::SourceTrees).then(|| runs.join("tree"));
-    let source = Source { name, nights, tree };
+    let edited = arguments.data.edited(&directory);
+    let source = Source { name, nights, tree, edited };
     let restore_to = arguments.restore_to.as_deref().map(Path::canonicalize).transpose();
     let procedure = Procedure {
         sequences: arguments.sequences,

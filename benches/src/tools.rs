@@ -288,7 +288,10 @@ impl Tool {
             Program::Nightjar => command.arg("gc"),
             Program::Restic => command.arg("prune"),
             Program::Borg => command.arg("compact"),
-            Program::Rustic => command.args(["prune", "--instant-delete"]),
+            // As much as the others: by itself it moves no more than a tenth of the repository.
+            Program::Rustic => {
+                command.args(["prune", "--instant-delete", "--max-repack", "unlimited"])
+            }
         };
         run(&mut command)
     }

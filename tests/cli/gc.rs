@@ -112,3 +112,26 @@ fn it_gives_way_to_whatever_else_runs() {
     let usual = told("status");
     assert_eq!(told("gc"), (usual + 10).min(19));
 }
+
+#[test]
+fn what_killed_writers_left_half_written_goes_after_a_day() {
+    let (sandbox, _, _) = Sandbox::with_dump();
+    let day = std::time::Duration::from_secs(24 * 3600);
+    let leave = |name: &str, age| {
+        let path = sandbox.repository().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, data::noise(9, 5_000)).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(now - age).unwrap();
+        path
+    };
+    let pack = format!("packs/ab/ab{}", "0".repeat(62));
+    let old = leave(&format!("{pack}#1"), day + day / 24);
+    let young = leave(&format!("{pack}#2"), day - day / 24);
+    let foreign = leave("packs/notes#1", 30 * day);
+    let done = sandbox.nightjar("gc").done();
+    done.prints("deleted 1 file (4.9 KiB) that killed writers left half-written");
+    assert_eq!([&old, &young, &foreign].map(|path| path.exists()), [false, true, true]);
+    assert_eq!(sandbox.nightjar("gc").json()["unfinished_deleted"], 0);
+}

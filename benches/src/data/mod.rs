@@ -1,6 +1,7 @@
 //! Data sets: what a source looks like on successive nights. They are made from a seed and kept,
 //! and made again only when a night is missing.
 
+mod edited;
 mod postgres;
 mod random;
 mod rows;
@@ -15,6 +16,7 @@ use anyhow::{Context, Result};
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 
+pub(crate) use self::edited::Edited;
 pub(crate) use self::postgres::Format;
 pub(crate) use self::trees::copy;
 
@@ -48,6 +50,9 @@ pub(crate) enum Kind {
     Postgres,
     /// Eight successive releases of a large crate, unpacked (--size and --seed say nothing)
     SourceTrees,
+    /// One file of a database's rows, an eighth of which changes every night where it lies: many
+    /// nights of a large dump need little room
+    Edited,
     /// Bytes that have nothing in common from night to night
     Random,
     /// The directory that --tree names, as it is, every night
@@ -69,6 +74,7 @@ impl DataSet {
                 Format::Basebackup => "postgres-basebackup",
             }),
             Kind::SourceTrees => "source-trees".to_owned(),
+            Kind::Edited => of_size("edited"),
             Kind::Random => of_size("random"),
             Kind::Directory => "directory".to_owned(),
         }
@@ -80,8 +86,16 @@ impl DataSet {
             return (0..self.nights).map(|_| Ok(tree.canonicalize()?)).collect();
         }
         let directory = base.join(self.name());
+        if let Some(Edited { first, tonight, .. }) = self.edited(base) {
+            if !first.exists() {
+                fs::create_dir_all(&directory)?;
+                whole_file(&first, |part| edited::write(part, self.seed, self.bytes()))?;
+            }
+            return Ok((0..self.nights).map(|_| tonight.clone()).collect());
+        }
         let extension = match self.data {
             Kind::Postgres => self.format.extension(),
+            Kind::Edited => "sql",
             Kind::SourceTrees | Kind::Directory => "tree",
             Kind::Random => "random",
         };
@@ -97,11 +111,18 @@ impl DataSet {
         Ok(nights)
     }
 
+    /// How nights are made one of the other, if only one lies on the disk at a time.
+    pub(crate) fn edited(&self, base: &Path) -> Option<Edited> {
+        let directory = base.join(self.name());
+        let (first, tonight) = (directory.join("first.sql"), directory.join("tonight.sql"));
+        (self.data == Kind::Edited).then_some(Edited { first, tonight, seed: self.seed })
+    }
+
     fn make(&self, base: &Path, nights: &[PathBuf]) -> Result<()> {
         match self.data {
             Kind::Postgres => postgres::make(base, self, nights),
             Kind::SourceTrees => trees::make(nights),
-            Kind::Directory => Ok(()),
+            Kind::Directory | Kind::Edited => Ok(()),
             Kind::Random => (1..).zip(nights).try_for_each(|(night, path)| {
                 whole_file(path, |part| {
                     let mut out = BufWriter::with_capacity(1 << 20, File::create(part)?);

@@ -32,10 +32,33 @@ struct Shared {
     /// What was given to [`Store::over`], before counting.
     undecorated: Arc<dyn ObjectStore>,
     objects: Arc<CountingStore>,
+    /// If it is one.
+    directory: Option<Arc<LocalStore>>,
     traffic: Arc<Traffic>,
     classes: StorageClasses,
     multipart: Multipart,
     executor: Arc<Executor>,
+}
+
+impl Shared {
+    fn new(undecorated: Arc<dyn ObjectStore>, url: String) -> Self {
+        Self {
+            url,
+            objects: Arc::new(CountingStore::new(Arc::clone(&undecorated))),
+            undecorated,
+            directory: None,
+            traffic: Arc::default(),
+            classes: StorageClasses::default(),
+            multipart: Multipart::default(),
+            executor: Arc::default(),
+        }
+    }
+}
+
+impl From<Shared> for Store {
+    fn from(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), looks_first: false }
+    }
 }
 
 impl Store {
@@ -67,15 +90,21 @@ impl Store {
         if let Some(encryption) = &settings.encryption {
             url.check_encryption(encryption).map_err(bad)?;
         }
-        let inner: Arc<dyn ObjectStore> = match url.place() {
-            Place::Directory(path) => Arc::new(open_directory(path)?),
-            Place::Memory(name) => memory::named(name),
+        let (place, url) = (url.place(), url.to_string());
+        match place {
+            Place::Directory(path) => {
+                let directory = Arc::new(open_directory(path)?);
+                let shared = Shared::new(directory.clone(), url);
+                Ok(Shared { directory: Some(directory), ..shared }.into())
+            }
+            Place::Memory(name) => Ok(Self::over(memory::named(name), &url)),
             Place::Cloud(place) => {
                 let (inner, traffic) = cloud::open(place, settings)?;
-                return Ok(Self::new(inner, url.to_string(), traffic, classes, settings.multipart));
+                let multipart = settings.multipart;
+                let shared = Shared { traffic, classes, multipart, ..Shared::new(inner, url) };
+                Ok(shared.into())
             }
-        };
-        Ok(Self::over(inner, &url.to_string()))
+        }
     }
 
     /// A new, empty store in memory that nobody else sees.
@@ -85,21 +114,7 @@ impl Store {
 
     /// A store over any other: how tests put decorators in between. `url` is only for messages.
     pub fn over(inner: Arc<dyn ObjectStore>, url: &str) -> Self {
-        let (classes, multipart) = (StorageClasses::default(), Multipart::default());
-        Self::new(inner, url.to_owned(), Arc::default(), classes, multipart)
-    }
-
-    fn new(
-        undecorated: Arc<dyn ObjectStore>,
-        url: String,
-        traffic: Arc<Traffic>,
-        classes: StorageClasses,
-        multipart: Multipart,
-    ) -> Self {
-        let objects = Arc::new(CountingStore::new(Arc::clone(&undecorated)));
-        let executor = Arc::default();
-        let shared = Shared { url, undecorated, objects, traffic, classes, multipart, executor };
-        Self { shared: Arc::new(shared), looks_first: false }
+        Shared::new(inner, url.to_owned()).into()
     }
 
     /// A handle that looks whether an object is there before it creates one, and reads it back
@@ -209,6 +224,19 @@ impl Store {
     pub fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
         let path = prefix_path(prefix, "list");
         self.start_at(prefix, path, "list", requests::list).wait()
+    }
+
+    /// Where the store is a directory: removes what writers that were killed left half-written below
+    /// a folder of it, if `is_abandoned` says so of the object that was to be written. Returns what is
+    /// gone. Other stores show nothing of the kind.
+    pub fn remove_unfinished(
+        &self,
+        folder: &str,
+        is_abandoned: impl Fn(&ObjectInfo) -> bool,
+    ) -> Result<Vec<ObjectInfo>, StoreError> {
+        let Some(directory) = &self.shared.directory else { return Ok(Vec::new()) };
+        let removed = directory.remove_unfinished(folder, is_abandoned);
+        removed.map_err(|error| StoreError::from_io(folder, "clean up", error))
     }
 
     /// What has been asked of this store so far, through this handle and its clones.

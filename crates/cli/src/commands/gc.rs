@@ -39,6 +39,9 @@ struct GcView {
     snapshots_deleted: u64,
     sessions_deleted: u64,
     bundles_deleted: u64,
+    /// What writers that were killed left half-written in a directory.
+    unfinished_deleted: u64,
+    unfinished_bytes: u64,
     undeleted: Vec<UndeletedView>,
     damaged: Vec<String>,
     suspect: Vec<String>,
@@ -203,6 +206,8 @@ fn view(report: &GcReport, repository: &Repository) -> GcView {
         snapshots_deleted: swept.snapshots,
         sessions_deleted: swept.sessions,
         bundles_deleted: swept.bundles,
+        unfinished_deleted: swept.unfinished,
+        unfinished_bytes: swept.unfinished_bytes,
         undeleted: undeleted
             .map(|(object, why)| UndeletedView { object: object.clone(), why: why.clone() })
             .collect(),
@@ -287,6 +292,11 @@ fn describe(report: &GcReport, view: &GcView) -> String {
     if report.reencoded.blobs > 0 {
         let blobs = count(report.reencoded.blobs, "delta", "deltas");
         text += &format!("{blobs} stored whole, for they rested on what no snapshot needs\n");
+    }
+    if view.unfinished_deleted > 0 {
+        let files = count(view.unfinished_deleted, "file", "files");
+        let bytes = size(view.unfinished_bytes);
+        text += &format!("deleted {files} ({bytes}) that killed writers left half-written\n");
     }
     for waiting in &report.waiting {
         let host = printable(&waiting.host);

@@ -10,6 +10,7 @@ use nightjar_format::ledger::LedgerBody;
 use nightjar_format::limits;
 use nightjar_format::session::Position;
 
+use super::evacuate::Copies;
 use super::sessions::{self, Waiting};
 use super::sweep::Swept;
 use super::{GcRequest, take_survey};
@@ -57,7 +58,7 @@ pub(super) fn conclude(
     let writers = sessions::unresolved(repository, session, None, request.session_timeout)?;
     let ledger = ledger::read(repository)?;
     ledger.require_whole()?;
-    let survey = take_survey(repository, &ledger, &BTreeSet::new(), None, progress)?;
+    let survey = take_survey(repository, &ledger, &BTreeSet::new(), &Copies::new(), progress)?;
     let candidates = survey.candidates(repository, &ledger, Some(session.id()))?;
     let is_heavy = survey.marks.dead_weight > 0;
     let open = |why: String| Ok(Erasure::Open { why });

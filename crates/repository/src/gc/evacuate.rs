@@ -4,8 +4,8 @@
 //! decoded nor encoded, except that whole ones are checked against their ids on the way. They are
 //! laid out in the order in which the newest snapshot names them, so that it reads packs from front
 //! to back. A blob that also lies in a pack that stays is read there first: which place is sound
-//! shows only when it is read. What cannot be moved as it is is read like in a restore, from
-//! wherever it can be had, and stored whole.
+//! shows only when it is read. What cannot be moved as it is, and a delta that lies in several packs
+//! that go, is read like in a restore, from wherever it can be had, and stored whole.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::{BlobId, PackId};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use crate::ahead::Ahead;
+use crate::ahead;
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::gc::mark::{Fate, Move};
@@ -72,18 +72,34 @@ pub(super) fn evacuate(
     run(repository, session, survey, moves, Pass::Last, progress)
 }
 
-/// The same before these packs are condemned, as far as it goes without more ado. Returns how many
-/// blobs it copied, and the bytes added to the store.
+/// Packs that a run wrote, each with the digest of its table: others may list it with another one.
+pub(super) type Copies = HashSet<(PackId, [u8; 32])>;
+
+/// What was copied before packs are condemned.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    pub(super) blobs: u64,
+    /// Bytes added to the store.
+    pub(super) bytes: u64,
+    /// The packs that hold it.
+    pub(super) packs: Copies,
+}
+
+/// The same as [`evacuate`] before these packs are condemned, as far as it goes without more ado.
 pub(super) fn copy_ahead(
     repository: &Repository,
     session: &mut Session<'_>,
     survey: &mut Survey<'_>,
     progress: &Progress,
-) -> Result<(u64, u64)> {
+) -> Result<Ahead> {
     let mut moves = std::mem::take(&mut survey.marks.moves);
     moves.retain(|it| !survey.marks.contested.contains(&it.id));
     let moved = run(repository, session, survey, moves, Pass::Ahead, progress)?;
-    Ok((moved.blobs, moved.bytes))
+    // The survey's index is this run's alone: what came since is what it wrote.
+    let written = survey.reader.index.packs()?.into_iter();
+    let written = written.filter(|(ordinal, _)| *ordinal as usize >= survey.fates.len());
+    let packs = written.map(|(_, info)| (info.pack_id, info.table_digest)).collect();
+    Ok(Ahead { blobs: moved.blobs, bytes: moved.bytes, packs })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +174,7 @@ fn sketches(repository: &Repository, survey: &Survey<'_>, moves: &mut [Move]) ->
     }
     let mut found = Sketches::new();
     let limit = limits::METADATA_OBJECT_BYTES as u64;
-    for (name, object) in Ahead::new(repository, names.into_iter(), limit) {
+    for (name, object) in ahead::Ahead::new(repository, names.into_iter(), limit) {
         let opened = object.and_then(|object| {
             repository.unseal::<IndexRecord>(MetadataKind::Index, &name, &object)
         });
@@ -199,25 +215,24 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
     /// Reads blobs that lose one of their places from the one they keep; one that cannot be read
     /// there is stored again.
     fn resolve_doubts(&mut self, kind: BlobKind) -> Result<()> {
-        let reader = &self.survey.reader;
-        let mut ids: Vec<BlobId> = Vec::new();
-        for id in &self.survey.marks.doubts {
-            let first = reader.index.locations(id)?.into_iter().next();
-            if let Some(at) = first
-                && reader.index.pack(at.pack)?.kind() == kind
-            {
-                ids.push(*id);
+        let mut checking: VecDeque<(Vec<BlobId>, PendingBlobs<'e>)> = VecDeque::new();
+        let doubts = self.doubts_of(kind)?;
+        let mut rest = doubts.as_slice();
+        while !rest.is_empty() || !checking.is_empty() {
+            if !rest.is_empty() && checking.len() < BATCHES {
+                let mut bytes = 0;
+                let fits = rest.iter().take(BATCH_BLOBS).take_while(|(at, _)| {
+                    bytes += u64::from(at.raw_len);
+                    bytes <= self.batch_bytes()
+                });
+                let (batch, after) = rest.split_at(fits.count().max(1));
+                rest = after;
+                checking.push_back(self.begin_to_check(kind, batch)?);
+                continue;
             }
-        }
-        ids.sort_unstable();
-        for ids in ids.chunks(256) {
-            let mut places = HashMap::new();
-            for id in ids {
-                places.extend(self.places_that_stay(id)?);
-            }
-            let mut fetched = reader.begin_at(kind, ids, places)?.wait(reader)?;
-            let unsound: Vec<BlobId> =
-                ids.iter().filter(|id| !fetched.is_sound(id)).copied().collect();
+            let Some((ids, blobs)) = checking.pop_front() else { continue };
+            let mut fetched = blobs.wait(&self.survey.reader)?;
+            let unsound: Vec<BlobId> = ids.into_iter().filter(|id| !fetched.is_sound(id)).collect();
             for id in unsound {
                 self.suspect(kind, &id)?;
                 self.rescue(kind, &id)?;
@@ -226,6 +241,47 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
             self.writer.settle_some()?;
         }
         Ok(())
+    }
+
+    /// The doubtful blobs of a kind and where each stays, from the front of packs to the back.
+    fn doubts_of(&self, kind: BlobKind) -> Result<Vec<(Location, BlobId)>> {
+        let of_kind = self.packs_of(kind);
+        let mut ids: Vec<BlobId> = self.survey.marks.doubts.iter().copied().collect();
+        ids.sort_unstable();
+        let mut doubts = Vec::new();
+        for ids in ids.chunks(WINDOW) {
+            let places = self.survey.reader.index.locations_of(ids)?;
+            for (id, places) in ids.iter().zip(places) {
+                let stays = places.iter().find(|at| self.fate(at.pack) == Fate::Stays);
+                doubts.extend(stays.filter(|at| of_kind.contains(&at.pack)).map(|at| (*at, *id)));
+            }
+        }
+        doubts.sort_unstable_by_key(|(at, _)| (at.pack, at.offset));
+        Ok(doubts)
+    }
+
+    fn begin_to_check(
+        &self,
+        kind: BlobKind,
+        batch: &[(Location, BlobId)],
+    ) -> Result<(Vec<BlobId>, PendingBlobs<'e>)> {
+        let ids: Vec<BlobId> = batch.iter().map(|(_, id)| *id).collect();
+        let mut places = HashMap::new();
+        for id in &ids {
+            places.extend(self.places_that_stay(id)?);
+        }
+        let pending = self.survey.reader.begin_at(kind, &ids, places)?;
+        Ok((ids, pending))
+    }
+
+    fn packs_of(&self, kind: BlobKind) -> HashSet<u32> {
+        let of_kind = self.survey.packs.iter().filter(|(_, info)| info.kind() == kind);
+        of_kind.map(|(ordinal, _)| *ordinal).collect()
+    }
+
+    fn batch_bytes(&self) -> u64 {
+        let is_far = self.survey.reader.repository.store.is_remote();
+        if is_far { FAR_BATCH_BYTES } else { BATCH_BYTES }
     }
 
     /// Notes the pack that is to blame where a blob cannot be had from the place that stays.
@@ -257,10 +313,7 @@ impl<'e> Evacuation<'_, 'e, '_, '_> {
     fn move_all(&mut self, kind: BlobKind, moves: &[Move]) -> Result<()> {
         let mut lane = Lane::default();
         let mut batch = Batch::default();
-        let far = self.survey.reader.repository.store.is_remote();
-        let most_bytes = if far { FAR_BATCH_BYTES } else { BATCH_BYTES };
-        let of_kind = self.survey.packs.iter().filter(|(_, info)| info.kind() == kind);
-        let of_kind: HashSet<u32> = of_kind.map(|(ordinal, _)| *ordinal).collect();
+        let (most_bytes, of_kind) = (self.batch_bytes(), self.packs_of(kind));
         for moves in moves.chunks(WINDOW) {
             let of_kind = moves.iter().filter(|it| of_kind.contains(&it.pack));
             for (it, at) in self.locate(of_kind.copied().collect())? {

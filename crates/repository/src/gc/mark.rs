@@ -4,8 +4,9 @@
 //! on**: a delta keeps its bases alive, and they theirs. Of a blob that is stored in several places
 //! the one of least depth is marked; whoever lets another go reads that one first ([`Marks::doubts`]).
 //!
-//! **Memory** is a bit for each stored blob, and what lies between the nodes that were read and
-//! those that are yet to be. Chunks are looked up in sorted batches, and the local index is read
+//! **Memory** is a few bits for each stored blob, what lies between the nodes that were read and
+//! those that are yet to be, and the blobs that are looked up together: a sixteenth of all, or four
+//! million, at 48 bytes. Chunks are looked up in sorted batches, and the local index is read
 //! through in its own order where it has not many others between them. Nodes that snapshots share are read once: marking a year of one series
 //! costs little more than marking a week.
 //!
@@ -83,20 +84,20 @@ const MOST_NEEDS: u64 = 1 << 22;
 const WINDOW: usize = 1 << 15;
 
 /// Marks what snapshots with these roots need, the newest first; `fates` says what becomes of each
-/// pack, by ordinal, and `own` which ones this run wrote. A blob that is needed and cannot be read is an error: nothing may be collected
+/// pack, by ordinal, and `copies` are packs into which this round copied what goes. A blob that is needed and cannot be read is an error: nothing may be collected
 /// from a repository that lacks something.
 pub(crate) fn mark(
     reader: &Reader<'_>,
     roots: &[BlobId],
     fates: &[Fate],
-    own: &HashSet<u32>,
+    copies: &HashSet<u32>,
 ) -> Result<Marks> {
-    let mut marker = Marker::new(reader, fates, own, false)?;
+    let mut marker = Marker::new(reader, fates, copies, false)?;
     if marker.run(roots)? {
         return Ok(marker.marks);
     }
     tracing::debug!("a base is missing; marking again, with a search for each blob");
-    let mut marker = Marker::new(reader, fates, own, true)?;
+    let mut marker = Marker::new(reader, fates, copies, true)?;
     marker.run(roots)?;
     Ok(marker.marks)
 }
@@ -118,7 +119,7 @@ enum Node {
 struct Marker<'r, 'a> {
     reader: &'r Reader<'a>,
     fates: &'r [Fate],
-    own: &'r HashSet<u32>,
+    copies: &'r HashSet<u32>,
     /// Searches for each blob all that it rests on, instead of following the least depth.
     thorough: bool,
     /// Nodes that were looked into.
@@ -133,7 +134,7 @@ impl<'r, 'a> Marker<'r, 'a> {
     fn new(
         reader: &'r Reader<'a>,
         fates: &'r [Fate],
-        own: &'r HashSet<u32>,
+        copies: &'r HashSet<u32>,
         thorough: bool,
     ) -> Result<Self> {
         let (mut rows, mut blobs) = (vec![0; fates.len()], 0);
@@ -157,7 +158,7 @@ impl<'r, 'a> Marker<'r, 'a> {
         Ok(Self {
             reader,
             fates,
-            own,
+            copies,
             thorough,
             visited: RowSet::new(&layout),
             needs: Vec::new(),
@@ -374,16 +375,20 @@ impl<'r, 'a> Marker<'r, 'a> {
     /// Notes a blob that stays if another place of it goes, or what that one rests on; and a delta
     /// that moves if it has another place.
     fn note_others(&mut self, id: BlobId, chosen: &Location, places: &[Location]) -> Result<()> {
-        if self.fate(chosen.pack) != Fate::Stays {
+        match self.fate(chosen.pack) {
+            Fate::Stays => {}
             // It moves, and what is whole is compared with its id for that.
-            let is_other = |it: &Location| it != chosen && self.fate(it.pack) != Fate::Absent;
-            if chosen.encoding.depth() > 0 && places.iter().any(is_other) {
-                self.marks.contested.insert(id);
+            Fate::Goes => {
+                let is_other = |it: &Location| it != chosen && self.fate(it.pack) != Fate::Absent;
+                if chosen.encoding.depth() > 0 && places.iter().any(is_other) {
+                    self.marks.contested.insert(id);
+                }
+                return Ok(());
             }
-            return Ok(());
+            Fate::Absent | Fate::Suspect => return Ok(()),
         }
-        if self.own.contains(&chosen.pack) {
-            // This run has read it where it lay before.
+        if self.copies.contains(&chosen.pack) {
+            // It was read for that, with all places it had in packs that go.
             return Ok(());
         }
         for other in places.iter().filter(|it| *it != chosen) {

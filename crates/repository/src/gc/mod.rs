@@ -32,9 +32,9 @@ mod weight;
 
 use std::collections::BTreeSet;
 
+use nightjar_format::PackId;
 use nightjar_format::ledger::LedgerBody;
 use nightjar_format::session::Position;
-use nightjar_format::{PackId, SessionId};
 
 pub use erasure::Erasure;
 pub use plan::{Bounds, Plan, Reason};
@@ -47,11 +47,11 @@ use crate::error::{RepositoryError, Result};
 use crate::ledger::{self, Ledger};
 use crate::repository::Repository;
 use crate::session::Session;
-use evacuate::{Moved, copy_ahead, evacuate};
+use evacuate::{Copies, Moved, copy_ahead, evacuate};
 use plan::Candidates;
 use reencode::reencode;
 use survey::Survey;
-use sweep::{sweep, sweep_bundles};
+use sweep::{sweep, sweep_bundles, sweep_unfinished};
 use weight::{DeadWeight, Total};
 
 /// What to collect, and how far to go.
@@ -139,7 +139,7 @@ pub fn preview(repository: &Repository, bounds: &Bounds, progress: &Progress) ->
     ledger.require_whole()?;
     let state = &ledger.state;
     let open: BTreeSet<PackId> = state.condemned.values().flatten().copied().collect();
-    let survey = take_survey(repository, &ledger, &open, None, progress)?;
+    let survey = take_survey(repository, &ledger, &open, &Copies::new(), progress)?;
     let erases = !state.erasures.is_empty();
     let bounds = &bounds_of(bounds, erases);
     let candidates = survey.candidates(repository, &ledger, None)?;
@@ -187,6 +187,7 @@ pub fn collect(
             report,
             passes: 0,
             places_changed: false,
+            copied: Copies::new(),
         }
         .run(&mut session)
     });
@@ -207,6 +208,8 @@ struct Collection<'a> {
     /// Blobs lost one of several places in the last round: what they rest on now may be other blobs
     /// than when it was planned.
     places_changed: bool,
+    /// The packs that the round which is open was copied to before.
+    copied: Copies,
 }
 
 impl<'a> Collection<'a> {
@@ -215,6 +218,7 @@ impl<'a> Collection<'a> {
         let timeout = self.request.session_timeout;
         sessions::unresolved(self.repository, session, None, timeout)?;
         self.sweep(session)?;
+        sweep_unfinished(self.repository, session.id(), &mut self.report.swept)?;
         loop {
             let (condemned, packs) = match self.open_round()? {
                 Some(open) => open,
@@ -237,6 +241,7 @@ impl<'a> Collection<'a> {
                     Err(error) => return Err(error),
                 }
             }
+            self.copied.clear();
             self.report.rounds += 1;
             self.sweep(session)?;
             if !self.has_more() {
@@ -300,24 +305,30 @@ impl<'a> Collection<'a> {
                 return self.open_round();
             }
             let none = BTreeSet::new();
-            let survey = self.survey(session, &ledger, &none)?;
+            let survey = self.survey(&ledger, &none)?;
             let candidates = survey.candidates(self.repository, &ledger, Some(session.id()))?;
             if self.lighten(session, &survey, &candidates)? {
                 continue;
             }
             drop(survey);
             let target = u64::from(self.repository.record.pack_target_bytes);
-            let plan = plan::plan(candidates, target, &self.bounds());
-            let packs: BTreeSet<PackId> = plan.packs.keys().copied().collect();
-            if packs.is_empty() {
+            let mut plan = plan::plan(candidates, target, &self.bounds());
+            if plan.packs.is_empty() {
                 self.report.plan.stays(&plan);
                 return Ok(None);
             }
-            if plan.moved_blobs > 0 {
-                self.move_ahead(session, &ledger, &packs)?;
+            let now = ledger::read(self.repository)?;
+            if !may_condemn(&now, &ledger) {
+                continue;
             }
+            let copied = match plan.moved_blobs {
+                0 => Copies::new(),
+                _ => self.move_ahead(session, &now, &mut plan)?,
+            };
+            let packs: BTreeSet<PackId> = plan.packs.keys().copied().collect();
             if let Some(condemned) = self.condemn(&ledger, &packs)? {
                 self.report.plan.add(plan);
+                self.copied = copied;
                 return Ok(Some((condemned, packs)));
             }
         }
@@ -326,26 +337,27 @@ impl<'a> Collection<'a> {
     /// Copies what is alive in packs that are to go before they are condemned: writers that begin
     /// from then on find the copies, and need not store again what only lies in these packs. What it
     /// cannot read is left for later.
+    ///
+    /// An earlier run may have died here. Then what it copied is dead by the plan, for the older
+    /// places count; as everything else goes, it is alive, and stays.
     fn move_ahead(
         &mut self,
         session: &mut Session<'_>,
         ledger: &Ledger,
-        packs: &BTreeSet<PackId>,
-    ) -> Result<()> {
-        let mut survey = self.survey(session, ledger, packs)?;
-        let (blobs, bytes) = copy_ahead(self.repository, session, &mut survey, self.progress)?;
-        self.report.moved_blobs += blobs;
-        self.report.moved_bytes += bytes;
-        Ok(())
+        plan: &mut Plan,
+    ) -> Result<Copies> {
+        let going = plan.packs.iter().filter(|(_, reason)| **reason != Reason::Dead);
+        let going = going.map(|(pack, _)| *pack).collect();
+        let mut survey = self.survey(ledger, &going)?;
+        plan.spare(survey.alive_packs());
+        let ahead = copy_ahead(self.repository, session, &mut survey, self.progress)?;
+        self.report.moved_blobs += ahead.blobs;
+        self.report.moved_bytes += ahead.bytes;
+        Ok(ahead.packs)
     }
 
-    fn survey(
-        &self,
-        session: &Session<'_>,
-        ledger: &Ledger,
-        going: &BTreeSet<PackId>,
-    ) -> Result<Survey<'a>> {
-        take_survey(self.repository, ledger, going, Some(session.id()), self.progress)
+    fn survey(&self, ledger: &Ledger, going: &BTreeSet<PackId>) -> Result<Survey<'a>> {
+        take_survey(self.repository, ledger, going, &self.copied, self.progress)
     }
 
     /// Stores whole what had better be. True if anything was: then more is dead, and what other blobs
@@ -378,8 +390,7 @@ impl<'a> Collection<'a> {
         let body = LedgerBody::Condemn { packs: packs.iter().copied().collect() };
         loop {
             let ledger = ledger::read(self.repository)?;
-            let state = &ledger.state;
-            if !state.condemned.is_empty() || state.retired != planned.state.retired {
+            if !may_condemn(&ledger, planned) {
                 return Ok(None);
             }
             if let Some(position) = ledger::append_after(self.repository, &ledger, &body)? {
@@ -415,7 +426,7 @@ impl<'a> Collection<'a> {
     ) -> Result<bool> {
         let ledger = ledger::read(self.repository)?;
         ledger.require_whole()?;
-        let mut survey = self.survey(session, &ledger, packs)?;
+        let mut survey = self.survey(&ledger, packs)?;
         let marks = &survey.marks;
         let places_changed = !marks.doubts.is_empty() || !marks.contested.is_empty();
         let moved = evacuate(self.repository, session, &mut survey, self.progress)?;
@@ -467,6 +478,11 @@ impl<'a> Collection<'a> {
     }
 }
 
+/// Whether packs may be condemned by what was planned under another state: nobody has collected since.
+fn may_condemn(now: &Ledger, planned: &Ledger) -> bool {
+    now.state.condemned.is_empty() && now.state.retired == planned.state.retired
+}
+
 /// How a round was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closing {
@@ -484,12 +500,12 @@ fn take_survey<'a>(
     repository: &'a Repository,
     ledger: &Ledger,
     going: &BTreeSet<PackId>,
-    own: Option<SessionId>,
+    copied: &Copies,
     progress: &'a Progress,
 ) -> Result<Survey<'a>> {
-    match Survey::take(repository, ledger, going, own, progress) {
+    match Survey::take(repository, ledger, going, copied, progress) {
         Err(RepositoryError::LostBlob { .. }) => {
-            Survey::take(repository, ledger, going, own, progress)
+            Survey::take(repository, ledger, going, copied, progress)
         }
         outcome => outcome,
     }

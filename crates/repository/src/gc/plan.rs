@@ -132,6 +132,20 @@ impl Plan {
         self.truncated = later.truncated;
     }
 
+    /// Leaves out packs that were to go because nothing in them is alive, if something is.
+    pub(super) fn spare(&mut self, alive: impl Iterator<Item = (PackId, u64)>) {
+        for (pack, size) in alive {
+            if self.packs.get(&pack) == Some(&Reason::Dead) {
+                self.packs.remove(&pack);
+                let (packs, bytes) = self.by_reason.entry(Reason::Dead).or_default();
+                *packs = packs.saturating_sub(1);
+                *bytes = bytes.saturating_sub(size);
+                self.kept_bytes += size;
+            }
+        }
+        self.by_reason.retain(|_, (packs, _)| *packs > 0);
+    }
+
     fn take(&mut self, pack: &PackUse, reason: Reason) {
         self.packs.insert(pack.pack, reason);
         let (packs, bytes) = self.by_reason.entry(reason).or_default();

@@ -12,10 +12,11 @@ use nightjar_format::{BlobId, PackId, SessionId};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
+use crate::gc::evacuate::Copies;
 use crate::gc::mark::{Fate, Marks, mark};
 use crate::gc::plan::{Candidates, PackUse};
 use crate::index::database::{PackInfo, Standing};
-use crate::index::sync::{Copies, open_private};
+use crate::index::sync::{self, open_private};
 use crate::ledger::Ledger;
 use crate::packs::stored_sizes;
 use crate::read::Reader;
@@ -37,13 +38,13 @@ pub(super) struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    /// Marks everything afresh, for a run whose session is `own`. What lies in packs that are `going`
-    /// has to move.
+    /// Marks everything afresh. What lies in packs that are `going` has to move, and `copied` are packs
+    /// into which this round copied what lay in those.
     pub(super) fn take(
         repository: &'a Repository,
         ledger: &Ledger,
         going: &BTreeSet<PackId>,
-        own: Option<SessionId>,
+        copied: &Copies,
         progress: &'a Progress,
     ) -> Result<Self> {
         let list = snapshots::list_under(repository, ledger)?;
@@ -57,11 +58,11 @@ impl<'a> Survey<'a> {
             let object = ObjectName::Snapshot(*id).to_string();
             return Err(RepositoryError::Damaged { object, why });
         }
-        let (index, _) = open_private(repository, Copies::Welcome)?;
+        let (index, _) = open_private(repository, sync::Copies::Welcome)?;
         let reader = Reader::over(repository, Arc::new(index), None, progress);
         let sizes = stored_sizes(repository)?;
         let packs = reader.index.packs()?;
-        let (mut fates, mut own_packs) = (Vec::new(), HashSet::new());
+        let (mut fates, mut copies) = (Vec::new(), HashSet::new());
         for (ordinal, info) in &packs {
             let is_there = info.standing == Standing::Listed
                 && sizes.get(&info.pack_id) == Some(&info.size)
@@ -72,8 +73,8 @@ impl<'a> Survey<'a> {
                 true if ledger.state.damaged.contains(&info.pack_id) => Fate::Suspect,
                 true => Fate::Stays,
             };
-            if own == Some(info.session) {
-                own_packs.insert(*ordinal);
+            if copied.contains(&(info.pack_id, info.table_digest)) {
+                copies.insert(*ordinal);
             }
             let place = *ordinal as usize;
             if fates.len() <= place {
@@ -85,9 +86,17 @@ impl<'a> Survey<'a> {
         }
         // The newest first: what moves is laid out in its order.
         let roots: Vec<BlobId> = list.snapshots.iter().rev().map(|it| it.snapshot.root).collect();
-        let marks = mark(&reader, &roots, &fates, &own_packs)?;
+        let marks = mark(&reader, &roots, &fates, &copies)?;
         let registers = list.registers().collect();
         Ok(Self { reader, packs, fates, marks, registers, sizes })
+    }
+
+    /// Packs of which something is alive, with their sizes.
+    pub(super) fn alive_packs(&self) -> impl Iterator<Item = (PackId, u64)> + '_ {
+        let is_alive =
+            |ordinal: u32| self.marks.blobs.get(ordinal as usize).is_some_and(|it| *it > 0);
+        let alive = self.packs.iter().filter(move |(ordinal, _)| is_alive(*ordinal));
+        alive.map(|(_, info)| (info.pack_id, info.size))
     }
 
     /// The packs that may be condemned, with what is alive in each; and those that no index object

@@ -18,11 +18,14 @@ use crate::ahead::Ahead;
 use crate::bundles;
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
+use crate::gc::SESSION_TIMEOUT;
 use crate::index::sync;
 use crate::repository::{Repository, create_new};
 
 /// Deletions under way at once.
 const AT_ONCE: usize = 32;
+/// Where writers write.
+const FOLDERS: [&str; 6] = ["packs", "index", "bundles", "sessions", "snapshots", "ledger"];
 /// Blobs that one index object lists, and small index objects that become one.
 const INDEX_BLOBS: usize = 100_000;
 const SMALL_INDEX_BYTES: u64 = 128 << 10;
@@ -43,6 +46,10 @@ pub struct Swept {
     pub sessions: u64,
     /// Bundles of copies most of which are of objects that are gone.
     pub bundles: u64,
+    /// Files that writers which were killed left half-written, where the store is a directory.
+    pub unfinished: u64,
+    /// Their bytes.
+    pub unfinished_bytes: u64,
     /// Objects that stay, each with the reason; the next run tries again.
     pub undeleted: BTreeMap<String, String>,
 }
@@ -56,6 +63,8 @@ impl Swept {
         self.snapshots += other.snapshots;
         self.sessions += other.sessions;
         self.bundles += other.bundles;
+        self.unfinished += other.unfinished;
+        self.unfinished_bytes += other.unfinished_bytes;
         self.undeleted = other.undeleted;
     }
 }
@@ -102,6 +111,32 @@ pub(super) fn sweep_bundles(
     let listed = repository.store.list("bundles")?;
     let objects: Vec<ObjectInfo> = listed.into_iter().filter(is_stale).collect();
     swept.bundles += delete_all(repository, &objects, swept, progress)?.len() as u64;
+    Ok(())
+}
+
+/// Removes what writers that were killed left half-written, if nothing was added to it for a day by
+/// the store's clock, which the collector's own announcement shows.
+pub(super) fn sweep_unfinished(
+    repository: &Repository,
+    session: SessionId,
+    swept: &mut Swept,
+) -> Result<()> {
+    let own = repository.store.head(&ObjectName::Session(session).to_string())?;
+    let Some(own) = own else { return Ok(()) };
+    let is_abandoned = |info: &ObjectInfo| {
+        let idle = own.modified_unix_nanos.saturating_sub(info.modified_unix_nanos);
+        idle > SESSION_TIMEOUT && ObjectName::parse(&info.name).is_some()
+    };
+    for folder in FOLDERS {
+        match repository.store.remove_unfinished(folder, is_abandoned) {
+            Ok(removed) => {
+                swept.unfinished += removed.len() as u64;
+                swept.unfinished_bytes += removed.iter().map(|info| info.size).sum::<u64>();
+            }
+            Err(error @ StoreError::PermissionDenied { .. }) => tracing::warn!("{error}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(())
 }
 

@@ -362,6 +362,7 @@ impl Database {
     /// The same of many blobs, whose ids ascend. Where they lie near each other the table is read
     /// through instead of searched for each.
     pub(crate) fn locations_of(&self, ids: &[BlobId]) -> Result<Vec<Vec<Location>>> {
+        debug_assert!(ids.is_sorted());
         let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Ok(Vec::new()) };
         let family = self.family(BLOBS)?;
         let blobs = self.db.property_int_value_cf(family, ESTIMATED_KEYS)?.unwrap_or_default();

@@ -3,7 +3,7 @@
 //! `object_store`'s own [`LocalFileSystem`] does most of the work: an object is written to
 //! `name#N`, synced, then renamed (put) or hard-linked (create) into place, and the directory is
 //! synced. A process killed in between leaves `name#N`, which no listing shows and no reader
-//! sees. What it lacks on the way to "acknowledged means durable" is added here:
+//! sees, until somebody asks to remove it. What it lacks on the way to "acknowledged means durable" is added here:
 //!
 //! - It syncs new directories only in the request that made them. A request that comes second, or
 //!   a process that comes after a kill, finds the directory and does not know that its entry
@@ -21,6 +21,7 @@
 mod directories;
 mod listing;
 mod root;
+mod unfinished;
 
 use std::fmt;
 use std::ops::Range;
@@ -40,7 +41,7 @@ use object_store::{
 
 use self::directories::Directories;
 use self::root::Root;
-use crate::StoreError;
+use crate::{ObjectInfo, StoreError};
 
 /// The store in one directory.
 #[derive(Debug)]
@@ -79,6 +80,15 @@ impl LocalStore {
         let directories = Arc::new(Directories::below(root.clone()));
         let root = Root::open(root).map_err(|error| StoreError::from_io(&url, "open", error))?;
         Ok(Self { files: Arc::new(files.with_fsync(true)), root: Arc::new(root), directories })
+    }
+
+    /// Removes unfinished files below a folder, if `is_abandoned` says so of what they were to become.
+    pub(crate) fn remove_unfinished(
+        &self,
+        folder: &str,
+        is_abandoned: impl Fn(&ObjectInfo) -> bool,
+    ) -> std::io::Result<Vec<ObjectInfo>> {
+        unfinished::remove(&self.root, folder, is_abandoned)
     }
 
     fn file_of(&self, location: &Path) -> Result<PathBuf> {
