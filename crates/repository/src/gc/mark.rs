@@ -387,11 +387,18 @@ impl<'r, 'a> Marker<'r, 'a> {
             }
             Fate::Absent | Fate::Suspect => return Ok(()),
         }
+        let is_other = |it: &&Location| *it != chosen && self.fate(it.pack) != Fate::Absent;
+        let others: Vec<&Location> = places.iter().filter(is_other).collect();
         if self.copies.contains(&chosen.pack) {
-            // It was read for that, with all places it had in packs that go.
-            return Ok(());
+            // What is whole was compared with its id when it was copied. A delta was not decoded, but
+            // is worth as much as what it was copied from, if it lies nowhere else.
+            let only_original =
+                others.len() == 1 && others.iter().all(|it| self.fate(it.pack) == Fate::Goes);
+            if chosen.encoding.depth() == 0 || only_original {
+                return Ok(());
+            }
         }
-        for other in places.iter().filter(|it| *it != chosen) {
+        for other in others {
             let loses = match self.fate(other.pack) {
                 Fate::Absent => false,
                 Fate::Goes => true,

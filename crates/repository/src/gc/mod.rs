@@ -218,7 +218,7 @@ impl<'a> Collection<'a> {
         let timeout = self.request.session_timeout;
         sessions::unresolved(self.repository, session, None, timeout)?;
         self.sweep(session)?;
-        sweep_unfinished(self.repository, session.id(), &mut self.report.swept)?;
+        sweep_unfinished(self.repository, session.id(), timeout, &mut self.report.swept)?;
         loop {
             let (condemned, packs) = match self.open_round()? {
                 Some(open) => open,
@@ -306,7 +306,9 @@ impl<'a> Collection<'a> {
             }
             let none = BTreeSet::new();
             let survey = self.survey(&ledger, &none)?;
-            let candidates = survey.candidates(self.repository, &ledger, Some(session.id()))?;
+            let mut candidates = survey.candidates(self.repository, &ledger, Some(session.id()))?;
+            // What this run could not read and spared, it would only spare again.
+            candidates.listed.retain(|pack| !self.report.damaged.contains(&pack.pack));
             if self.lighten(session, &survey, &candidates)? {
                 continue;
             }

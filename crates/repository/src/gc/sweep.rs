@@ -114,18 +114,20 @@ pub(super) fn sweep_bundles(
     Ok(())
 }
 
-/// Removes what writers that were killed left half-written, if nothing was added to it for a day by
-/// the store's clock, which the collector's own announcement shows.
+/// Removes what writers that were killed left half-written, if nothing was added to it for a day
+/// or the longer time after which they are taken for dead, by the store's clock, which the collector's
+/// own announcement shows.
 pub(super) fn sweep_unfinished(
     repository: &Repository,
     session: SessionId,
+    timeout: i64,
     swept: &mut Swept,
 ) -> Result<()> {
     let own = repository.store.head(&ObjectName::Session(session).to_string())?;
     let Some(own) = own else { return Ok(()) };
     let is_abandoned = |info: &ObjectInfo| {
         let idle = own.modified_unix_nanos.saturating_sub(info.modified_unix_nanos);
-        idle > SESSION_TIMEOUT && ObjectName::parse(&info.name).is_some()
+        idle > timeout.max(SESSION_TIMEOUT) && ObjectName::parse(&info.name).is_some()
     };
     for folder in FOLDERS {
         match repository.store.remove_unfinished(folder, is_abandoned) {

@@ -15,7 +15,7 @@ use nightjar_testkit::damage::{Damage, names};
 use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::{Fixture, restore};
 use nightjar_testkit::generate::{dump, noise};
-use nightjar_testkit::insider::Insider;
+use nightjar_testkit::insider::{HandMade, Insider};
 
 use crate::gc::{assert_sound, collected, forgotten, thorough};
 
@@ -189,4 +189,33 @@ fn nothing_is_collected_where_something_needed_is_lost() {
     let error = nightjar_repository::gc::collect(&repository, &request, &progress).unwrap_err();
     assert!(error.is_damage(), "{error}");
     assert_eq!(names(&fixture.store, "packs"), before);
+}
+
+/// Of a delta that lies in two packs the base cannot be read: neither may go, and a run that has
+/// learnt so ends.
+#[test]
+fn what_can_be_read_from_nowhere_keeps_no_collector_busy() {
+    let fixture = Fixture::new(239);
+    let insider = Insider::first(&fixture);
+    let base = dump(239, 4000);
+    let text = [&base[..1500], b"something else", &base[1500..3900]].concat();
+    let list = |blobs: &[HandMade]| {
+        let pack = insider.write_pack(BlobKind::Data, SESSION, blobs);
+        let id = pack.pack_id;
+        insider.write_index(SESSION, vec![pack]);
+        id
+    };
+    let delta = || insider.delta(&text, &[&base], 1);
+    let rests_on = list(&[insider.whole(&base)]);
+    let unused = insider.whole(&dump(1239, 4000));
+    let places = [list(&[delta(), unused]), list(&[delta()])];
+    assert_eq!(fixture.night(&text).snapshot.counts.chunks_new, 0);
+    Damage::Flip(500).inflict(&fixture.store, &ObjectName::Pack(rests_on).to_string());
+    for _ in 0..2 {
+        let report = collected(&fixture, &thorough());
+        assert!(report.rounds <= 3 && !report.damaged.is_empty(), "{report:?}");
+        for pack in places {
+            assert!(names(&fixture.store, "packs").contains(&ObjectName::Pack(pack).to_string()));
+        }
+    }
 }

@@ -21,6 +21,10 @@ pub(super) fn remove(
     while let Some(directory) = pending.pop() {
         for entry in or_gone(fs::read_dir(&directory))?.into_iter().flatten() {
             let entry = entry?;
+            let is_marked = entry.file_name().as_encoded_bytes().contains(&b'#');
+            if !is_marked && !entry.file_type()?.is_dir() {
+                continue;
+            }
             let Some(metadata) = or_gone(entry.metadata())? else { continue };
             if metadata.is_dir() {
                 pending.push(entry.path());
