@@ -50,6 +50,29 @@ fn a_dump_goes_to_a_bucket_and_comes_back() {
 }
 
 #[test]
+fn a_backup_tells_what_it_took_to_get_ready() {
+    let cloud = Cloud::new();
+    cloud.run(&format!("init {WEAK}")).done();
+    let dump = noise(2, 5_000_000);
+    let first = cloud.run("backup --stdin a.sql").stdin(dump.clone()).json();
+    let (start, whole) = (&first["start"]["requests"], &first["requests"]);
+    assert!(first["start"]["seconds"].as_f64().unwrap() > 0.0, "{first}");
+    assert!(number(start, "http") > 0, "{first}");
+    assert!(number(start, "http") < number(whole, "http"), "{first}");
+    // The announcement of the session, and no pack.
+    assert!(number(start, "bytes_up") < 10_000, "{first}");
+    // A machine without a cache reads what the first run listed.
+    let elsewhere = cloud.sandbox.path("elsewhere");
+    let cold = cloud.run("backup --stdin a.sql").env("NIGHTJAR_CACHE_DIR", &elsewhere);
+    let cold = cold.stdin(dump.clone()).json();
+    let warm = cloud.run("backup --stdin a.sql").stdin(dump.clone()).json();
+    let down = |run: &Value| number(&run["start"]["requests"], "bytes_down");
+    assert!(down(&cold) > down(&warm), "{cold} {warm}");
+    let told = cloud.run("backup --verbose --stdin a.sql").stdin(dump);
+    told.done().prints("ready   after ").prints(" requests and ");
+}
+
+#[test]
 fn what_is_wrong_with_a_bucket_is_named_with_the_setting_to_look_at() {
     let cloud = Cloud::new();
     cloud.run(&format!("init {WEAK}")).done();

@@ -65,6 +65,8 @@ Examples:
       pg_dump -Fc -Z0 shop
 
 Let the dump be uncompressed (-Z0): a compressed one hardly deduplicates.
+With --json, what `snapshot show` gives, and requests, warnings, excluded and start: seconds and
+requests before the source was read, which -v tells as well.
 Sizes: KB, MB, GB count in thousands; KiB, MiB, GiB in 1024.";
 
 pub(super) const LIST: &str = "\

@@ -29,6 +29,16 @@ impl RequestsView {
         self.put + self.create + self.get + self.head + self.list + self.delete
     }
 
+    /// What a store of this kind bills: HTTP requests, or what was asked of a directory.
+    pub(crate) fn sent(&self) -> u64 {
+        if self.http > 0 { self.http } else { self.total() }
+    }
+
+    /// Bytes moved, both ways.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes_up + self.bytes_down
+    }
+
     /// What was asked of a store so far.
     pub(crate) fn of(store: &Store) -> Self {
         let Counters {

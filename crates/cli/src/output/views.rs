@@ -92,8 +92,18 @@ pub(crate) struct CreatedView<'a> {
     pub(crate) snapshot: SnapshotView<'a>,
     /// Entries that were left out; what lies in directories among them is not counted.
     pub(crate) excluded: u64,
+    /// None if nothing was read.
+    pub(crate) start: Option<StartView>,
     pub(crate) requests: RequestsView,
     pub(crate) warnings: &'a [String],
+}
+
+/// What it took to get ready: all that came before the source was first read.
+#[derive(Debug, Serialize)]
+pub(crate) struct StartView {
+    /// Since the command began; a passphrase that somebody types takes part of it.
+    pub(crate) seconds: f64,
+    pub(crate) requests: RequestsView,
 }
 
 /// An object with the labels' keys.

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nightjar_format::snapshot::{Label, Snapshot};
@@ -22,11 +23,12 @@ use crate::environment;
 use crate::exit::{CommandError, Exit};
 use crate::output::format::{self, count, number, printable, size};
 use crate::output::requests::RequestsView;
-use crate::output::views::{self, CreatedView, SnapshotView};
+use crate::output::views::{self, CreatedView, SnapshotView, StartView};
 use crate::progress::Display;
 use crate::stderr;
 
 pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate) -> Result<Exit> {
+    let begun = Instant::now();
     let request = SnapshotRequest {
         series: series(arguments)?,
         labels: labels(&arguments.labels)?,
@@ -42,7 +44,10 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
     let progress = Arc::new(Progress::default());
     let display = Display::start(program.globals, "read", &progress);
     let mut notes = Notes::default();
+    let mut start = None;
     let created = create_snapshot(&repository, &request, &progress, |feeder| {
+        let requests = RequestsView::of(repository.store());
+        start = Some(StartView { seconds: begun.elapsed().as_secs_f64(), requests });
         feed(feeder, arguments, &tree, &mut notes)
     });
     drop(display);
@@ -54,10 +59,12 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotCreate
     let view = CreatedView {
         snapshot: SnapshotView::new(&info),
         excluded: notes.left_out,
+        start,
         requests: RequestsView::of(repository.store()),
         warnings: &notes.warnings,
     };
-    program.output.summary(&view, || describe(&info, notes.left_out))?;
+    let told = view.start.as_ref().filter(|_| program.globals.verbose > 0);
+    program.output.summary(&view, || describe(&info, notes.left_out, told))?;
     let unreadable = info.snapshot.counts.unreadable > 0;
     Ok(if unreadable { Exit::Unreadable } else { Exit::Done })
 }
@@ -177,7 +184,7 @@ fn labels(given: &[Label]) -> Result<Vec<Label>> {
     Ok(labels)
 }
 
-fn describe(info: &SnapshotInfo, excluded: u64) -> String {
+fn describe(info: &SnapshotInfo, excluded: u64, start: Option<&StartView>) -> String {
     let Snapshot { series, counts, .. } = &info.snapshot;
     let duration = views::duration(&info.snapshot);
     let rate = format::rate(counts.bytes_read, duration)
@@ -191,6 +198,14 @@ fn describe(info: &SnapshotInfo, excluded: u64) -> String {
         format::duration(duration),
         what_was_read(info),
     );
+    if let Some(StartView { seconds, requests }) = start {
+        text += &format!(
+            "  ready   after {}, {} and {}\n",
+            format::duration(Duration::from_secs_f64(*seconds)),
+            count(requests.sent(), "request", "requests"),
+            size(requests.bytes()),
+        );
+    }
     if counts.files_unchanged > 0 {
         let unchanged = count(counts.files_unchanged, "file", "files");
         let bytes = size(counts.bytes_unchanged);
