@@ -35,6 +35,7 @@ seed("plain_objects", "label", b"\1\5label\4", 3)
 seed("plain_objects", "keyring_record", bytes.fromhex(keys["keyring"]["plaintext"]), 4)
 seed("plain_objects", "epoch_record", bytes.fromhex(keys["keyring"]["epoch_record"]), 5)
 seed("plain_objects", "keyring", bytes.fromhex(keys["keyring"]["object"]), 6)
+seed("plain_objects", "replica", b"NJC1\1" + bytes(range(32)), 7)
 
 kinds = (("index", 0), ("sessions", 2), ("snapshots", 3), ("ledger", 4), ("ledger_hold", 4), ("ledger_erased", 4))
 for o, (name, choice) in zip(metadata["objects"], kinds, strict=True):

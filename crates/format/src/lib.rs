@@ -19,6 +19,7 @@ pub mod object;
 pub mod pack;
 mod reader;
 pub mod record;
+pub mod replica;
 pub mod repository;
 pub mod session;
 pub mod slot;

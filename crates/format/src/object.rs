@@ -31,6 +31,8 @@ pub enum ObjectName {
     Ledger(IncarnationId, u64),
     /// Copies of small objects.
     Bundle(BundleKind, BundleId),
+    /// Says that the store holds a replica.
+    Replica,
 }
 
 impl fmt::Display for ObjectName {
@@ -48,6 +50,7 @@ impl fmt::Display for ObjectName {
             Self::Snapshot(id) => write!(f, "snapshots/{id}"),
             Self::Ledger(incarnation, number) => write!(f, "ledger/{incarnation}/{number:012}"),
             Self::Bundle(kind, id) => write!(f, "{}/{id}", kind.folder()),
+            Self::Replica => f.write_str("ledger/replica"),
         }
     }
 }
@@ -67,6 +70,7 @@ impl ObjectName {
             ["index", id] => Self::Index(id.parse().ok()?),
             ["sessions", id] => Self::Session(id.parse().ok()?),
             ["snapshots", id] => Self::Snapshot(id.parse().ok()?),
+            ["ledger", "replica"] => Self::Replica,
             ["ledger", incarnation, number] => {
                 Self::Ledger(incarnation.parse().ok()?, number.parse().ok()?)
             }
@@ -247,6 +251,7 @@ mod tests {
             ObjectName::Ledger(IncarnationId([7; 8]), 12),
             ObjectName::Bundle(BundleKind::Index, BundleId([8; 16])),
             ObjectName::Bundle(BundleKind::Snapshots, BundleId([9; 16])),
+            ObjectName::Replica,
         ];
         for name in names {
             assert_eq!(ObjectName::parse(&name.to_string()), Some(name));

@@ -1,9 +1,12 @@
-//! The replicator: lists ledger, snapshots, index; copies packs, index, snapshots, ledger.
+//! The replicator: lists ledger, snapshots, index; copies packs and index objects; lists the index
+//! once more, and copies what is new; and goes on only if the ledger is as it was: copies the
+//! snapshots, then the ledger.
 //!
-//! What it lists first it copies last, so that the replica lacks nothing that it names: whatever
-//! a snapshot or a Retire rests on was there when the index was read. Listings that come in pages
-//! may miss an index object that was replaced meanwhile, and packs may go before they are copied;
-//! so it looks before it copies a snapshot, and before it copies the ledger.
+//! What it lists first it copies last, so that the replica lacks nothing that it names: as no record
+//! came meanwhile, nothing was forgotten or retired, and what was alive at the first listing is still
+//! there at the last. A listing that comes in pages may miss an index object and the one that
+//! replaced it; but a collector replaces each only once for the packs that are retired, so the second
+//! listing shows the new one. It reads nothing that is sealed, and so needs no key.
 //!
 //! Nothing is deleted in a replica here, and nobody writes to it.
 
@@ -27,6 +30,8 @@ pub enum At {
     CopyPacks(Pass),
     /// Copies index objects.
     CopyIndex(Pass),
+    /// Reads the ledger again.
+    LedgerAgain(Pass),
     /// Copies snapshots.
     CopySnapshots(Pass),
     /// Copies the ledger up to the head that was read.
@@ -40,8 +45,10 @@ pub struct Pass {
     pub head: usize,
     /// The snapshots.
     pub snapshots: Set,
-    /// The index objects.
+    /// The index objects of the newest listing.
     pub index: Index,
+    /// Whether the index was listed twice.
+    pub twice: bool,
 }
 
 /// What it does next, and the replica.
@@ -91,7 +98,7 @@ pub(crate) fn steps(turn: &mut Turn<'_>) {
             return;
         }
         At::Snapshots(head) => {
-            let pass = Pass { head, snapshots: store.snapshots(), index: Index::default() };
+            let pass = Pass { head, snapshots: store.snapshots(), ..Pass::default() };
             let at = match configuration.variant {
                 Variant::ReplicaSnapshotsFirst => At::CopySnapshots(pass),
                 Variant::ReplicaLedgerFirst => At::CopyLedger(pass),
@@ -104,10 +111,12 @@ pub(crate) fn steps(turn: &mut Turn<'_>) {
         At::CopyIndex(pass) => turn.step("copies index objects", |next| {
             next.replicator.index = pass.index.objects().fold(next.replicator.index, Index::with);
             next.replicator.at = match configuration.variant {
-                Variant::ReplicaSnapshotsFirst => At::CopyLedger(pass),
-                _ => At::CopySnapshots(pass),
+                Variant::ReplicaListsOnce => At::LedgerAgain(pass),
+                _ if !pass.twice => At::Index(Pass { twice: true, ..pass }, None),
+                _ => At::LedgerAgain(pass),
             };
         }),
+        At::LedgerAgain(pass) => ledger_again(turn, pass),
         At::CopySnapshots(pass) => copy_snapshots(turn, pass),
         At::CopyLedger(pass) => copy_ledger(turn, pass),
     }
@@ -133,47 +142,50 @@ fn index(turn: &mut Turn<'_>, pass: Pass, began: Option<Index>) {
     }
 }
 
-/// Packs that the ledger has not retired. If one is gone, it was retired since: begin anew.
+/// Packs that the ledger has not retired. One that is gone was retired since, or is named by an index
+/// object that is; the ledger, read again, tells.
 fn copy_packs(turn: &mut Turn<'_>, pass: Pass) {
     let store = &turn.state.store;
     let retired = store.ledger.sum(pass.head).retired;
-    let missing = pass.index.packs().without(retired).without(turn.state.replicator.packs);
+    let there = pass.index.packs().iter().filter(|pack| store.packs.has(*pack)).collect::<Set>();
+    let missing = there.without(retired).without(turn.state.replicator.packs);
     match missing.iter().next() {
         None => turn.step("has all packs", |next| next.replicator.at = At::CopyIndex(pass)),
-        Some(pack) if store.packs.has(pack) => turn.step("copies a pack", |next| {
+        Some(pack) => turn.step("copies a pack", |next| {
             next.replicator.packs = next.replicator.packs.or(Set::one(pack));
-        }),
-        Some(_) => turn.step("begins anew: a pack is gone", |next| {
-            next.replicator.at = At::Ledger;
         }),
     }
 }
 
-/// Only those that can be read in the replica, even if the whole pass is taken into account.
+/// If a record came meanwhile, what was listed may be gone: begin anew.
+fn ledger_again(turn: &mut Turn<'_>, pass: Pass) {
+    let variant = turn.configuration.variant;
+    let is_same = turn.state.store.ledger.head() == pass.head;
+    turn.step("reads the ledger again", |next| {
+        next.replicator.at = match variant {
+            Variant::ReplicaSnapshotsFirst => At::CopyLedger(pass),
+            Variant::ReplicaLedgerOnce => At::CopySnapshots(pass),
+            _ if is_same => At::CopySnapshots(pass),
+            _ => At::Ledger,
+        };
+    });
+}
+
 fn copy_snapshots(turn: &mut Turn<'_>, pass: Pass) {
-    let (configuration, store) = (turn.configuration, &turn.state.store);
-    let readable = turn.state.replicator.readable(configuration, store, pass.head);
-    let is_whole = |session: &usize| readable.covers(configuration.blobs_of(*session));
-    let (copied, then) = match configuration.variant {
-        Variant::ReplicaUnchecked => (pass.snapshots, At::CopyLedger(pass)),
-        Variant::ReplicaSnapshotsFirst => (pass.snapshots, At::Index(pass, None)),
-        _ => (pass.snapshots.iter().filter(is_whole).collect(), At::CopyLedger(pass)),
+    let then = match turn.configuration.variant {
+        Variant::ReplicaSnapshotsFirst => At::Index(pass, None),
+        _ => At::CopyLedger(pass),
     };
     turn.step("copies snapshots", |next| {
-        next.replicator.snapshots = next.replicator.snapshots.or(copied);
+        next.replicator.snapshots = next.replicator.snapshots.or(pass.snapshots);
         next.replicator.at = then;
     });
 }
 
-/// Only if every snapshot that it does not forget can be read without what it retires.
 fn copy_ledger(turn: &mut Turn<'_>, pass: Pass) {
-    let (configuration, replica) = (turn.configuration, &turn.state.replicator);
-    let first = configuration.variant == Variant::ReplicaLedgerFirst && pass.index.is_empty();
-    let is_whole = replica.is_whole(configuration, &turn.state.store, pass.head);
+    let first = turn.configuration.variant == Variant::ReplicaLedgerFirst && pass.index.is_empty();
     turn.step("copies the ledger", |next| {
-        if is_whole || first {
-            next.replicator.head = pass.head;
-        }
+        next.replicator.head = pass.head;
         next.replicator.at = match first {
             true => At::Index(pass, None),
             false => At::Ledger,

@@ -49,8 +49,9 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "bases", states: 765_267, configure: bases },
     Scenario { name: "circles", states: 2_840_349, configure: circles },
     Scenario { name: "damage", states: 1_075_175, configure: damage },
-    Scenario { name: "replica", states: 1_778_541, configure: replica },
-    Scenario { name: "replica_behind", states: 2_533_797, configure: replica_behind },
+    Scenario { name: "replica", states: 2_502_827, configure: replica },
+    Scenario { name: "replica_behind", states: 3_478_063, configure: replica_behind },
+    Scenario { name: "replica_pages", states: 158_622, configure: replica_pages },
 ];
 
 /// One more in the large size.
@@ -250,6 +251,21 @@ fn replica_behind(size: Size) -> Configuration {
         copies: 2,
         replicator: true,
         pages: size == Size::Large,
+        ..Configuration::default()
+    }
+}
+
+/// A replica is filled while packs go of which an index object names another, too. Listings come in
+/// pages.
+fn replica_pages(size: Size) -> Configuration {
+    Configuration {
+        packs: vec![whole(&[0]), whole(&[1])],
+        index: vec![Set::of(&[0, 1])],
+        snapshots: vec![Set::of(&[1])],
+        writers: Vec::new(),
+        collectors: 2 + more(size),
+        replicator: true,
+        pages: true,
         ..Configuration::default()
     }
 }

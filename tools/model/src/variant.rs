@@ -77,8 +77,10 @@ pub enum Variant {
     ReplicaSnapshotsFirst,
     /// The replicator copies the ledger before the packs into which its Retires moved blobs.
     ReplicaLedgerFirst,
-    /// The replicator copies a snapshot without looking whether its blobs are in the replica.
-    ReplicaUnchecked,
+    /// The replicator does not read the ledger again before it copies snapshots.
+    ReplicaLedgerOnce,
+    /// The replicator lists the index once.
+    ReplicaListsOnce,
 }
 
 impl Variant {
@@ -115,6 +117,7 @@ impl Variant {
         Self::SessionsKept,
         Self::ReplicaSnapshotsFirst,
         Self::ReplicaLedgerFirst,
-        Self::ReplicaUnchecked,
+        Self::ReplicaLedgerOnce,
+        Self::ReplicaListsOnce,
     ];
 }

@@ -73,5 +73,6 @@ broken! {
     sessions_kept: SessionsKept in reuse breaks EverythingDeadGoes;
     replica_snapshots_first: ReplicaSnapshotsFirst in replica breaks ReplicaIsWhole;
     replica_ledger_first: ReplicaLedgerFirst in replica_behind breaks ReplicaIsWhole;
-    replica_unchecked: ReplicaUnchecked in replica breaks ReplicaIsWhole;
+    replica_ledger_once: ReplicaLedgerOnce in replica_behind breaks ReplicaIsWhole;
+    replica_lists_once: ReplicaListsOnce in replica_pages breaks ReplicaIsWhole;
 }

@@ -28,6 +28,12 @@ def parse_repository(data):
     return r
 
 
+def parse_replica(data):
+    """`ledger/replica`: the hash of the repository object that the store holds a replica of."""
+    require(data[:5] == b"NJC1\x01" and len(data) == 37, "not a replica object")
+    return data[5:]
+
+
 def slot_id_of(kem_public, sign_public):
     return crypto.derive("slot id", kem_public + sign_public)[:16]
 
