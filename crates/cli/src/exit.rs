@@ -40,6 +40,11 @@ impl Exit {
         self as u8
     }
 
+    /// Of two things that were done, the one to tell: whatever is not well.
+    pub(crate) fn max_by_code(self, other: Self) -> Self {
+        if other.code() > self.code() { other } else { self }
+    }
+
     /// Its stable name in JSON.
     pub(crate) const fn kind(self) -> &'static str {
         match self {

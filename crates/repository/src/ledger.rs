@@ -37,6 +37,8 @@ pub struct Ledger {
     pub broken: Vec<String>,
     /// An epoch that has begun and that the keychain does not have yet.
     pub next_epoch: Option<(u32, Digest)>,
+    /// The store holds a replica: nothing is appended, and it may be older than what was seen.
+    pub is_replica: bool,
 }
 
 impl Ledger {
@@ -92,17 +94,19 @@ pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
         // A directory that is read while two records are appended may show the second alone.
         listed = Listed::look(repository)?;
     }
-    let Listed { mut incarnations, sizes } = listed;
+    let Listed { mut incarnations, sizes, is_replica } = listed;
     let Some(numbers) = incarnations.remove(&incarnation) else {
         let why = format!("ledger/{incarnation}/ is missing from the store");
         return Err(RepositoryError::Tampered(why));
     };
     fetch_ahead(repository, sizes)?;
-    let mut ledger = replay(repository, incarnation, &numbers)?;
+    let mut ledger = Ledger { is_replica, ..replay(repository, incarnation, &numbers)? };
     // No program makes a second one yet: whoever did could begin again before its own removal.
     let others = incarnations.keys().map(|id| format!("ledger/{id}/ is ignored: it is nobody's"));
     ledger.findings.extend(others);
-    seen.compare(repository, &mut ledger);
+    if !is_replica {
+        seen.compare(repository, &mut ledger);
+    }
     ledger.findings.extend(ledger.broken.iter().cloned());
     Ok(ledger)
 }
@@ -111,17 +115,21 @@ pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
 struct Listed {
     incarnations: BTreeMap<IncarnationId, BTreeSet<u64>>,
     sizes: BTreeMap<ObjectName, u64>,
+    is_replica: bool,
 }
 
 impl Listed {
     fn look(repository: &Repository) -> Result<Self> {
-        let mut listed = Self { incarnations: BTreeMap::new(), sizes: BTreeMap::new() };
+        let mut listed =
+            Self { incarnations: BTreeMap::new(), sizes: BTreeMap::new(), is_replica: false };
         for info in repository.store.list("ledger")? {
-            if let Some(name @ ObjectName::Ledger(incarnation, number)) =
-                ObjectName::parse(&info.name)
-            {
-                listed.incarnations.entry(incarnation).or_default().insert(number);
-                listed.sizes.insert(name, info.size);
+            match ObjectName::parse(&info.name) {
+                Some(name @ ObjectName::Ledger(incarnation, number)) => {
+                    listed.incarnations.entry(incarnation).or_default().insert(number);
+                    listed.sizes.insert(name, info.size);
+                }
+                Some(ObjectName::Replica) => listed.is_replica = true,
+                _ => {}
             }
         }
         Ok(listed)
@@ -221,6 +229,7 @@ fn replay(
         findings: Vec::new(),
         broken: Vec::new(),
         next_epoch: None,
+        is_replica: false,
     };
     let mut replay = Replay { previous: Some(Digest([0; 32])), expected: 0, epoch: 1 };
     for number in numbers {
@@ -377,6 +386,7 @@ pub(crate) fn append_after(
     ledger: &Ledger,
     body: &LedgerBody,
 ) -> Result<Option<Position>> {
+    repository.require_no_replica()?;
     if body.needs_full_role() {
         repository.require_full("write to the ledger")?;
     }

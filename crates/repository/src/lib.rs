@@ -11,6 +11,7 @@
 //! - [`retention`]: which snapshots a policy lets go; [`rewrite`]: taking entries out of snapshots;
 //! - [`index`]: the local index, a cache that can always be made anew;
 //! - [`gc`]: what nobody needs any more, and getting rid of it;
+//! - [`replicate`]: copies in other stores;
 //! - [`verify`]: what is damaged; [`status`]: what is there; [`doctor`]: what is wrong around it.
 //!
 //! The engine prints nothing and looks nothing up: clock, random numbers, names and the cache
@@ -32,6 +33,7 @@ pub mod ledger;
 pub mod manifest;
 mod packs;
 pub mod read;
+pub mod replicate;
 pub mod repository;
 pub mod retention;
 pub mod rewrite;

@@ -37,15 +37,16 @@ pub struct Repository {
     pub(crate) keychain: Keychain,
     pub(crate) environment: Environment,
     pub(crate) cache: ObjectCache,
-    /// What was wrong with the ledger when the keys were taken in.
+    /// What the ledger told when the keys were taken in.
     history: History,
 }
 
-/// What was wrong with the ledger when a repository was opened.
+/// What the ledger told when a repository was opened.
 #[derive(Debug, Clone, Default)]
 struct History {
     findings: Vec<String>,
     tampered: bool,
+    is_replica: bool,
     /// Slots that were added and whose objects cannot be read.
     unreadable: BTreeSet<SlotId>,
 }
@@ -84,6 +85,11 @@ impl Found {
         let (record, hash) = read_repository_object(&store)?;
         let store = handle_for(store, &record);
         Ok(Self { store, record, hash })
+    }
+
+    /// Where its objects lie.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Opens it with a passphrase or key file.
@@ -206,7 +212,8 @@ impl Repository {
                 .add_epoch(keyring)
                 .map_err(|error| RepositoryError::Tampered(format!("{name}: {error}")))?;
         };
-        let Ledger { findings, broken, .. } = ledger;
+        let Ledger { findings, broken, is_replica, .. } = ledger;
+        self.history.is_replica = is_replica;
         self.history.findings = findings;
         self.history.tampered = !broken.is_empty();
         let slot = self.keychain.slot();
@@ -258,6 +265,23 @@ impl Repository {
     /// Whether records were missing, exchanged or taken back then.
     pub fn is_history_altered(&self) -> bool {
         self.history.tampered
+    }
+
+    /// Whether it is a replica, which only `nightjar replicate` writes to.
+    pub fn is_replica(&self) -> bool {
+        self.history.is_replica
+    }
+
+    /// Refuses to write to a replica.
+    pub(crate) fn require_no_replica(&self) -> Result<()> {
+        if !self.is_replica() {
+            return Ok(());
+        }
+        let url = self.store.url();
+        Err(RepositoryError::Refused(format!(
+            "{url} is a replica: it can be read and verified, and only `nightjar replicate` writes to \
+             it; do this in the repository that it is a replica of"
+        )))
     }
 
     /// Whether a slot's object was there and could not be read.

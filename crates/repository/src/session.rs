@@ -29,6 +29,7 @@ impl<'a> Session<'a> {
     /// Announces a session, *then* reads the ledger, then notes its head: a collector that
     /// condemns packs after this ledger was read finds the session and waits for it.
     pub(crate) fn begin(repository: &'a Repository) -> Result<Self> {
+        repository.require_no_replica()?;
         let environment = &repository.environment;
         let now = environment.clock.now();
         let mut record = SessionRecord {

@@ -54,6 +54,7 @@ pub fn add(
     label: &str,
     protection: &Protection<'_>,
 ) -> Result<SlotId> {
+    repository.require_no_replica()?;
     repository.require_full("add slots")?;
     loop {
         repository.refresh_keys()?;
@@ -222,6 +223,7 @@ fn label_epoch(slot: &SlotRecord) -> u32 {
 
 /// Takes a slot's access away: makes a new epoch for the others, then deletes its objects.
 pub fn remove(repository: &mut Repository, removed: SlotId) -> Result<()> {
+    repository.require_no_replica()?;
     repository.require_full("remove slots")?;
     loop {
         repository.refresh_keys()?;

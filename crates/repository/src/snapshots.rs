@@ -33,6 +33,8 @@ pub struct SnapshotInfo {
     pub snapshot: Snapshot,
     /// Who holds it, those whose time has come among them.
     pub holds: Vec<Hold>,
+    /// A record forgets it, and it is still there: only in a replica.
+    pub forgotten: bool,
 }
 
 impl SnapshotInfo {
@@ -52,6 +54,9 @@ impl SnapshotInfo {
 pub struct SnapshotList {
     /// Oldest first.
     pub snapshots: Vec<SnapshotInfo>,
+    /// What a replica still has of snapshots that a record forgets, oldest first: they are meant only
+    /// where their ids are given.
+    pub forgotten: Vec<SnapshotInfo>,
     /// What is not as it should be, for people to read.
     pub findings: Vec<String>,
     /// For each series, the start of the newest snapshot whose size somebody found to be right, in
@@ -75,18 +80,21 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
     let forgotten: &BTreeSet<SessionId> = &ledger.state.forgotten;
     let mut found = SnapshotList {
         snapshots: Vec::new(),
+        forgotten: Vec::new(),
         findings: ledger.findings.clone(),
         accepted: ledger.state.accepted.clone(),
         lost: BTreeSet::new(),
         exchanged: BTreeSet::new(),
         names: BTreeSet::new(),
     };
-    for id in repository.cache.snapshots().iter().filter(|id| forgotten.contains(id)) {
+    // What is there can be read in a replica, whatever was forgotten since.
+    let is_out = |id: &SessionId| forgotten.contains(id) && !ledger.is_replica;
+    for id in repository.cache.snapshots().iter().filter(|id| is_out(id)) {
         repository.cache.remove(&ObjectName::Snapshot(*id));
     }
     let listed = repository.store.list("snapshots")?;
     let wanted = listed.iter().filter_map(|info| match ObjectName::parse(&info.name)? {
-        name @ ObjectName::Snapshot(id) if !forgotten.contains(&id) => Some((name, info.size)),
+        name @ ObjectName::Snapshot(id) if !is_out(&id) => Some((name, info.size)),
         _ => None,
     });
     fill_cache(repository, wanted)?;
@@ -95,17 +103,28 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
         let Some(name @ ObjectName::Snapshot(id)) = ObjectName::parse(&info.name) else {
             continue;
         };
-        if forgotten.contains(&id) {
+        if is_out(&id) {
             continue;
         }
+        let forgotten = forgotten.contains(&id);
         match fetch(repository, &name) {
             Ok((digest, Opened { record: Register::Committed(snapshot), signer, role, .. })) => {
                 let stored = info.modified_unix_nanos;
                 let holds = ledger.state.holds_on(&id).to_vec();
                 let snapshot = *snapshot;
-                let info = SnapshotInfo { id, digest, signer, role, stored, snapshot, holds };
-                found.snapshots.push(info);
+                let list = if forgotten { &mut found.forgotten } else { &mut found.snapshots };
+                list.push(SnapshotInfo {
+                    id,
+                    digest,
+                    signer,
+                    role,
+                    stored,
+                    snapshot,
+                    holds,
+                    forgotten,
+                });
             }
+            Err(error) if forgotten && error.is_damage() => {}
             Ok((_, Opened { record: Register::Fence { .. }, .. })) => {}
             // Gone since it was listed: forgotten, or found missing below.
             Err(_) if repository.store.head(&info.name)?.is_none() => {
@@ -122,8 +141,13 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
             Err(error) => return Err(error),
         }
     }
-    found.snapshots.sort_by_key(|info| (info.snapshot.started, info.id));
-    find_missing(repository, forgotten, &mut found)?;
+    for list in [&mut found.snapshots, &mut found.forgotten] {
+        list.sort_by_key(|info| (info.snapshot.started, info.id));
+    }
+    // One that came and went between two passes of a replicator never was in the replica.
+    if !ledger.is_replica {
+        find_missing(repository, forgotten, &mut found)?;
+    }
     find_exchanged(&mut found);
     Ok(found)
 }
@@ -240,7 +264,7 @@ impl SnapshotList {
             info.id.to_string().starts_with(text)
                 && series.is_none_or(|series| info.snapshot.series == series)
         };
-        let mut matches = self.snapshots.iter().filter(fits);
+        let mut matches = self.snapshots.iter().chain(&self.forgotten).filter(fits);
         match (matches.next(), matches.next()) {
             (Some(only), None) => Ok(only),
             (None, _) => Err(self.missing(format!(
@@ -376,6 +400,7 @@ mod tests {
     fn a_series_is_not_told_to_be_missing_where_it_may_be_damaged() {
         let list = |findings: &[&str]| SnapshotList {
             snapshots: Vec::new(),
+            forgotten: Vec::new(),
             findings: findings.iter().map(|&finding| finding.into()).collect(),
             accepted: BTreeMap::new(),
             lost: BTreeSet::new(),

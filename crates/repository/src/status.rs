@@ -17,6 +17,8 @@ use crate::snapshots;
 /// What a repository holds.
 #[derive(Debug, Clone)]
 pub struct Status {
+    /// It is a replica.
+    pub is_replica: bool,
     /// Every series, by name.
     pub series: Vec<SeriesStatus>,
     /// Committed, not forgotten.
@@ -126,6 +128,7 @@ pub fn status(repository: &Repository) -> Result<Status> {
     let mut findings = list.findings.clone();
     findings.extend(report.findings);
     Ok(Status {
+        is_replica: repository.is_replica(),
         series: series.into_values().collect(),
         snapshots: list.snapshots.len() as u64,
         bytes_logical: list.snapshots.iter().map(|info| info.snapshot.counts.bytes()).sum(),

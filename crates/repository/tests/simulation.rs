@@ -45,6 +45,7 @@ fn what_was_reported_is_there_whatever_the_schedule() {
         "forget",
         "rewrite",
         "collect",
+        "replicate",
         "add a slot",
         "remove a slot",
     ] {

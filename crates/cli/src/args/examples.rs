@@ -43,6 +43,37 @@ With --json: plan (packs by reason, bytes_gone, bytes_to_move, bytes_freed, byte
 bytes_unused), rounds, bytes_moved, bytes_freed, packs_deleted, waiting, undeleted, requests and
 more.";
 
+pub(super) const REPLICATE_USAGE: &str = "\
+nightjar replicate [OPTIONS] [TARGET]...
+       nightjar replicate status [TARGET]...";
+
+pub(super) const REPLICATE: &str = "\
+Examples:
+  nightjar replicate /mnt/offsite
+      after each backup, or beside them
+  nightjar -r s3://backups/db replicate s3://backups-in-ireland/db --without-key
+  nightjar -r orders replicate
+      to all that `replicas` names in nightjar.toml; a target with an endpoint or credentials of its
+      own needs a name there
+  nightjar -r /mnt/offsite restore latest --to restored
+  nightjar -r /mnt/offsite snapshot verify --all
+      a replica is read like any repository
+
+--limit-download holds for the repository, --limit-upload for the targets. A target that fails does
+not keep others from being filled.
+
+With --json, an array with, for each target, target, first, dry_run, copied (objects and bytes by
+kind), objects, bytes, damaged and requests; or error.";
+
+pub(super) const REPLICATE_STATUS: &str = "\
+Examples:
+  nightjar replicate status /mnt/offsite
+  nightjar -r orders replicate status --json | jq '.[] | {target, lag_seconds}'
+
+With --json, an array with, for each target, target, usable, snapshots, lag_snapshots, lag_bytes,
+lag_objects, lag_seconds (0 if nothing is missing), newest_snapshot, only_there_objects and
+only_there_bytes (forgotten or collected in the repository since); or error.";
+
 pub(super) const SNAPSHOT: &str = "\
 Examples:
   nightjar snapshot create --name orders.sql -- pg_dump -Z0 orders

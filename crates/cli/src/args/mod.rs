@@ -6,6 +6,7 @@ mod key;
 mod ledger;
 mod look;
 mod moment;
+mod replicate;
 mod retention;
 mod snapshot;
 mod store;
@@ -22,6 +23,7 @@ pub(crate) use key::{KeyAdd, KeyCommand, KeyRemove, RoleChoice};
 pub(crate) use ledger::{LedgerCommand, LedgerShow};
 pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 pub(crate) use moment::Moment;
+pub(crate) use replicate::{Replicate, ReplicateCommand};
 pub(crate) use retention::{
     RetentionApply, RetentionArguments, RetentionCommand, RetentionPlan, RuleArguments,
 };
@@ -154,6 +156,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Index(IndexCommand),
     Gc(Gc),
+    Replicate(Replicate),
     /// Show what the repository holds
     #[command(after_help = examples::STATUS)]
     Status,

@@ -7,6 +7,7 @@ mod index;
 mod init;
 mod key;
 mod ledger;
+mod replicate;
 mod retention;
 mod snapshot;
 mod status;
@@ -77,6 +78,7 @@ fn run_with(program: &Program<'_>, command: &Command) -> Result<Exit> {
         },
         Command::Index(command) => index::run(program, command),
         Command::Gc(arguments) => gc::run(program, arguments),
+        Command::Replicate(arguments) => replicate::run(program, arguments),
         Command::Status => status::run(program),
         Command::Doctor => doctor::run(program),
         Command::Completions { shell } => generate::completions(*shell),
@@ -108,13 +110,19 @@ impl Program<'_> {
         environment::environment(self.access()?.cache_dir.as_deref())
     }
 
+    /// Looks whether there is a repository, and leaves it closed.
+    fn look(&self) -> Result<Found> {
+        let Access { url, settings, .. } = self.access()?;
+        let store = Store::open(url, settings).map_err(RepositoryError::from)?;
+        Ok(Found::look(store)?)
+    }
+
     /// Opens the repository; looks whether there is one before it asks for a passphrase. Warns of
     /// what is wrong with its history: every command has read that by now.
     fn open(&self) -> Result<Repository> {
-        let Access { url, settings, origin, .. } = self.access()?;
-        let store = Store::open(url, settings).map_err(RepositoryError::from)?;
-        let url = store.url().to_owned();
-        let found = Found::look(store)?;
+        let Access { origin, .. } = self.access()?;
+        let found = self.look()?;
+        let url = found.store().url().to_owned();
         let environment = self.environment()?;
         let repository = found.open(&origin.read()?, environment).map_err(|error| {
             let wrong = matches!(error, RepositoryError::WrongSecret);

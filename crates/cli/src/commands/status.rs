@@ -21,6 +21,8 @@ struct StatusView<'a> {
     ledger_incarnation: String,
     ledger_record: u64,
     conditional_create: bool,
+    /// It is a replica, which `nightjar replicate` alone writes to.
+    replica: bool,
     snapshots: u64,
     bytes_logical: u64,
     bytes_unique: u64,
@@ -94,6 +96,7 @@ fn view<'a>(repository: &'a Repository, status: &'a Status) -> StatusView<'a> {
         ledger_incarnation: status.ledger_head.incarnation.to_string(),
         ledger_record: status.ledger_head.number,
         conditional_create: repository.record().conditional_create,
+        replica: status.is_replica,
         snapshots: status.snapshots,
         bytes_logical: status.bytes_logical,
         bytes_unique: status.bytes_unique,
@@ -135,6 +138,9 @@ fn describe(repository: &Repository, status: &Status) -> String {
 
 /// Who may change the repository at once: several unless the store ignores conditions.
 fn writers(repository: &Repository) -> String {
+    if repository.is_replica() {
+        return "only `nightjar replicate`: this is a replica".to_owned();
+    }
     if repository.record().conditional_create {
         return String::new();
     }

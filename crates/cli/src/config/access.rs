@@ -27,6 +27,8 @@ pub(crate) struct Access {
     pub(crate) retention: Retention,
     /// For how long the store keeps what is deleted, in nanoseconds, if that is said.
     pub(crate) keeps_deleted: Option<i64>,
+    /// Where its replicas are: names in the file, or addresses.
+    pub(crate) replicas: Vec<String>,
 }
 
 impl Access {
@@ -41,6 +43,24 @@ impl Access {
         match choose(given, configuration.as_ref())? {
             Choice::Address(text) => Self::at_address(globals, configuration.as_ref(), text),
             Choice::Named(configuration, section) => Self::named(globals, configuration, section),
+        }
+    }
+
+    /// Another place beside the repository: where it is copied to, or mended from. What the command
+    /// line says of the repository's store does not hold for one that the file names.
+    pub(crate) fn of_target(globals: &Globals, text: &str) -> Result<Self> {
+        let configuration = match globals.config.is_some() || !is_address(text) {
+            true => Configuration::read(globals.config.as_deref())?,
+            false => None,
+        };
+        match choose(Some(text), configuration.as_ref())? {
+            Choice::Address(text) => Self::at_address(globals, configuration.as_ref(), text),
+            Choice::Named(configuration, section) => {
+                let mut globals = globals.clone();
+                globals.store.endpoint = None;
+                globals.store.region = None;
+                Self::named(&globals, configuration, section)
+            }
         }
     }
 
@@ -61,6 +81,7 @@ impl Access {
                 .transpose()?
                 .unwrap_or_default(),
             keeps_deleted: None,
+            replicas: Vec::new(),
         })
     }
 
@@ -100,7 +121,8 @@ impl Access {
         let retention = Retention::of(retention, configuration)?;
         let cache_dir = globals.cache_dir.clone().or(cache_dir);
         let keeps_deleted = section.keeps_deleted;
-        Ok(Self { url, settings, cache_dir, origin, retention, keeps_deleted })
+        let replicas = section.replicas.clone();
+        Ok(Self { url, settings, cache_dir, origin, retention, keeps_deleted, replicas })
     }
 }
 

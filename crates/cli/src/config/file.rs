@@ -81,6 +81,9 @@ pub(super) struct RepositorySection {
     pub(super) storage_class: StorageClassSection,
     pub(super) encryption: Option<EncryptionSection>,
     pub(super) retention: Option<RetentionSection>,
+    /// Where `nightjar replicate` copies it to.
+    #[serde(default)]
+    pub(super) replicas: Vec<String>,
 }
 
 /// Where credentials come from; never they themselves.

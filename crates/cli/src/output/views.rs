@@ -74,6 +74,8 @@ pub(crate) struct SnapshotView<'a> {
     source: SourceView<'a>,
     /// Those whose time has come are among them.
     holds: Vec<HoldView<'a>>,
+    /// A replica still has it.
+    forgotten: bool,
 }
 
 /// What keeps a snapshot from being forgotten.
@@ -238,6 +240,7 @@ impl<'a> SnapshotView<'a> {
                     reason: &hold.why,
                 })
                 .collect(),
+            forgotten: info.forgotten,
         }
     }
 }

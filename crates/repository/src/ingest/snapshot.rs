@@ -253,5 +253,6 @@ pub(crate) fn commit(
         stored: repository.environment.clock.now(),
         snapshot,
         holds: Vec::new(),
+        forgotten: false,
     })
 }

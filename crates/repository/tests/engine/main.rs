@@ -27,6 +27,7 @@ mod gc_sessions;
 mod keys;
 mod local_index;
 mod looking;
+mod replication;
 mod retention;
 mod rewrite;
 mod rewrite_kills;

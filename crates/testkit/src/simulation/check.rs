@@ -51,7 +51,7 @@ pub(super) fn check_again(store: &Store, world: &World, history: &History) -> Re
 }
 
 /// Opens the repository so that the same store gives the same answers in the same order.
-fn open_alone(
+pub(super) fn open_alone(
     store: &Store,
     world: &World,
     cache: &Path,
@@ -61,7 +61,7 @@ fn open_alone(
     Repository::open(store.clone(), &passphrase(text), environment)
 }
 
-fn said(what: &str) -> impl FnOnce(RepositoryError) -> String {
+pub(super) fn said(what: &str) -> impl FnOnce(RepositoryError) -> String {
     move |error| format!("{what}: {error}")
 }
 
@@ -99,7 +99,7 @@ fn listed(repository: &Repository, history: &History) -> Result<Vec<SnapshotInfo
     }
 }
 
-fn restores(
+pub(super) fn restores(
     repository: &Repository,
     history: &History,
     listed: &[SnapshotInfo],

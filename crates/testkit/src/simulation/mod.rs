@@ -2,7 +2,8 @@
 //! does, in an order that a seed decides.
 //!
 //! A **schedule** has a few hosts, each an actor in a thread of its own, which runs one process
-//! after another: backups, restores, checks, forgetting, changes of keys (`work`). Processes are
+//! after another: backups, restores, checks, forgetting, changes of keys, replication to a second
+//! store (`work`, `replica`). Processes are
 //! killed between any two requests, their requests fail, are answered in vain, arrive late or
 //! twice (`nightjar_storage::faults`). Hosts share caches or have none, and their clocks differ.
 //!
@@ -28,6 +29,7 @@ mod check;
 mod history;
 mod host;
 mod process;
+mod replica;
 mod turnstile;
 mod work;
 
@@ -78,6 +80,7 @@ pub fn run(seed: u64) -> Outcome {
     let turnstile = Turnstile::new(rng.next_u64(), Arc::clone(&clock), hosts.len(), locks);
     let stage = Stage {
         memory: Arc::new(base.memory.fork()),
+        replica: Arc::default(),
         network: Arc::new(Network::default()),
         turnstile: Arc::new(turnstile),
         history: Arc::new(begin(base)),
@@ -191,6 +194,9 @@ fn finish(stage: &Stage, world: &World, rng: &mut Rng) -> Outcome {
         deliver();
     }
     let mut checked = check::check(&store, world, &stage.history);
+    if checked.is_ok() {
+        checked = replica::check_in_the_end(stage, &store, world);
+    }
     if late && checked.is_ok() && deliver() > 0 {
         checked = check::check_again(&store, world, &stage.history);
     }

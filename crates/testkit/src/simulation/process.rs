@@ -17,6 +17,8 @@ use crate::simulation::turnstile::{Gate, Turnstile};
 #[derive(Clone)]
 pub(super) struct Stage {
     pub(super) memory: Arc<nightjar_storage::InMemory>,
+    /// Where replicators copy it to.
+    pub(super) replica: Arc<nightjar_storage::InMemory>,
     pub(super) network: Arc<Network>,
     pub(super) turnstile: Arc<Turnstile>,
     pub(super) history: Arc<History>,
@@ -30,6 +32,10 @@ pub(super) struct Process<'a> {
     pub(super) history: &'a History,
     pub(super) rng: Rng,
     pub(super) repository: Repository,
+    pub(super) environment: Environment,
+    /// The replica, on a way that fails as well.
+    pub(super) target: Store,
+    pub(super) stage: &'a Stage,
     faults: Arc<FaultStore>,
 }
 
@@ -54,16 +60,26 @@ impl Process<'_> {
 /// Runs a process to its end.
 pub(super) fn run(stage: &Stage, actor: usize, host: &Host, work: &Work, seed: u64) {
     let mut rng = Rng::new(seed);
-    let plan = plan(&mut rng);
-    let inner: Arc<dyn nightjar_storage::ObjectStore> = stage.memory.clone();
-    let faults = Arc::new(FaultStore::on(Arc::clone(&stage.network), inner, plan));
-    let gate = Gate {
-        turnstile: Arc::clone(&stage.turnstile),
-        history: Arc::clone(&stage.history),
-        actor,
-        inner: faults.clone(),
+    let gate = |memory: &Arc<nightjar_storage::InMemory>, plan: FaultPlan| {
+        let inner: Arc<dyn nightjar_storage::ObjectStore> = memory.clone();
+        let faults = Arc::new(FaultStore::on(Arc::clone(&stage.network), inner, plan));
+        let gate = Gate {
+            turnstile: Arc::clone(&stage.turnstile),
+            history: Arc::clone(&stage.history),
+            actor,
+            inner: faults.clone(),
+        };
+        (Store::over(Arc::new(gate), host.url), faults)
     };
-    let store = Store::over(Arc::new(gate), host.url);
+    let (rates, kill) = plan(&mut rng);
+    let seeded = |rng: &mut Rng| FaultPlan::seeded(rng.next_u64(), rates.clone());
+    let passing = seeded(&mut rng);
+    let plan = match kill {
+        Some(kill) => passing.and(kill),
+        None => passing,
+    };
+    let (store, faults) = gate(&stage.memory, plan);
+    let (target, target_faults) = gate(&stage.replica, seeded(&mut rng));
     let environment = Environment {
         clock: host.clock(&stage.clock, &mut rng),
         random: Arc::new(SeededRandom::new(rng.next_u64())),
@@ -75,11 +91,21 @@ pub(super) fn run(stage: &Stage, actor: usize, host: &Host, work: &Work, seed: u
         one_at_a_time: true,
     };
     stage.turnstile.note(format!("{actor} begins to {}", work.name));
-    let opened = Repository::open(store, &passphrase(host.passphrase), environment);
+    let opened = Repository::open(store, &passphrase(host.passphrase), environment.clone());
     let outcome = match opened {
         Ok(repository) => {
             let (faults, history) = (Arc::clone(&faults), &*stage.history);
-            let mut process = Process { actor, host, history, rng, repository, faults };
+            let mut process = Process {
+                actor,
+                host,
+                history,
+                rng,
+                repository,
+                environment,
+                target,
+                stage,
+                faults,
+            };
             (work.run)(&mut process)
         }
         Err(error) => Err(error),
@@ -92,7 +118,8 @@ pub(super) fn run(stage: &Stage, actor: usize, host: &Host, work: &Work, seed: u
         }
         Err(error) => {
             stage.turnstile.note(format!("{actor} failed to {}{killed}: {error}", work.name));
-            judge(stage, actor, host, work, &error, faults.injected() > 0);
+            let met_faults = faults.injected() + target_faults.injected() > 0;
+            judge(stage, actor, host, work, &error, met_faults);
         }
     }
 }
@@ -121,6 +148,8 @@ fn judge(
         E::Refused(why) if why.contains("there is no slot") => work.name == "remove a slot",
         // By a collector, or by somebody who forgot it.
         E::Busy(_) | E::NoSuchSnapshot(_) if work.name == "rewrite" => true,
+        // Others write to the ledger again and again.
+        E::Busy(_) => work.name == "replicate",
         error if error.is_damage() => false,
         E::Store(_) | E::Refused(_) | E::NoSuchSnapshot(_) | E::CommitOpen { .. } => met_faults,
         _ => false,
@@ -133,7 +162,7 @@ fn judge(
 
 /// What goes wrong for a process: nothing, now and then something, or a lot; and every third is
 /// killed.
-fn plan(rng: &mut Rng) -> FaultPlan {
+fn plan(rng: &mut Rng) -> (FaultRates, Option<FaultPlan>) {
     let most = [0, 0, 8, 30, 80].get(rng.below(5)).copied().unwrap_or_default();
     let mut rate = || match most {
         0 => 0,
@@ -149,11 +178,10 @@ fn plan(rng: &mut Rng) -> FaultPlan {
         truncated: rate(),
         ..FaultRates::default()
     };
-    let plan = FaultPlan::seeded(rng.next_u64(), rates);
     if rng.below(3) > 0 {
-        return plan;
+        return (rates, None);
     }
     let last = [LastWrite::Lost, LastWrite::Torn, LastWrite::Late];
     let last = last.get(rng.below(3)).copied().unwrap_or(LastWrite::Lost);
-    plan.and(FaultPlan::stop_after_requests(rng.next_u64() % 70, last))
+    (rates, Some(FaultPlan::stop_after_requests(rng.next_u64() % 70, last)))
 }

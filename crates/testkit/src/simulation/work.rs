@@ -21,6 +21,7 @@ use crate::model::verify_all;
 use crate::simulation::base::{SERIES, WRITER};
 use crate::simulation::history::{Reported, Run, Slot, Taken};
 use crate::simulation::process::{Process, Work};
+use crate::simulation::replica::replicate;
 
 /// How the passphrases of slots begin that were added by the simulation.
 pub(super) const ADDED: &str = "added";
@@ -36,6 +37,7 @@ pub(super) const KINDS: &[(usize, Work)] = &[
     (8, Work { name: "forget", run: forget }),
     (5, Work { name: "rewrite", run: rewrite }),
     (10, Work { name: "collect", run: collect }),
+    (8, Work { name: "replicate", run: replicate }),
     (3, Work { name: "add a slot", run: add_slot }),
     (3, Work { name: "remove a slot", run: remove_slot }),
 ];

@@ -17,7 +17,9 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotList) 
     let wanted = |info: &&SnapshotInfo| {
         arguments.series.as_ref().is_none_or(|series| *series == info.snapshot.series)
     };
-    let snapshots: Vec<&SnapshotInfo> = list.snapshots.iter().filter(wanted).collect();
+    // What a replica still has of forgotten snapshots stands behind the others.
+    let listed = list.snapshots.iter().chain(&list.forgotten);
+    let snapshots: Vec<&SnapshotInfo> = listed.filter(wanted).collect();
     let views: Vec<SnapshotView<'_>> =
         snapshots.iter().map(|info| SnapshotView::new(info)).collect();
     if snapshots.is_empty() {
@@ -50,6 +52,7 @@ fn table(snapshots: &[&SnapshotInfo]) -> String {
             Align::Left,
         ),
         (if held.iter().any(|held| !held.is_empty()) { "held" } else { "" }, Align::Left),
+        (if snapshots.iter().any(|info| info.forgotten) { "forgotten" } else { "" }, Align::Left),
     ]);
     for (info, held) in snapshots.iter().zip(held) {
         let snapshot = &info.snapshot;
@@ -62,6 +65,7 @@ fn table(snapshots: &[&SnapshotInfo]) -> String {
             size(snapshot.counts.bytes_added),
             super::labels(snapshot),
             held,
+            if info.forgotten { "in the source" } else { "" }.to_owned(),
         ]);
     }
     table.render()

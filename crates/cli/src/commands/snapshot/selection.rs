@@ -20,6 +20,7 @@ pub(super) fn snapshots<'a>(
     if !ids.is_empty() {
         let found = ids.iter().map(|id| Ok(list.find(id, series)?.id));
         let ids = found.collect::<Result<BTreeSet<_>>>()?;
+        let all = all.chain(&list.forgotten);
         return Ok(all.filter(|info| ids.contains(&info.id)).collect());
     }
     match series {

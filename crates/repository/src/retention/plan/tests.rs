@@ -33,6 +33,7 @@ fn at(number: u8, started: i64) -> SnapshotInfo {
         role: Role::Write,
         stored: finished,
         holds: Vec::new(),
+        forgotten: false,
         snapshot: Snapshot {
             series: "s".into(),
             started,

@@ -1,0 +1,280 @@
+//! `nightjar replicate` and `nightjar replicate status`
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use nightjar_repository::replicate::{self, Amount, Lag, ReplicationReport, Source};
+use nightjar_repository::{Progress, RepositoryError};
+use nightjar_storage::{Store, StoreError, StoreSettings, StoreUrl};
+use serde::Serialize;
+
+use super::Program;
+use crate::args::{Replicate, ReplicateCommand};
+use crate::config::Access;
+use crate::environment;
+use crate::exit::{self, CommandError, Exit};
+use crate::output::format::{self, count, local_time, printable, rfc3339, size};
+use crate::output::requests::RequestsView;
+use crate::output::table::pairs;
+use crate::progress::Display;
+use crate::stderr;
+
+/// What became of one target.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told<View> {
+    Done(View),
+    Failed { target: String, error: String },
+}
+
+#[derive(Serialize)]
+struct CopiedView {
+    target: String,
+    /// There was no replica before.
+    first: bool,
+    dry_run: bool,
+    /// By kind; kinds of which nothing was copied are left out.
+    copied: BTreeMap<&'static str, AmountView>,
+    objects: u64,
+    bytes: u64,
+    /// Left out, for they are damaged in the repository.
+    damaged: Vec<DamagedView>,
+    /// What was asked of the target.
+    requests: RequestsView,
+}
+
+#[derive(Serialize)]
+struct AmountView {
+    objects: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct DamagedView {
+    object: String,
+    problem: String,
+}
+
+#[derive(Serialize)]
+struct LagView {
+    target: String,
+    /// It can be restored from.
+    usable: bool,
+    snapshots: u64,
+    lag_snapshots: u64,
+    lag_objects: u64,
+    lag_bytes: u64,
+    /// Since the oldest snapshot that is missing was made; 0 if none is.
+    lag_seconds: u64,
+    /// When the newest snapshot that is there was made.
+    newest_snapshot: Option<String>,
+    #[serde(skip)]
+    newest: Option<i64>,
+    only_there_objects: u64,
+    only_there_bytes: u64,
+}
+
+pub(super) fn run(program: &Program<'_>, arguments: &Replicate) -> Result<Exit> {
+    match &arguments.command {
+        Some(ReplicateCommand::Status(targets)) => {
+            let targets = find_targets(program, &targets.targets)?;
+            let found = program.look()?;
+            for_each(program, &targets, describe_lag, |access| {
+                let store = open_target(access, Store::open)?;
+                let lag = replicate::lag(found.store(), &store)?;
+                Ok((lag_view(&store, &lag), Exit::Done))
+            })
+        }
+        None if arguments.without_key => {
+            let targets = find_targets(program, &arguments.targets.targets)?;
+            let (found, environment) = (program.look()?, program.environment()?);
+            copy_to_all(program, arguments, Source::Sealed(&found, &environment), &targets)
+        }
+        None => {
+            let targets = find_targets(program, &arguments.targets.targets)?;
+            let repository = program.open()?;
+            copy_to_all(program, arguments, Source::Opened(&repository), &targets)
+        }
+    }
+}
+
+/// The targets that were named, else those of the repository.
+fn find_targets(program: &Program<'_>, named: &[String]) -> Result<Vec<(String, Access)>> {
+    let names = if named.is_empty() { &program.access()?.replicas } else { named };
+    if names.is_empty() {
+        let message = "name a TARGET, or `replicas` of the repository in nightjar.toml".to_owned();
+        return Err(CommandError::Usage(message).into());
+    }
+    let access = |name: &String| Ok((name.clone(), Access::of_target(program.globals, name)?));
+    names.iter().map(access).collect()
+}
+
+type Opening = fn(&StoreUrl, &StoreSettings) -> std::result::Result<Store, StoreError>;
+
+fn open_target(access: &Access, open: Opening) -> Result<Store> {
+    Ok(open(&access.url, &access.settings).map_err(RepositoryError::from)?)
+}
+
+fn copy_to_all(
+    program: &Program<'_>,
+    arguments: &Replicate,
+    source: Source<'_>,
+    targets: &[(String, Access)],
+) -> Result<Exit> {
+    for_each(program, targets, describe_copied, |access| {
+        let (store, report) = if arguments.dry_run {
+            preview(source, access)?
+        } else {
+            let store = open_target(access, Store::open_or_create)?;
+            let progress = Arc::new(Progress::default());
+            let display = Display::start(program.globals, "copied", &progress);
+            let report = replicate::replicate(source, &store, &progress);
+            drop(display);
+            (store, report?)
+        };
+        let exit = if report.damaged.is_empty() { Exit::Done } else { Exit::Damage };
+        Ok((copied_view(&store, &report, arguments.dry_run), exit))
+    })
+}
+
+/// Makes no directory.
+fn preview(source: Source<'_>, access: &Access) -> Result<(Store, ReplicationReport)> {
+    let store = match Store::open(&access.url, &access.settings) {
+        Err(StoreError::NoStore { .. }) => Store::memory(),
+        store => store.map_err(RepositoryError::from)?,
+    };
+    let report = replicate::preview(source, &store)?;
+    Ok((store, report))
+}
+
+/// Does something with each target. One that fails does not keep others from their turn; the worst
+/// exit code counts.
+fn for_each<View: Serialize>(
+    program: &Program<'_>,
+    targets: &[(String, Access)],
+    describe: fn(&View) -> String,
+    mut with: impl FnMut(&Access) -> Result<(View, Exit)>,
+) -> Result<Exit> {
+    let mut told = Vec::new();
+    let mut worst = Exit::Done;
+    for (name, access) in targets {
+        match with(access) {
+            Ok((view, exit)) => {
+                worst = worst.max_by_code(exit);
+                told.push(Told::Done(view));
+            }
+            Err(error) if targets.len() == 1 => return Err(error),
+            Err(error) => {
+                worst = worst.max_by_code(exit::of(&error));
+                let error = format!("{error:#}");
+                stderr::warn(&format!("{}: {error}", printable(name)));
+                told.push(Told::Failed { target: access.url.to_string(), error });
+            }
+        }
+    }
+    program.output.result(&told, || {
+        let done = told.iter().filter_map(|told| match told {
+            Told::Done(view) => Some(describe(view)),
+            Told::Failed { .. } => None,
+        });
+        done.collect()
+    })?;
+    Ok(worst)
+}
+
+fn copied_view(store: &Store, report: &ReplicationReport, dry_run: bool) -> CopiedView {
+    let Amount { objects, bytes } = report.total();
+    let amount = |amount: &Amount| AmountView { objects: amount.objects, bytes: amount.bytes };
+    let damaged = report.damaged.iter().map(|unsound| DamagedView {
+        object: unsound.object.clone(),
+        problem: unsound.problem.clone(),
+    });
+    CopiedView {
+        target: store.url().to_owned(),
+        first: report.is_first,
+        dry_run,
+        copied: report.copied.iter().map(|(kind, it)| (kind.name(), amount(it))).collect(),
+        objects,
+        bytes,
+        damaged: damaged.collect(),
+        requests: RequestsView::of(store),
+    }
+}
+
+fn describe_copied(view: &CopiedView) -> String {
+    let mut text = String::new();
+    for DamagedView { problem, .. } in &view.damaged {
+        text += &format!("not copied: {}\n", printable(problem));
+    }
+    let objects = count(view.objects, "object", "objects");
+    let snapshots = view.copied.get("snapshots").map_or(0, |amount| amount.objects);
+    let snapshots = count(snapshots, "snapshot", "snapshots");
+    let target = printable(&view.target);
+    text += &match (view.objects, view.dry_run) {
+        (0, _) => format!("{target} has everything\n"),
+        (_, true) => {
+            format!(
+                "would copy {} in {objects}, {snapshots} among them, to {target}\n",
+                size(view.bytes)
+            )
+        }
+        (_, false) => {
+            format!(
+                "copied {} in {objects}, {snapshots} among them, to {target}\n",
+                size(view.bytes)
+            )
+        }
+    };
+    text
+}
+
+fn lag_view(store: &Store, lag: &Lag) -> LagView {
+    let since = lag.since.map_or(0, |since| environment::now().saturating_sub(since).max(0));
+    LagView {
+        target: store.url().to_owned(),
+        usable: lag.is_usable,
+        snapshots: lag.has_snapshots,
+        lag_snapshots: lag.snapshots,
+        lag_objects: lag.missing.objects,
+        lag_bytes: lag.missing.bytes,
+        lag_seconds: since.unsigned_abs() / 1_000_000_000,
+        newest_snapshot: lag.newest.map(rfc3339),
+        newest: lag.newest,
+        only_there_objects: lag.only_there.objects,
+        only_there_bytes: lag.only_there.bytes,
+    }
+}
+
+fn describe_lag(view: &LagView) -> String {
+    let behind = match view.lag_snapshots {
+        0 => "no snapshot is missing".to_owned(),
+        many => format!(
+            "{} missing, for {}",
+            count(many, "snapshot is", "snapshots are"),
+            format::duration(Duration::from_secs(view.lag_seconds)),
+        ),
+    };
+    pairs(&[
+        ("replica", printable(&view.target)),
+        (
+            "usable",
+            if view.usable { "yes" } else { "no: it was never brought to an end" }.to_owned(),
+        ),
+        ("snapshots", format!("{}; {behind}", view.snapshots)),
+        ("newest", view.newest.map_or_else(String::new, local_time)),
+        (
+            "missing",
+            format!("{} in {}", size(view.lag_bytes), count(view.lag_objects, "object", "objects")),
+        ),
+        (
+            "only there",
+            format!(
+                "{} in {}",
+                size(view.only_there_bytes),
+                count(view.only_there_objects, "object", "objects")
+            ),
+        ),
+    ])
+}

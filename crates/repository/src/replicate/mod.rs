@@ -1,0 +1,327 @@
+//! Copies of a repository in other stores (format-spec, chapter 15).
+//!
+//! ```text
+//!  list ledger, snapshots, ─→ copy packs, ─→ list index, packs ─→ is the ledger ─→ copy snapshots,
+//!  index, packs               index          again, copy          as it was?       ledger
+//!            ↑                                                        │ no
+//!            └────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! What is listed first is copied last, so the replica never names what it lacks; and as no record
+//! came into the ledger between the first listing and the last, nothing that was listed was
+//! forgotten or retired. Nothing that is sealed has to be read for that, so copying needs no key.
+//!
+//! Whoever stops anywhere leaves a replica that is whole as far as it came, and the next pass copies
+//! what is missing: all that is remembered is what lies in the target. Nothing is deleted there.
+
+mod copy;
+mod lag;
+mod plan;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use nightjar_codec::digest;
+use nightjar_format::limits;
+use nightjar_format::object::ObjectName;
+use nightjar_format::replica::ReplicaRecord;
+use nightjar_format::repository::RepositoryRecord;
+use nightjar_storage::{Created, Store, StoreError};
+
+pub use lag::{Lag, lag};
+pub use plan::Kind;
+
+use crate::environment::{Environment, Progress};
+use crate::error::{RepositoryError, Result};
+use crate::ledger;
+use crate::repository::{Found, Repository};
+use copy::{Copier, Outcome};
+use plan::Listing;
+
+/// The repository that is copied.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// Without a key.
+    Sealed(&'a Found, &'a Environment),
+    /// With one: signatures are checked, too.
+    Opened(&'a Repository),
+}
+
+impl<'a> Source<'a> {
+    /// Where its objects lie.
+    pub fn store(self) -> &'a Store {
+        match self {
+            Self::Sealed(found, _) => found.store(),
+            Self::Opened(repository) => repository.store(),
+        }
+    }
+
+    const fn opened(self) -> Option<&'a Repository> {
+        match self {
+            Self::Sealed(..) => None,
+            Self::Opened(repository) => Some(repository),
+        }
+    }
+
+    const fn environment(self) -> &'a Environment {
+        match self {
+            Self::Sealed(_, environment) => environment,
+            Self::Opened(repository) => &repository.environment,
+        }
+    }
+}
+
+/// How many objects, and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// An object of the source that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsound {
+    /// Its name.
+    pub object: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// What was copied, or would be.
+#[derive(Debug, Clone, Default)]
+pub struct ReplicationReport {
+    /// By kind; nothing of the others.
+    pub copied: BTreeMap<Kind, Amount>,
+    /// The target had no replica of it before.
+    pub is_first: bool,
+    /// What was left out because it is damaged in the source.
+    pub damaged: Vec<Unsound>,
+}
+
+impl ReplicationReport {
+    /// All kinds together.
+    pub fn total(&self) -> Amount {
+        let sum = |sum: Amount, one: &Amount| Amount {
+            objects: sum.objects + one.objects,
+            bytes: sum.bytes + one.bytes,
+        };
+        self.copied.values().fold(Amount::default(), sum)
+    }
+}
+
+/// Says what [`replicate`] would copy now.
+pub fn preview(source: Source<'_>, target: &Store) -> Result<ReplicationReport> {
+    let object = read_repository(source.store())?;
+    let there = look_at_target(&object, target)?;
+    let here = list_source(source.store())?;
+    let mut report = ReplicationReport { is_first: there.is_none(), ..Default::default() };
+    let there = there.unwrap_or_default();
+    for kind in Kind::ALL {
+        for (_, size) in here.missing_in(&there, kind) {
+            report.copied.entry(kind).or_default().add(size);
+        }
+    }
+    Ok(report)
+}
+
+/// So often a pass begins anew because somebody wrote to the ledger meanwhile.
+const ATTEMPTS: usize = 10;
+
+/// Brings the replica in `target` up to date, or begins one there.
+pub fn replicate(
+    source: Source<'_>,
+    target: &Store,
+    progress: &Progress,
+) -> Result<ReplicationReport> {
+    let object = read_repository(source.store())?;
+    let there = look_at_target(&object, target)?;
+    let is_first = there.is_none();
+    if is_first {
+        claim(&object, target)?;
+    }
+    let opened = source.opened();
+    let copier = Copier {
+        source: source.store(),
+        target,
+        opened,
+        progress,
+        one_at_a_time: source.environment().one_at_a_time,
+    };
+    let report = ReplicationReport { is_first, ..ReplicationReport::default() };
+    let mut pass = Pass { copier, there: there.unwrap_or_default(), report };
+    for _ in 0..ATTEMPTS {
+        if pass.attempt()? {
+            return pass.conclude(opened);
+        }
+        tracing::debug!("the source changed while it was copied; going on with what is new");
+    }
+    Err(RepositoryError::Busy(
+        "the repository is changed too often to be copied; what was copied stays: run it again when \
+         fewer commands change its ledger (gc, forget, hold)"
+            .into(),
+    ))
+}
+
+fn read_repository(source: &Store) -> Result<Bytes> {
+    let name = ObjectName::Repository.to_string();
+    match source.get(&name, limits::PLAIN_OBJECT_BYTES as u64) {
+        Err(StoreError::NotFound { .. }) => {
+            Err(RepositoryError::NoRepository { url: source.url().to_owned() })
+        }
+        object => {
+            let object = object?;
+            RepositoryRecord::from_object(&object)
+                .map_err(|error| RepositoryError::in_format(&name, error))?;
+            Ok(object)
+        }
+    }
+}
+
+fn mark_of(repository_object: &[u8]) -> ReplicaRecord {
+    ReplicaRecord { repository_hash: digest::hash(repository_object) }
+}
+
+/// What is in the target; nothing if it is empty. Refuses one that is not for a replica of this
+/// repository.
+fn look_at_target(repository_object: &[u8], target: &Store) -> Result<Option<Listing>> {
+    let infos = target.list("")?;
+    let mark = ObjectName::Replica.to_string();
+    if infos.iter().any(|info| info.name == mark) {
+        check_mark(repository_object, target)?;
+        return Ok(Some(Listing::from(infos)));
+    }
+    if let Some(info) = infos.iter().find(|info| ObjectName::parse(&info.name).is_some()) {
+        let (url, name) = (target.url(), &info.name);
+        return Err(RepositoryError::Refused(format!(
+            "{url} is not empty (there is {name}) and is no replica: a replica is begun in an empty \
+             place; nothing was changed"
+        )));
+    }
+    Ok(None)
+}
+
+fn check_mark(repository_object: &[u8], target: &Store) -> Result<()> {
+    let name = ObjectName::Replica.to_string();
+    let object = target.get(&name, limits::PLAIN_OBJECT_BYTES as u64)?;
+    let found = ReplicaRecord::from_object(&object)
+        .map_err(|error| RepositoryError::in_format(format!("{}/{name}", target.url()), error))?;
+    if found == mark_of(repository_object) {
+        return Ok(());
+    }
+    let url = target.url();
+    Err(RepositoryError::Refused(format!(
+        "{url} holds a replica of another repository; nothing was changed"
+    )))
+}
+
+/// Marks an empty target: from now on it is for a replica of this repository.
+fn claim(repository_object: &[u8], target: &Store) -> Result<()> {
+    let object = mark_of(repository_object).to_object();
+    match target.create(&ObjectName::Replica.to_string(), object.into())? {
+        Created::Created => Ok(()),
+        // Another replicator was faster.
+        Created::Exists => check_mark(repository_object, target),
+    }
+}
+
+/// In the order that the replica needs.
+fn list_source(source: &Store) -> Result<Listing> {
+    let mut listing = Listing::of(source, Kind::Ledger)?;
+    for kind in [
+        Kind::Slots,
+        Kind::Keyring,
+        Kind::Snapshots,
+        Kind::Index,
+        Kind::Packs,
+        Kind::Bundles,
+        Kind::Repository,
+    ] {
+        listing.extend(Listing::of(source, kind)?);
+    }
+    Ok(listing)
+}
+
+/// One replication, however often it lists the source.
+struct Pass<'a> {
+    copier: Copier<'a>,
+    /// What is in the target by now.
+    there: Listing,
+    report: ReplicationReport,
+}
+
+impl Pass<'_> {
+    /// Lists and copies once. False if something came into the ledger, or a register went, while it
+    /// did.
+    fn attempt(&mut self) -> Result<bool> {
+        let source = self.copier.source;
+        let here = list_source(source)?;
+        if here.is_in(&self.there) {
+            return Ok(true);
+        }
+        for kind in [Kind::Slots, Kind::Keyring, Kind::Packs, Kind::Index] {
+            self.copy(&here, kind)?;
+        }
+        let mut again = Listing::of(source, Kind::Index)?;
+        again.extend(Listing::of(source, Kind::Packs)?);
+        self.copy(&again, Kind::Packs)?;
+        self.copy(&again, Kind::Index)?;
+        let ledger = Listing::of(source, Kind::Ledger)?;
+        if !ledger.names().eq(here.objects(Kind::Ledger).map(|(name, _)| name)) {
+            return Ok(false);
+        }
+        if self.copy(&here, Kind::Snapshots)? > 0 {
+            return Ok(false);
+        }
+        // A reader that sees a later record and not the one before it reports that one as missing.
+        let records = here.missing_in(&self.there, Kind::Ledger);
+        let outcome = self.copier.copy_in_order(records)?;
+        if self.take(&here, Kind::Ledger, outcome) > 0 {
+            return Ok(false);
+        }
+        self.copy(&here, Kind::Bundles)?;
+        self.copy(&here, Kind::Repository)?;
+        Ok(true)
+    }
+
+    /// Copies what the target lacks of one kind; says how much was gone.
+    fn copy(&mut self, here: &Listing, kind: Kind) -> Result<u64> {
+        let missing = here.missing_in(&self.there, kind);
+        let bytes: u64 = missing.iter().map(|(_, size)| size).sum();
+        Progress::add(&self.copier.progress.total, bytes);
+        let outcome = self.copier.copy(missing)?;
+        Ok(self.take(here, kind, outcome))
+    }
+
+    fn take(&mut self, here: &Listing, kind: Kind, outcome: Outcome) -> u64 {
+        for (name, bytes) in outcome.copied {
+            self.report.copied.entry(kind).or_default().add(bytes);
+            self.there.add(here, &name);
+        }
+        for (name, problem) in outcome.damaged {
+            self.report.damaged.push(Unsound { object: name.to_string(), problem });
+            // Not again in this run.
+            self.there.add(here, &name);
+        }
+        outcome.gone
+    }
+
+    fn conclude(self, opened: Option<&Repository>) -> Result<ReplicationReport> {
+        if let Some(repository) = opened
+            && !self.report.damaged.is_empty()
+            && ledger::are_keys_old(repository)?
+        {
+            // What was sealed or signed since then is not damaged.
+            return Err(RepositoryError::KeysChanged);
+        }
+        Ok(self.report)
+    }
+}

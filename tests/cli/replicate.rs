@@ -1,0 +1,212 @@
+//! `nightjar replicate`: copies elsewhere that can be restored from.
+
+use std::fs;
+use std::path::PathBuf;
+
+use nightjar_testservers::{Azurite, Moto};
+
+use crate::harness::data::noise;
+use crate::harness::{
+    Nightjar, Sandbox, WEAK, assert_has_fields, assert_same, files_below, number,
+};
+
+struct Replica {
+    sandbox: Sandbox,
+    dump: Vec<u8>,
+    id: String,
+}
+
+impl Replica {
+    fn new() -> Self {
+        let (sandbox, dump, id) = Sandbox::with_dump();
+        Self { sandbox, dump, id }
+    }
+
+    fn place(&self) -> PathBuf {
+        self.sandbox.path("offsite")
+    }
+
+    /// Another machine, which knows nothing but the replica.
+    fn read(&self, args: &str) -> Nightjar {
+        let run = self.sandbox.nightjar(args).env("NIGHTJAR_REPOSITORY", self.place());
+        run.env("NIGHTJAR_CACHE_DIR", self.sandbox.path("cache-offsite"))
+    }
+}
+
+#[test]
+fn a_lost_repository_is_restored_from_its_replica() {
+    let replica = Replica::new();
+    let Replica { sandbox, dump, id } = &replica;
+    let told = sandbox.nightjar("replicate").arg(replica.place()).done();
+    told.prints("copied ").prints("1 snapshot among them, to ");
+    let again = sandbox.nightjar("replicate").arg(replica.place()).done();
+    again.prints("has everything");
+    fs::remove_dir_all(sandbox.repository()).unwrap();
+    replica.read("restore latest --stdout").done().prints_bytes(dump);
+    replica.read("snapshot verify --all --level data").done().prints("no damage found");
+    replica.read("status").done().prints("this is a replica");
+    assert_eq!(replica.read("status").json()["replica"], true);
+    let refused = replica.read("backup --stdin dump.sql").stdin(dump.clone()).exits(1);
+    refused.says("is a replica").says("nightjar replicate");
+    replica.read("gc").exits(1).says("is a replica");
+    replica.read("snapshot forget --reason x").arg(id).exits(1).says("is a replica");
+}
+
+#[test]
+fn nothing_is_asked_for_where_no_key_is_needed() {
+    let replica = Replica::new();
+    let sandbox = &replica.sandbox;
+    let without = |args: &str| sandbox.nightjar(args).without_env("NIGHTJAR_PASSWORD_FILE");
+    let planned = without("replicate --without-key --dry-run").arg(replica.place()).json();
+    assert!(!replica.place().exists(), "a dry run made something");
+    let done = without("replicate --without-key").arg(replica.place()).json();
+    let (planned, done) = (&planned[0], &done[0]);
+    assert_has_fields(done, "target first dry_run copied objects bytes damaged requests");
+    assert_eq!((&planned["dry_run"], &done["dry_run"]), (&true.into(), &false.into()));
+    assert_eq!((&planned["copied"], &done["first"]), (&done["copied"], &true.into()));
+    assert_eq!(number(&done["copied"]["snapshots"], "objects"), 1);
+    assert_eq!(number(&done["requests"], "put"), number(done, "objects"));
+    assert!(number(done, "bytes") > 0);
+    without("replicate").arg(replica.place()).exits(12);
+    replica.read("restore latest --stdout").done().prints_bytes(&replica.dump);
+}
+
+#[test]
+fn how_far_a_replica_is_behind_is_told() {
+    let replica = Replica::new();
+    let sandbox = &replica.sandbox;
+    let status = || sandbox.nightjar("replicate status").arg(replica.place());
+    status().exits(1).says("does not exist");
+    sandbox.nightjar("replicate").arg(replica.place()).done();
+    let fields = "target usable snapshots lag_snapshots lag_objects lag_bytes lag_seconds \
+                  newest_snapshot only_there_objects only_there_bytes";
+    let level = &status().json()[0];
+    assert_has_fields(level, fields);
+    assert_eq!((number(level, "lag_snapshots"), number(level, "lag_seconds")), (0, 0));
+    assert_eq!((number(level, "snapshots"), number(level, "lag_objects")), (1, 0));
+    status().done().prints("1; no snapshot is missing");
+    sandbox.store("dump.sql", &noise(3, 400_000));
+    let behind = &status().without_env("NIGHTJAR_PASSWORD_FILE").json()[0];
+    assert_eq!(number(behind, "lag_snapshots"), 1);
+    assert!(number(behind, "lag_bytes") > 400_000, "{behind}");
+    status().done().prints("1; 1 snapshot is missing, for ");
+}
+
+#[test]
+fn what_was_forgotten_is_still_shown_in_a_replica() {
+    let replica = Replica::new();
+    let sandbox = &replica.sandbox;
+    let second = sandbox.store("dump.sql", &noise(4, 100_000));
+    sandbox.nightjar("replicate").arg(replica.place()).done();
+    sandbox.nightjar("snapshot forget --reason attack").arg(&replica.id).arg(&second).done();
+    sandbox.nightjar("gc").done();
+    sandbox.nightjar("replicate").arg(replica.place()).done();
+    let list = replica.read("snapshot list").done();
+    list.prints("forgotten").prints("in the source");
+    let list = replica.read("snapshot list").json();
+    let list = list.as_array().unwrap();
+    assert!(list.len() == 2 && list.iter().all(|it| it["forgotten"] == true), "{list:?}");
+    replica.read("restore latest --stdout").exits(1);
+    let restored = replica.read("restore --stdout").arg(&replica.id).done();
+    assert_same(&restored.stdout, &replica.dump);
+}
+
+#[test]
+fn several_targets_are_named_in_the_file_and_one_that_fails_does_not_stop_others() {
+    let sandbox = Sandbox::without_repository();
+    let run = |args: &str| {
+        Nightjar::new().args(args).env("NIGHTJAR_CONFIG", sandbox.path("nightjar.toml"))
+    };
+    let file = |replicas: &str| {
+        format!(
+            "default-repository = \"near\"\n\
+             [repository.near]\n\
+             url = \"repository\"\n\
+             password-file = \"passphrase\"\n\
+             cache-dir = \"cache\"\n\
+             replicas = [{replicas}]\n\
+             [repository.first]\n\
+             url = \"first\"\n\
+             password-file = \"passphrase\"\n\
+             [repository.second]\n\
+             url = \"second\"\n"
+        )
+    };
+    sandbox.write("nightjar.toml", file(""));
+    run("init").args(WEAK).done();
+    let dump = noise(5, 200_000);
+    run("backup --stdin dump").stdin(dump.clone()).done();
+    run("replicate").exits(2).says("replicas");
+    sandbox.write("nightjar.toml", file("\"first\", \"second\""));
+    fs::create_dir_all(sandbox.path("first")).unwrap();
+    fs::create_dir_all(sandbox.path("first/packs")).unwrap();
+    fs::write(sandbox.path("first/repository"), "of somebody else").unwrap();
+    let told = run("replicate").with_json().exits(1);
+    let told = told.says("is no replica").json();
+    assert!(told[0]["error"].as_str().unwrap().contains("is not empty"), "{told}");
+    assert_eq!(number(&told[1]["copied"]["snapshots"], "objects"), 1, "{told}");
+    run("replicate status second").done().prints("no snapshot is missing");
+    fs::remove_dir_all(sandbox.path("first")).unwrap();
+    run("replicate").done().prints("second has everything");
+    run("-r first restore latest --stdout").done().prints_bytes(&dump);
+    assert_eq!(run("replicate status").json().as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_repository_in_one_cloud_is_copied_to_another() {
+    let (sandbox, moto, azurite) = (Sandbox::without_repository(), Moto::start(), Azurite::start());
+    let (bucket, container) = (moto.new_bucket(), azurite.new_bucket());
+    sandbox.write(
+        "nightjar.toml",
+        format!(
+            "[repository.s3]\n\
+             url = \"s3://{bucket}/db\"\n\
+             endpoint = \"{}\"\n\
+             allow-http = true\n\
+             password-file = \"passphrase\"\n\
+             cache-dir = \"cache\"\n\
+             replicas = [\"azure\"]\n\
+             [repository.azure]\n\
+             url = \"az://{container}/copy\"\n\
+             endpoint = \"{}\"\n\
+             allow-http = true\n\
+             password-file = \"passphrase\"\n\
+             cache-dir = \"cache-azure\"\n",
+            moto.endpoint(),
+            azurite.endpoint()
+        ),
+    );
+    let run = |args: &str| {
+        let run = Nightjar::new().args(args).env("NIGHTJAR_CONFIG", sandbox.path("nightjar.toml"));
+        let variables = moto.variables().into_iter().chain(azurite.variables());
+        variables.fold(run, |run, (name, value)| run.env(name, value))
+    };
+    run("-r s3 init").args(WEAK).done();
+    let dump = noise(6, 5_000_000);
+    run("-r s3 backup --stdin dump").stdin(dump.clone()).done();
+    let done = run("-r s3 replicate").json();
+    assert_eq!(number(&done[0]["copied"]["snapshots"], "objects"), 1, "{done}");
+    run("-r azure restore latest --stdout").done().prints_bytes(&dump);
+    run("-r azure snapshot verify --all --level data").done();
+    let done = run("-r s3 replicate").json();
+    assert_eq!(number(&done[0], "objects"), 0);
+    // One listing of a replica that has everything, and its mark.
+    assert!(number(&done[0]["requests"], "http") <= 3, "{done}");
+}
+
+#[test]
+fn damage_is_told_and_not_copied() {
+    let replica = Replica::new();
+    let sandbox = &replica.sandbox;
+    let pack = files_below(&sandbox.repository().join("packs")).remove(0);
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&pack, &bytes).unwrap();
+    let told = sandbox.nightjar("replicate").arg(replica.place()).exits(4);
+    let name = pack.file_name().unwrap().to_str().unwrap();
+    told.prints("not copied: packs/").prints(name).prints("do not hash to its id");
+    bytes[100] ^= 1;
+    fs::write(&pack, &bytes).unwrap();
+    sandbox.nightjar("replicate").arg(replica.place()).done();
+    replica.read("snapshot verify --all").done();
+}
