@@ -5,13 +5,13 @@
 //! | `blobs` | blob id | every [`Location`], joined by the merge operator |
 //! | `sketches` | place of the super-feature ‖ super-feature | beginning of the newest blob's id |
 //! | `packs` | ordinal, big-endian | [`PackInfo`] |
-//! | `listings` | pack id ‖ digest of its table | ordinal |
+//! | `listings` | pack id ‖ digest of its table ‖ kind ‖ size | ordinal |
 //! | `applied` | index id | ordinals of the packs that this index object lists |
 //! | `meta` | name | value |
 //!
-//! Packs have small ordinals, so that a location takes few bytes. A pack that two index objects
-//! list with the same table has one ordinal; with another table (one of them lies) it has two,
-//! and neither shadows the other.
+//! Packs have small ordinals, so that a location takes few bytes. A pack of which two index objects
+//! tell the same has one ordinal; where they differ in its table, kind or size (one of them lies) it
+//! has two, and neither shadows the other.
 //!
 //! When index objects go, the packs that no other one lists are *gone*: their rows stay, and
 //! nobody is shown them, until so many are gone that the tables are made anew.
@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{RepositoryError, Result};
 
 /// Changed whenever the tables change: another number means "make it anew".
-const LAYOUT: &[u8] = b"3";
+const LAYOUT: &[u8] = b"4";
 
 const BLOBS: &str = "blobs";
 const SKETCHES: &str = "sketches";
@@ -235,7 +235,8 @@ impl Database {
     ) -> Result<u32> {
         let table = postcard::to_allocvec(&pack.table).map_err(|_| unreadable())?;
         let table_digest = digest::hash(&table).0;
-        let listing = [pack.pack_id.as_bytes().as_slice(), &table_digest].concat();
+        let (id, size) = (pack.pack_id.as_bytes(), pack.size.to_be_bytes());
+        let listing = [id.as_slice(), &table_digest, &[pack.kind], &size].concat();
         if let Some(known) = self.get(LISTINGS, &listing)? {
             let ordinal = ordinal_of(&known)?;
             if standing == Standing::Listed {
@@ -542,5 +543,22 @@ mod tests {
         }
         assert_eq!(database.locations(&id(6_000)).unwrap().len(), 2);
         assert!(database.locations_of(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_listing_that_lies_about_a_pack_does_not_stand_in_place_of_a_true_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut database = Database::open(directory.path()).unwrap();
+        let mut add = |pack: &PackRecord| {
+            database.add_pack(pack, SessionId([1; 16]), Standing::Listed).unwrap()
+        };
+        let sound = pack(1, 0..3);
+        let longer = PackRecord { size: 1001, ..pack(1, 0..3) };
+        let other_kind = PackRecord { kind: 2, ..pack(1, 0..3) };
+        let ordinals = [&longer, &other_kind, &sound].map(&mut add);
+        assert_eq!(ordinals, [0, 1, 2]);
+        assert_eq!([&sound, &longer].map(&mut add), [2, 0]);
+        assert_eq!(database.locations(&id(1)).unwrap().len(), 3);
+        assert_eq!(database.pack(2).unwrap().size, 1000);
     }
 }
