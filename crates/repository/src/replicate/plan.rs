@@ -73,16 +73,11 @@ impl Kind {
 
 /// Objects as a store lists them, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listing {
+pub(super) struct Listing {
     objects: BTreeMap<ObjectName, ObjectInfo>,
 }
 
 impl Listing {
-    /// Everything in a store that a replica has.
-    pub(super) fn whole(store: &Store) -> Result<Self> {
-        Ok(Self::from(store.list("")?))
-    }
-
     /// One kind.
     pub(super) fn of(store: &Store, kind: Kind) -> Result<Self> {
         match kind {

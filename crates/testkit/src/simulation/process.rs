@@ -72,7 +72,7 @@ pub(super) fn run(stage: &Stage, actor: usize, host: &Host, work: &Work, seed: u
         (Store::over(Arc::new(gate), host.url), faults)
     };
     let (rates, kill) = plan(&mut rng);
-    let seeded = |rng: &mut Rng| FaultPlan::seeded(rng.next_u64(), rates.clone());
+    let seeded = |rng: &mut Rng| FaultPlan::seeded(rng.next_u64(), rates);
     let passing = seeded(&mut rng);
     let plan = match kill {
         Some(kill) => passing.and(kill),
