@@ -133,7 +133,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 fn of_repository(error: &RepositoryError) -> Exit {
     use RepositoryError as E;
     match error {
-        E::NoRepository { .. } => Exit::NoRepository,
+        E::NoRepository { .. } | E::UnfinishedReplica { .. } => Exit::NoRepository,
         E::WrongSecret | E::RemovedSlot { .. } | E::RoleForbids { .. } => Exit::NoKey,
         E::Fenced { .. } | E::KeysChanged | E::Busy(_) => Exit::Held,
         E::Damaged { .. } | E::LostBlob { .. } | E::Tampered(_) => Exit::Damage,

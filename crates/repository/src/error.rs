@@ -15,6 +15,15 @@ pub enum RepositoryError {
         /// Where it was looked for.
         url: String,
     },
+    /// A replica that is not usable yet.
+    #[error(
+        "{url} is a replica whose first pass was never brought to an end; run `nightjar replicate` \
+         again, which goes on where it stopped"
+    )]
+    UnfinishedReplica {
+        /// Where it is.
+        url: String,
+    },
     /// Something is there already.
     #[error("{url} already holds {what}; nothing was changed")]
     AlreadyThere {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use nightjar_codec::chunker::Chunker;
 use nightjar_codec::digest::{self, Identifier};
 use nightjar_codec::hybrid::PrivateKey;
@@ -453,6 +454,12 @@ fn make_root(
 }
 
 pub(crate) fn read_repository_object(store: &Store) -> Result<(RepositoryRecord, Digest)> {
+    let (record, object) = fetch_repository_object(store)?;
+    Ok((record, digest::hash(&object)))
+}
+
+/// The record, and the object's bytes.
+pub(crate) fn fetch_repository_object(store: &Store) -> Result<(RepositoryRecord, Bytes)> {
     let name = ObjectName::Repository;
     let object = match store.get(&name.to_string(), limits::PLAIN_OBJECT_BYTES as u64) {
         Err(StoreError::NotFound { .. }) => return Err(no_repository_object(store)?),
@@ -460,12 +467,16 @@ pub(crate) fn read_repository_object(store: &Store) -> Result<(RepositoryRecord,
     };
     let record = RepositoryRecord::from_object(&object)
         .map_err(|error| RepositoryError::in_format(name, error))?;
-    Ok((record, digest::hash(&object)))
+    Ok((record, object))
 }
 
 fn no_repository_object(store: &Store) -> Result<RepositoryError> {
+    let url = store.url().to_owned();
+    if store.head(&ObjectName::Replica.to_string())?.is_some() {
+        return Ok(RepositoryError::UnfinishedReplica { url });
+    }
     Ok(if store.list("slots")?.is_empty() {
-        RepositoryError::NoRepository { url: store.url().to_owned() }
+        RepositoryError::NoRepository { url }
     } else {
         RepositoryError::Damaged {
             object: ObjectName::Repository.to_string(),

@@ -4,8 +4,9 @@ use nightjar_format::object::ObjectName;
 use nightjar_storage::Store;
 
 use super::plan::{Kind, Listing};
-use super::{Amount, list_source, look_at_target, read_repository};
+use super::{Amount, list_source, look_at_target};
 use crate::error::Result;
+use crate::repository::fetch_repository_object;
 
 /// What a replica lacks. Told by listings alone, so without a key: the fence of a dead session
 /// counts as a snapshot.
@@ -30,7 +31,7 @@ pub struct Lag {
 
 /// Compares the replica in `target` with its source.
 pub fn lag(source: &Store, target: &Store) -> Result<Lag> {
-    let object = read_repository(source)?;
+    let (_, object) = fetch_repository_object(source)?;
     let there = look_at_target(&object, target)?.unwrap_or_default();
     Ok(compare(&list_source(source)?, &there))
 }

@@ -20,13 +20,11 @@ mod plan;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use nightjar_codec::digest;
 use nightjar_format::limits;
 use nightjar_format::object::ObjectName;
 use nightjar_format::replica::ReplicaRecord;
-use nightjar_format::repository::RepositoryRecord;
-use nightjar_storage::{Created, Store, StoreError};
+use nightjar_storage::{Created, Store};
 
 pub use lag::{Lag, lag};
 pub use plan::Kind;
@@ -34,7 +32,7 @@ pub use plan::Kind;
 use crate::environment::{Environment, Progress};
 use crate::error::{RepositoryError, Result};
 use crate::ledger;
-use crate::repository::{Found, Repository};
+use crate::repository::{Found, Repository, fetch_repository_object};
 use copy::{Copier, Outcome};
 use plan::Listing;
 
@@ -120,7 +118,7 @@ impl ReplicationReport {
 
 /// Says what [`replicate`] would copy now.
 pub fn preview(source: Source<'_>, target: &Store) -> Result<ReplicationReport> {
-    let object = read_repository(source.store())?;
+    let (_, object) = fetch_repository_object(source.store())?;
     let there = look_at_target(&object, target)?;
     let here = list_source(source.store())?;
     let mut report = ReplicationReport { is_first: there.is_none(), ..Default::default() };
@@ -142,7 +140,7 @@ pub fn replicate(
     target: &Store,
     progress: &Progress,
 ) -> Result<ReplicationReport> {
-    let object = read_repository(source.store())?;
+    let (_, object) = fetch_repository_object(source.store())?;
     let there = look_at_target(&object, target)?;
     let is_first = there.is_none();
     if is_first {
@@ -169,21 +167,6 @@ pub fn replicate(
          fewer commands change its ledger (gc, forget, hold)"
             .into(),
     ))
-}
-
-fn read_repository(source: &Store) -> Result<Bytes> {
-    let name = ObjectName::Repository.to_string();
-    match source.get(&name, limits::PLAIN_OBJECT_BYTES as u64) {
-        Err(StoreError::NotFound { .. }) => {
-            Err(RepositoryError::NoRepository { url: source.url().to_owned() })
-        }
-        object => {
-            let object = object?;
-            RepositoryRecord::from_object(&object)
-                .map_err(|error| RepositoryError::in_format(&name, error))?;
-            Ok(object)
-        }
-    }
 }
 
 fn mark_of(repository_object: &[u8]) -> ReplicaRecord {

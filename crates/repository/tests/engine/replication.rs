@@ -137,7 +137,10 @@ fn a_pass_that_is_cut_off_anywhere_leaves_a_whole_replica_or_none() {
                         assert!(restore(&opened, info).unwrap() == *bytes, "after {stop} writes");
                     }
                 }
-                Err(RepositoryError::NoRepository { .. }) => {
+                Err(
+                    RepositoryError::NoRepository { .. }
+                    | RepositoryError::UnfinishedReplica { .. },
+                ) => {
                     assert!(at_first.is_empty() && outcome.is_err(), "after {stop} writes");
                 }
                 Err(error) => panic!("after {stop} writes: {error}"),
@@ -314,7 +317,7 @@ fn how_far_a_replica_is_behind_is_told_without_a_key() {
     let name = ObjectName::Snapshot(late.id).to_string();
     let made = fixture.store.head(&name).unwrap().unwrap().modified_unix_nanos;
     assert_eq!(behind.since, Some(made));
-    assert!(behind.missing.bytes > 200_000, "{behind:?}");
+    assert!(behind.missing.bytes > 100_000, "{behind:?}");
 }
 
 #[test]

@@ -53,9 +53,10 @@ fn look(stage: &Stage, process: &Process<'_>, done: bool) -> Result<(), String> 
         one_at_a_time: true,
         ..process.environment.clone()
     };
+    use RepositoryError as E;
     match Repository::open(store, &passphrase(FULL[0]), environment) {
         Ok(repository) => is_whole(&repository, process.history).map(drop),
-        Err(RepositoryError::NoRepository { .. }) if !done => Ok(()),
+        Err(E::NoRepository { .. } | E::UnfinishedReplica { .. }) if !done => Ok(()),
         Err(error) => Err(format!("it does not open: {error}")),
     }
 }
