@@ -313,7 +313,7 @@ impl Repository {
 }
 
 /// A store that was seen to ignore conditions is asked first whether there is what is created.
-fn handle_for(store: Store, record: &RepositoryRecord) -> Store {
+pub(crate) fn handle_for(store: Store, record: &RepositoryRecord) -> Store {
     if record.conditional_create { store } else { store.that_ignores_conditions() }
 }
 
