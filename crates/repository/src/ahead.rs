@@ -27,11 +27,11 @@ pub(crate) struct Ahead<'a, Names> {
 impl<'a, Names: Iterator<Item = (ObjectName, u64)>> Ahead<'a, Names> {
     /// Fetches objects, given with the sizes that they are said to have.
     pub(crate) fn new(repository: &'a Repository, names: Names, limit_bytes: u64) -> Self {
-        Self::from(&repository.store, repository.environment.one_at_a_time, names, limit_bytes)
+        Self::over(&repository.store, repository.environment.one_at_a_time, names, limit_bytes)
     }
 
     /// The same from any store, which need not be that of an opened repository.
-    pub(crate) fn from(
+    pub(crate) fn over(
         store: &'a Store,
         one_at_a_time: bool,
         names: Names,

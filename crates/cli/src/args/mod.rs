@@ -6,6 +6,7 @@ mod key;
 mod ledger;
 mod look;
 mod moment;
+mod repair;
 mod retention;
 mod snapshot;
 mod store;
@@ -22,6 +23,7 @@ pub(crate) use key::{KeyAdd, KeyCommand, KeyRemove, RoleChoice};
 pub(crate) use ledger::{LedgerCommand, LedgerShow};
 pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 pub(crate) use moment::Moment;
+pub(crate) use repair::{Repair, RepairCommand, RepairIndex, RepairSnapshots};
 pub(crate) use retention::{
     RetentionApply, RetentionArguments, RetentionCommand, RetentionPlan, RuleArguments,
 };
@@ -154,6 +156,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Index(IndexCommand),
     Gc(Gc),
+    Repair(Repair),
     /// Show what the repository holds
     #[command(after_help = examples::STATUS)]
     Status,

@@ -7,6 +7,7 @@ mod index;
 mod init;
 mod key;
 mod ledger;
+mod repair;
 mod retention;
 mod snapshot;
 mod status;
@@ -26,6 +27,7 @@ use crate::config::Access;
 use crate::environment;
 use crate::exit::{CommandError, Exit};
 use crate::output::Output;
+use crate::secret_input::Origin;
 use crate::stderr;
 
 /// Runs a command.
@@ -77,6 +79,7 @@ fn run_with(program: &Program<'_>, command: &Command) -> Result<Exit> {
         },
         Command::Index(command) => index::run(program, command),
         Command::Gc(arguments) => gc::run(program, arguments),
+        Command::Repair(arguments) => repair::run(program, arguments),
         Command::Status => status::run(program),
         Command::Doctor => doctor::run(program),
         Command::Completions { shell } => generate::completions(*shell),
@@ -116,15 +119,20 @@ impl Program<'_> {
         let url = store.url().to_owned();
         let found = Found::look(store)?;
         let environment = self.environment()?;
-        let repository = found.open(&origin.read()?, environment).map_err(|error| {
-            let wrong = matches!(error, RepositoryError::WrongSecret);
-            let error = anyhow::Error::new(error);
-            if wrong { error.context(format!("{origin} does not open {url}")) } else { error }
-        })?;
+        let repository = found
+            .open(&origin.read()?, environment)
+            .map_err(|error| not_opened(error, origin, &url))?;
         repository.history_findings().iter().for_each(|finding| stderr::warn(finding));
         self.altered.set(repository.is_history_altered());
         Ok(repository)
     }
+}
+
+/// Says which passphrase or key file it was that did not open a repository.
+fn not_opened(error: RepositoryError, origin: &Origin, url: &str) -> anyhow::Error {
+    let wrong = matches!(error, RepositoryError::WrongSecret);
+    let error = anyhow::Error::new(error);
+    if wrong { error.context(format!("{origin} does not open {url}")) } else { error }
 }
 
 /// Lists snapshots, and warns about what is wrong with the list.

@@ -313,7 +313,11 @@ impl Filling<'_> {
     }
 }
 
-pub(crate) fn open_index(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<IndexRecord> {
+pub(crate) fn open_index(
+    repository: &Repository,
+    name: &ObjectName,
+    object: &[u8],
+) -> Result<IndexRecord> {
     Ok(repository.unseal::<IndexRecord>(MetadataKind::Index, name, object)?.record)
 }
 

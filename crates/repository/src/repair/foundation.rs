@@ -17,7 +17,7 @@ use nightjar_format::snapshot::Register;
 use nightjar_format::{Digest, RepositoryId, SlotId, limits};
 use nightjar_storage::Store;
 
-use super::records::Records;
+use super::records::{Known, Records};
 use super::{Left, Means, Mend, Repairing, Small, Trouble, get, keyrings};
 use crate::cache::ObjectCache;
 use crate::environment::Environment;
@@ -64,7 +64,8 @@ impl Pair {
             return Err(RepositoryError::Refused(why.into()));
         }
         let name = ObjectName::Repository;
-        let no_repository = |store: &Store| RepositoryError::NoRepository { url: store.url().into() };
+        let no_repository =
+            |store: &Store| RepositoryError::NoRepository { url: store.url().into() };
         let theirs = get(&copy, &name, PLAIN)?.ok_or_else(|| no_repository(&copy))?;
         RepositoryRecord::from_object(&theirs).map_err(|error| {
             RepositoryError::in_format(format!("the repository object of {}", copy.url()), error)
@@ -93,11 +94,13 @@ impl Pair {
                     )));
                 }
                 Ok(repairing) => return Ok(repairing),
+                Err(error @ (RepositoryError::Store(_) | RepositoryError::Local { .. })) => {
+                    return Err(error);
+                }
                 // What is wrong with the one that is here says more.
-                Err(error) if error.is_damage() || is_about_keys(&error) => {
+                Err(error) => {
                     failure.get_or_insert(error);
                 }
-                Err(error) => return Err(error),
             }
         }
         Err(failure.unwrap_or(RepositoryError::WrongSecret))
@@ -113,7 +116,8 @@ impl Pair {
             .map_err(|error| RepositoryError::in_format(ObjectName::Repository, error))?;
         let scratch = Store::memory();
         scratch.put(&ObjectName::Repository.to_string(), object.clone())?;
-        let (slots, keys) = self.choose_slots(&record.repository_id, digest::hash(object), unlock)?;
+        let (slots, keys) =
+            self.choose_slots(&record.repository_id, digest::hash(object), unlock)?;
         let keyrings = self.choose_keyrings(&record.repository_id, &keys)?;
         let chosen = slots.iter().map(|(id, chosen)| (ObjectName::Slot(*id), chosen));
         let own = keyrings.iter().map(|(name, chosen)| (*name, chosen));
@@ -208,7 +212,9 @@ impl Pair {
                 if chosen.contains_key(&name) {
                     continue;
                 }
-                let Some(object) = get(store, &name, limits::KEYRING_BYTES as u64)? else { continue };
+                let Some(object) = get(store, &name, limits::KEYRING_BYTES as u64)? else {
+                    continue;
+                };
                 let opened = open_keyring(repository, epoch, keys, &object);
                 if opened.is_ok_and(|it| digest::hash(&it.epoch_record).attempt() == attempt) {
                     chosen.insert(name, Chosen { object, trouble });
@@ -246,11 +252,17 @@ impl Pair {
             opened => opened?,
         };
         loop {
-            while records.improve(&repository)? {
+            let mut refreshed = Ok(());
+            while refreshed.is_ok() && records.improve(&repository)? {
                 records.write_to(&scratch)?;
-                repository.refresh_keys()?;
+                refreshed = repository.refresh_keys();
             }
-            if !records.bar_the_unbelievable(&repository)? {
+            let barred = match refreshed {
+                Ok(()) => records.bar_the_unbelievable(&repository)?,
+                Err(error) if !records.bar_epochs(&repository) => return Err(error),
+                Err(_) => true,
+            };
+            if !barred {
                 break;
             }
             records.write_to(&scratch)?;
@@ -268,28 +280,21 @@ impl Pair {
         }
         repository.refresh_keys()?;
         let ledger = ledger::read(&repository)?;
+        let (mut of_ledger, mut left) = (Vec::new(), Vec::new());
+        let known = records.mends(&repository, &mut of_ledger, &mut left);
         let mut small = Vec::new();
-        let mut left = Vec::new();
-        self.mend_slots(&repository, &admitted, &slots, &mut small, &mut left)?;
-        for (name, chosen) in &keyrings {
-            let believed = match name {
-                ObjectName::Keyring(epoch, _, slot) => {
-                    *slot == repository.keychain.slot()
-                        && repository.keychain.keyring_name(*epoch, *slot) == Some(*name)
-                }
-                _ => false,
-            };
-            if let (Some(trouble), true) = (chosen.trouble, believed) {
-                let mend = mend(*name, trouble, &chosen.object);
-                small.push(Small { mend, object: chosen.object.clone() });
-            }
+        // As long as it is not known who was removed, nobody's access comes back.
+        if known == Known::Whole {
+            self.mend_slots(&repository, &admitted, &slots, &mut small, &mut left)?;
+            mend_own_keyrings(&repository, &keyrings, &mut small);
+            keyrings::seal_missing(&repository, &self.store, &mut small, &mut left)?;
         }
-        keyrings::seal_missing(&repository, &self.store, &mut small, &mut left)?;
-        records.mends(&repository, &mut small, &mut left);
+        small.extend(of_ledger);
         repository.store = handle_for(self.store.clone(), &record);
         repository.cache = real;
         repository.environment = environment.clone();
-        Ok(Repairing { repository, copy: self.copy.clone(), ledger, small, left })
+        let is_known = known != Known::InPart;
+        Ok(Repairing { repository, copy: self.copy.clone(), ledger, is_known, small, left })
     }
 
     /// Slots that have access and whose object is not as it was signed.
@@ -346,9 +351,13 @@ impl Pair {
                 let limit = limits::METADATA_OBJECT_BYTES as u64;
                 let Some(object) = get(&self.store, &name, limit)? else { continue };
                 let opens = match name {
-                    ObjectName::Ledger(..) => ledger::open_record(repository, &name, &object).is_ok(),
+                    ObjectName::Ledger(..) => {
+                        ledger::open_record(repository, &name, &object).is_ok()
+                    }
                     ObjectName::Index(_) => open_index(repository, &name, &object).is_ok(),
-                    _ => repository.unseal::<Register>(MetadataKind::Snapshot, &name, &object).is_ok(),
+                    _ => repository
+                        .unseal::<Register>(MetadataKind::Snapshot, &name, &object)
+                        .is_ok(),
                 };
                 if opens {
                     return Ok(());
@@ -361,6 +370,21 @@ impl Pair {
             self.store.url(),
             self.copy.url()
         )))
+    }
+}
+
+/// The opener's keyrings, those of epochs that have begun.
+fn mend_own_keyrings(
+    repository: &Repository,
+    keyrings: &BTreeMap<ObjectName, Chosen>,
+    small: &mut Vec<Small>,
+) {
+    let keychain = &repository.keychain;
+    let own = (1..=keychain.epoch()).filter_map(|it| keychain.keyring_name(it, keychain.slot()));
+    for name in own {
+        if let Some(Chosen { object, trouble: Some(trouble) }) = keyrings.get(&name) {
+            small.push(Small { mend: mend(name, *trouble, object), object: object.clone() });
+        }
     }
 }
 

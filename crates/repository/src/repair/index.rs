@@ -86,7 +86,8 @@ pub fn plan(repository: &Repository) -> Result<IndexPlan> {
         }
     }
     let retired = &ledger.state.retired;
-    let unlisted = here.iter().filter(|(id, _)| !read.packs.0.contains_key(*id) && !retired.contains(*id));
+    let unlisted =
+        here.iter().filter(|(id, _)| !read.packs.0.contains_key(*id) && !retired.contains(*id));
     let unlisted: BTreeMap<PackId, u64> = unlisted.map(|(id, size)| (*id, *size)).collect();
     for (id, size) in unlisted {
         let name = ObjectName::Pack(id);

@@ -140,7 +140,7 @@ pub(super) fn plan(
     let there = index_names(copy)?.into_iter().filter(|(id, _)| !names.contains(id));
     let there = there.map(|(id, size)| (ObjectName::Index(id), size));
     let one_at_a_time = repository.environment.one_at_a_time;
-    for (name, object) in Ahead::from(copy, one_at_a_time, there, LIMIT) {
+    for (name, object) in Ahead::over(copy, one_at_a_time, there, LIMIT) {
         // What does not open there is of no use, and not our damage.
         let Ok(object) = or_damage(object)? else { continue };
         let Ok(record) = admit(repository, &here, &name, &object)? else { continue };
@@ -224,9 +224,10 @@ pub(super) fn fetch(
             }
         };
         // What is listed must be there: a writer would rely on it.
-        let lacking = record.packs.iter().find(|pack| {
-            !here.contains_key(&pack.pack_id) && !retired.contains(&pack.pack_id)
-        });
+        let lacking = record
+            .packs
+            .iter()
+            .find(|pack| !here.contains_key(&pack.pack_id) && !retired.contains(&pack.pack_id));
         if let (Some(pack), Trouble::Missing) = (lacking, mend.trouble) {
             let pack = ObjectName::Pack(pack.pack_id);
             let why = format!("it lists {pack}, which is missing and could not be fetched");

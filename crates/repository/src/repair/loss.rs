@@ -110,7 +110,8 @@ impl<'a, 'r> Look<'a, 'r> {
         loop {
             for node in &nodes {
                 if !self.has_node(node) {
-                    let why = "one of its nodes lies in packs that are damaged, missing or not listed";
+                    let why =
+                        "one of its nodes lies in packs that are damaged, missing or not listed";
                     return Ok(Err(why.to_owned()));
                 }
             }
@@ -133,7 +134,8 @@ impl<'a, 'r> Look<'a, 'r> {
         let mut nodes: Vec<BlobId> = root.into_iter().collect();
         loop {
             if nodes.iter().any(|node| !self.has_node(node)) {
-                let why = "a node of its content lies in packs that are damaged, missing or not listed";
+                let why =
+                    "a node of its content lies in packs that are damaged, missing or not listed";
                 return Ok(Err(why.to_owned()));
             }
             nodes.clear();

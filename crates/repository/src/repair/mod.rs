@@ -159,6 +159,8 @@ pub struct Repairing {
     copy: Store,
     /// As it will be when `small` is written.
     ledger: Ledger,
+    /// Whether none of its records is missing or damaged then.
+    is_known: bool,
     /// What opening rests on, in the order of writing.
     small: Vec<Small>,
     left: Vec<Left>,
@@ -178,8 +180,8 @@ impl Repairing {
             left: self.left.clone(),
             ..Plan::default()
         };
-        if let Some(why) = self.ledger.broken.first() {
-            plan.left.push(Left::new("the ledger", not_whole(why)));
+        if let Some(left) = self.unknown(&self.ledger) {
+            plan.left.push(left);
             return Ok(plan);
         }
         let retired = &self.ledger.state.retired;
@@ -206,9 +208,8 @@ impl Repairing {
         if ledger.next_epoch.is_some() {
             return Err(RepositoryError::KeysChanged);
         }
-        if let Some(why) = ledger.broken.first() {
-            let left = Left::new("the ledger", not_whole(why));
-            if !report.left.contains(&left) {
+        if let Some(left) = self.unknown(&ledger) {
+            if !report.left.iter().any(|it| it.object == left.object) {
                 report.left.push(left);
             }
             return Ok(report);
@@ -218,6 +219,20 @@ impl Repairing {
         registers::fetch(&self, plan, &mut report, progress)?;
         packs::settle(&self, plan, &ledger, &mut report, progress)?;
         Ok(report)
+    }
+
+    /// Why nothing is touched that rests on the ledger, if so.
+    fn unknown(&self, ledger: &Ledger) -> Option<Left> {
+        let why = match (ledger.broken.first(), self.is_known) {
+            (Some(why), _) => why.as_str(),
+            (None, false) => "records are missing or damaged",
+            (None, true) => return None,
+        };
+        let why = format!(
+            "{why}; nothing that rests on it is touched before it is whole, for what is missing may say \
+             what is gone and who was removed"
+        );
+        Some(Left::new("the ledger", why))
     }
 
     /// Writes a small object that was checked; one that was missing is created, so that nothing that
@@ -248,13 +263,6 @@ impl Repairing {
         let mut members = self.repository.keychain.members();
         members.any(|member| member.slot_id == *slot && member.until.is_none())
     }
-}
-
-fn not_whole(why: &str) -> String {
-    format!(
-        "{why}; nothing that rests on it is touched before it is whole, for a record that is missing \
-         may say what is gone"
-    )
 }
 
 /// A small object of a store; nothing if it is not there, or longer than it may be.

@@ -64,8 +64,9 @@ pub(super) fn plan(
         has_size && !state.retired.contains(id) && (check || state.damaged.contains(id))
     };
     let to_read = listings.0.iter().filter(|(id, listed)| to_read(id, listed));
-    let to_read: Vec<(ObjectName, u64)> =
-        to_read.map(|(id, _)| (ObjectName::Pack(*id), here.get(id).copied().unwrap_or(0))).collect();
+    let to_read: Vec<(ObjectName, u64)> = to_read
+        .map(|(id, _)| (ObjectName::Pack(*id), here.get(id).copied().unwrap_or(0)))
+        .collect();
     progress.total.store(to_read.iter().map(|(_, size)| size).sum(), Ordering::Relaxed);
     let (mut altered, mut read) = (BTreeSet::new(), 0);
     for (name, object) in Ahead::new(repository, to_read.into_iter(), limits::PACK_BYTES) {
@@ -135,7 +136,7 @@ pub(super) fn fetch(
     let one_at_a_time = repository.environment.one_at_a_time;
     let at_once = if one_at_a_time { 1 } else { AT_ONCE };
     let mut under_way: VecDeque<(Mend, Pending<()>)> = VecDeque::new();
-    for (name, object) in Ahead::from(copy, one_at_a_time, names, limits::PACK_BYTES) {
+    for (name, object) in Ahead::over(copy, one_at_a_time, names, limits::PACK_BYTES) {
         let (ObjectName::Pack(id), Some(mend)) = (name, wanted.get(&name)) else { continue };
         let object = match or_damage(object)? {
             Ok(object) if digest::pack_id(&object) == id => object,
@@ -191,8 +192,7 @@ pub(super) fn settle(
 ) -> Result<()> {
     let repository = &repairing.repository;
     let ledger = ledger::read(repository)?;
-    let is_retired =
-        |mend: &Mend| matches!(mend.name, ObjectName::Pack(id) if ledger.state.retired.contains(&id));
+    let is_retired = |mend: &Mend| matches!(mend.name, ObjectName::Pack(id) if ledger.state.retired.contains(&id));
     for mend in report.mended.iter().filter(|mend| is_retired(mend)) {
         if let Err(error) = repository.store.delete(&mend.name.to_string()) {
             tracing::debug!("cannot delete {}: {error}; gc will", mend.name);
@@ -240,7 +240,8 @@ fn look_again(
     };
     let reader = Reader::over(repository, Arc::new(reader?.0), None, progress);
     let here = stored_sizes(repository)?;
-    let names = suspects.iter().map(|id| (ObjectName::Pack(*id), here.get(id).copied().unwrap_or(0)));
+    let names =
+        suspects.iter().map(|id| (ObjectName::Pack(*id), here.get(id).copied().unwrap_or(0)));
     let mut sound = BTreeSet::new();
     for (name, object) in Ahead::new(repository, names, limits::PACK_BYTES) {
         let ObjectName::Pack(id) = name else { continue };
@@ -248,7 +249,9 @@ fn look_again(
         let checked = object.and_then(|object| check(&reader, &id, listed, &object));
         match or_damage(checked)? {
             Ok(Ok(())) => drop(sound.insert(id)),
-            Ok(Err(why)) | Err(why) if !report.left.iter().any(|it| it.object == name.to_string()) => {
+            Ok(Err(why)) | Err(why)
+                if !report.left.iter().any(|it| it.object == name.to_string()) =>
+            {
                 let why = format!("{why}; it stays recorded as damaged");
                 report.left.push(Left::new(name, why));
             }
@@ -271,9 +274,11 @@ fn check(
     }
     let repository = reader.repository;
     if listed.kind == BlobKind::Data && repository.keychain.role() != Role::Full {
-        return Ok(Err("its bytes are right; whether it holds what the index says, only a full slot \
+        return Ok(Err(
+            "its bytes are right; whether it holds what the index says, only a full slot \
                        can tell"
-            .into()));
+                .into(),
+        ));
     }
     let cipher = cipher_from(repository, id, object)?;
     let table =
@@ -328,8 +333,14 @@ mod tests {
     fn what_is_missing_or_altered_here_and_not_retired_is_fetched() {
         let listings = Listings((1..=8).map(|number| (id(number), listing(10))).collect());
         let here = HashMap::from([(id(1), 10), (id(3), 9), (id(4), 10), (id(5), 10), (id(8), 10)]);
-        let there =
-            HashMap::from([(id(1), 10), (id(2), 10), (id(3), 10), (id(4), 10), (id(6), 10), (id(7), 9)]);
+        let there = HashMap::from([
+            (id(1), 10),
+            (id(2), 10),
+            (id(3), 10),
+            (id(4), 10),
+            (id(6), 10),
+            (id(7), 9),
+        ]);
         let mut state = LedgerState::default();
         state.retired.insert(id(6));
         state.damaged.extend([id(4), id(8)]);

@@ -26,6 +26,18 @@ use crate::repository::Repository;
 
 const LIMIT: u64 = limits::METADATA_OBJECT_BYTES as u64;
 
+/// How much is known of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// All of it, as far as anybody can tell.
+    Whole,
+    /// All that is here; the copy has more, which nobody vouches for. Who was removed by it is not
+    /// known.
+    MaybeOlder,
+    /// Records are missing or damaged.
+    InPart,
+}
+
 /// The records of one incarnation.
 pub(super) struct Records {
     incarnation: IncarnationId,
@@ -56,9 +68,10 @@ impl Records {
         one_at_a_time: bool,
     ) -> Result<Self> {
         let listed = listed(store, incarnation)?;
-        let names = listed.iter().map(|(number, size)| (ObjectName::Ledger(incarnation, *number), *size));
+        let names =
+            listed.iter().map(|(number, size)| (ObjectName::Ledger(incarnation, *number), *size));
         let mut here = BTreeMap::new();
-        for (name, object) in Ahead::from(store, one_at_a_time, names, LIMIT) {
+        for (name, object) in Ahead::over(store, one_at_a_time, names, LIMIT) {
             let ObjectName::Ledger(_, number) = name else { continue };
             let object = match object {
                 Ok(object) => Some(object),
@@ -67,8 +80,10 @@ impl Records {
             };
             here.insert(number, object);
         }
-        let newest_there = self::listed(copy, incarnation)?.last_key_value().map(|(number, _)| *number);
-        let seen = seen.filter(|(of, ..)| *of == incarnation).map(|(_, number, digest)| (number, digest));
+        let newest_there =
+            self::listed(copy, incarnation)?.last_key_value().map(|(number, _)| *number);
+        let seen =
+            seen.filter(|(of, ..)| *of == incarnation).map(|(_, number, digest)| (number, digest));
         let chosen = here.iter().filter_map(|(number, object)| Some((*number, object.clone()?)));
         let mut records = Self {
             incarnation,
@@ -176,15 +191,33 @@ impl Records {
     /// it: keys that were believed for its sake must be forgotten, so open again. True if there was any.
     pub(super) fn bar_the_unbelievable(&mut self, repository: &Repository) -> Result<bool> {
         let unbelievable = self.unbelievable(repository)?;
-        let Some(first) = unbelievable.first().copied() else { return Ok(false) };
-        self.barred.extend(unbelievable);
+        Ok(self.bar(unbelievable))
+    }
+
+    fn bar(&mut self, numbers: BTreeSet<u64>) -> bool {
+        let Some(first) = numbers.first().copied() else { return false };
+        self.barred.extend(numbers);
         self.chosen.retain(|number, _| *number < first);
         for (number, ours) in self.here.range(first..) {
             if let Some(ours) = ours {
                 self.chosen.insert(*number, ours.clone());
             }
         }
-        Ok(true)
+        true
+    }
+
+    /// Lets go of every record of the copy that begins an epoch: the keys of one of them cannot be had.
+    /// True if there was any.
+    pub(super) fn bar_epochs(&mut self, repository: &Repository) -> bool {
+        let begins = |number: &u64| {
+            let record = self.opened(repository, *number);
+            record.is_some_and(|record| matches!(record.body, LedgerBody::Epoch { .. }))
+        };
+        let foreign = self.chosen.iter().filter(|(number, object)| {
+            self.here.get(number).cloned().flatten().as_ref() != Some(object)
+        });
+        let barred: BTreeSet<u64> = foreign.map(|(number, _)| *number).filter(begins).collect();
+        self.bar(barred)
     }
 
     /// Records of the copy that do not fit; and those above which no record that is here vouches for
@@ -232,12 +265,14 @@ impl Records {
             LedgerBody::Epoch { epoch, .. } => {
                 was_seen || (self.here.is_empty() && self.is_in_use(repository, *epoch)?)
             }
-            LedgerBody::Retire { packs, .. } => !self.lies_here("packs", |name| {
-                matches!(name, ObjectName::Pack(id) if packs.contains(&id))
-            })?,
-            LedgerBody::Forget { snapshots, .. } => !self.lies_here("snapshots", |name| {
-                matches!(name, ObjectName::Snapshot(id) if snapshots.contains(&id))
-            })?,
+            LedgerBody::Retire { packs, .. } => !self.lies_here(
+                "packs",
+                |name| matches!(name, ObjectName::Pack(id) if packs.contains(&id)),
+            )?,
+            LedgerBody::Forget { snapshots, .. } => !self.lies_here(
+                "snapshots",
+                |name| matches!(name, ObjectName::Snapshot(id) if snapshots.contains(&id)),
+            )?,
             _ => true,
         })
     }
@@ -312,18 +347,19 @@ impl Records {
         let epoch = MetadataHeader::split(object).map_or(0, |(header, _)| header.epoch);
         let record = ledger::open_record(repository, &self.name(number), object);
         epoch == newest
-            || record.is_ok_and(|record| {
-                matches!(record.body, LedgerBody::Epoch { epoch, .. } if epoch == newest)
-            })
+            || record.is_ok_and(
+                |record| matches!(record.body, LedgerBody::Epoch { epoch, .. } if epoch == newest),
+            )
     }
 
-    /// What has to be written, and what cannot be had.
+    /// What has to be written, and what cannot be had. Says how much is known of the ledger.
     pub(super) fn mends(
         &self,
         repository: &Repository,
         small: &mut Vec<Small>,
         left: &mut Vec<Left>,
-    ) {
+    ) -> Known {
+        let mut known = Known::Whole;
         for (number, object) in &self.chosen {
             let trouble = match self.here.get(number) {
                 Some(Some(ours)) if ours == object => continue,
@@ -342,6 +378,7 @@ impl Records {
                     None => "it is missing, and the copy has none that fits its neighbours",
                 };
                 left.push(Left::new(self.name(number), why));
+                known = Known::InPart;
             }
             next = self.opened(repository, number);
         }
@@ -352,7 +389,11 @@ impl Records {
                  says is gone may be needed here. A machine that saw them here can bring them back"
             );
             left.push(Left::new(self.name(self.top + 1), why));
+            if known == Known::Whole {
+                known = Known::MaybeOlder;
+            }
         }
+        known
     }
 }
 

@@ -73,7 +73,7 @@ impl Here {
     }
 
     /// Whether a snapshot that is here names this very object; and whether one names another.
-    fn names(&self, id: &SessionId, object: &[u8]) -> (bool, bool) {
+    fn naming(&self, id: &SessionId, object: &[u8]) -> (bool, bool) {
         let digest = digest::hash(object);
         let named = self.named.get(id);
         let it = named.is_some_and(|named| named.contains(&digest));
@@ -122,13 +122,18 @@ pub(super) fn plan(repairing: &Repairing) -> Result<Planned> {
         }
     }
     let there = ids(copy, "snapshots")?;
-    let missing = there.iter().filter(|(id, _)| !here.names.contains(id) && !forgotten.contains(id));
+    let missing =
+        there.iter().filter(|(id, _)| !here.names.contains(id) && !forgotten.contains(id));
     let missing = missing.map(|(id, size)| (ObjectName::Snapshot(*id), *size));
     let sessions = ids(&repository.store, "sessions")?;
-    for (name, object) in Ahead::from(copy, repository.environment.one_at_a_time, missing, LIMIT) {
+    let mut unreadable = BTreeSet::new();
+    for (name, object) in Ahead::over(copy, repository.environment.one_at_a_time, missing, LIMIT) {
         let ObjectName::Snapshot(id) = name else { continue };
-        // What is damaged there is no loss of ours.
-        let Ok(object) = or_damage(object)? else { continue };
+        let object = or_damage(object)?.ok().filter(|it| open(repository, &name, it).is_ok());
+        let Some(object) = object else {
+            unreadable.insert(id);
+            continue;
+        };
         match claim(repairing, &here, &sessions, &id, &object) {
             Ok(Some(_)) => planned.mends.push(mend(name, Trouble::Missing, &object)),
             Ok(None) => {}
@@ -138,10 +143,11 @@ pub(super) fn plan(repairing: &Repairing) -> Result<Planned> {
     // What nobody has any more.
     let named = here.named.keys().copied().chain(repository.cache.snapshots());
     for id in named.collect::<BTreeSet<_>>() {
-        let is_known = here.names.contains(&id) || forgotten.contains(&id) || there.contains_key(&id);
+        let is_there = there.contains_key(&id) && !unreadable.contains(&id);
+        let is_known = here.names.contains(&id) || forgotten.contains(&id) || is_there;
         let name = ObjectName::Snapshot(id);
         if !is_known && !is_cached_fence(repository, &name) {
-            let why = "it is gone, no ledger record forgets it, and the copy does not have it";
+            let why = "it is gone, no ledger record forgets it, and the copy has no sound one";
             planned.left.push(Left::new(name, why));
         }
     }
@@ -165,7 +171,7 @@ fn admit_damaged<'o>(
     if open(repository, name, object).is_err() {
         return Err("that of the copy does not open either");
     }
-    match here.names(id, object) {
+    match here.naming(id, object) {
         (_, true) => Err("that of the copy is not the one that a later snapshot names"),
         _ => Ok(object),
     }
@@ -188,13 +194,15 @@ fn claim(
         return Ok(None);
     }
     let is_cached = repository.cache.get(&name).is_some_and(|cached| cached == *object);
-    match here.names(id, object) {
+    match here.naming(id, object) {
         (true, _) => return Ok(Some(Claim::WasHere)),
         _ if is_cached => return Ok(Some(Claim::WasHere)),
         (_, true) => {
-            return Err("it is missing, and that of the copy is not the one that a later snapshot \
+            return Err(
+                "it is missing, and that of the copy is not the one that a later snapshot \
                         names"
-                .into());
+                    .into(),
+            );
         }
         _ => {}
     }

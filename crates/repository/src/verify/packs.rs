@@ -170,7 +170,10 @@ impl Check<'_> {
 }
 
 /// The blob table in the footer of a whole pack.
-pub(crate) fn footer_of(cipher: &PackCipher, object: &[u8]) -> std::result::Result<BlobTable, CodecError> {
+pub(crate) fn footer_of(
+    cipher: &PackCipher,
+    object: &[u8],
+) -> std::result::Result<BlobTable, CodecError> {
     let short = CodecError::NotAuthentic { what: "pack trailer" };
     let trailer_start =
         object.len().checked_sub(Trailer::SEALED_LEN).ok_or_else(|| short.clone())?;
