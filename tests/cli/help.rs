@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::harness::{Nightjar, Sandbox};
 
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 32] = [
     "init",
     "backup",
     "restore",
@@ -31,6 +31,9 @@ const COMMANDS: [&str; 29] = [
     "key remove",
     "index rebuild",
     "index status",
+    "repair",
+    "repair index",
+    "repair snapshots",
     "status",
     "doctor",
     "completions",

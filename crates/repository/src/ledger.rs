@@ -355,7 +355,10 @@ impl Seen {
                 return;
             }
         }
-        self.note(repository, ledger.head, ledger.head_digest);
+        // One that does not open may be damaged, and must not count against the sound one.
+        if ledger.records.last().is_some_and(|(newest, _)| newest.number == ledger.head.number) {
+            self.note(repository, ledger.head, ledger.head_digest);
+        }
     }
 
     /// Remembers a head, unless it is the one that was seen.

@@ -3,6 +3,7 @@
 //! opener's own slot, which only its secret unlocks, names the `repository` object and the root of all
 //! trust. Nothing is written here.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -159,7 +160,10 @@ impl Pair {
                     (true, true) => Some(Trouble::Damaged),
                     (true, false) => Some(Trouble::Missing),
                 };
-                candidates.entry(id).or_default().push((slot, Chosen { object, trouble }));
+                let of_slot = candidates.entry(id).or_default();
+                if of_slot.iter().all(|(_, known)| known.object != object) {
+                    of_slot.push((slot, Chosen { object, trouble }));
+                }
             }
         }
         let publics: BTreeMap<SlotId, [u8; 32]> = candidates
@@ -238,10 +242,17 @@ impl Pair {
         let mut records =
             Records::read(&self.store, &self.copy, record.incarnation, seen, one_at_a_time)?;
         records.write_to(&scratch)?;
-        // What is read here must not be taken for what this machine saw in the store.
+        // What is read here must not be taken for what this machine saw in the store, nor what was
+        // believed for a while for what is there.
         let aside = Aside::new(environment);
-        let inside = Environment { cache_dir: aside.0.clone(), ..environment.clone() };
-        let open = || Repository::open(scratch.clone(), unlock, inside.clone());
+        let open = || {
+            let inside = Environment { cache_dir: aside.fresh(), ..environment.clone() };
+            Repository::open(scratch.clone(), unlock, inside)
+        };
+        let refresh = |repository: &mut Repository| {
+            repository.cache = ObjectCache::open(&aside.fresh(), &record.repository_id)?;
+            repository.refresh_keys()
+        };
         let mut repository = match open() {
             Err(error) if error.is_damage() || is_about_keys(&error) => {
                 // The record that began an epoch may be what is damaged.
@@ -255,7 +266,7 @@ impl Pair {
             let mut refreshed = Ok(());
             while refreshed.is_ok() && records.improve(&repository)? {
                 records.write_to(&scratch)?;
-                refreshed = repository.refresh_keys();
+                refreshed = refresh(&mut repository);
             }
             let barred = match refreshed {
                 Ok(()) => records.bar_the_unbelievable(&repository)?,
@@ -278,7 +289,7 @@ impl Pair {
                 scratch.delete(&info.name)?;
             }
         }
-        repository.refresh_keys()?;
+        refresh(&mut repository)?;
         let ledger = ledger::read(&repository)?;
         let (mut of_ledger, mut left) = (Vec::new(), Vec::new());
         let known = records.mends(&repository, &mut of_ledger, &mut left);
@@ -439,20 +450,29 @@ fn admitted(repository: &Repository, ledger: &ledger::Ledger) -> BTreeSet<SlotId
 }
 
 /// A directory for caches that is gone when this is dropped.
-struct Aside(PathBuf);
+struct Aside {
+    root: PathBuf,
+    taken: Cell<u32>,
+}
 
 impl Aside {
     fn new(environment: &Environment) -> Self {
         let nonce: [u8; 8] = environment.random.array();
         let name = format!("repair-{}", nightjar_format::ids::to_hex(&nonce));
-        Self(environment.cache_dir.join(name))
+        Self { root: environment.cache_dir.join(name), taken: Cell::new(0) }
+    }
+
+    /// A place that was not used yet.
+    fn fresh(&self) -> PathBuf {
+        self.taken.set(self.taken.get() + 1);
+        self.root.join(self.taken.get().to_string())
     }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::debug!("cannot remove {}: {error}", self.0.display());
+        if let Err(error) = std::fs::remove_dir_all(&self.root) {
+            tracing::debug!("cannot remove {}: {error}", self.root.display());
         }
     }
 }

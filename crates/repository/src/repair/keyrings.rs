@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use nightjar_codec::slot::seal_keyring;
-use nightjar_format::object::ObjectName;
 use nightjar_format::slot::Role;
 use nightjar_storage::Store;
 

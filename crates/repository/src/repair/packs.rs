@@ -211,7 +211,7 @@ pub(super) fn settle(
             if let LedgerBody::Damaged { packs } = &record.body
                 && record.number > before.head.number
             {
-                packs.iter().for_each(|id| drop(sound.remove(id)));
+                sound.retain(|id| !packs.contains(id));
             }
         }
         sound.retain(|id| ledger.state.damaged.contains(id) && !ledger.state.retired.contains(id));

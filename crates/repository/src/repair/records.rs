@@ -309,12 +309,8 @@ impl Records {
         object: &Bytes,
         next: Option<&LedgerRecord>,
     ) -> bool {
-        let hash = digest::hash(object);
-        if self.seen == Some((number, hash)) {
-            return true;
-        }
         if let Some(next) = next {
-            return next.previous == hash;
+            return next.previous == digest::hash(object);
         }
         let Ok(record) = ledger::open_record(repository, &self.name(number), object) else {
             return false;
@@ -352,6 +348,20 @@ impl Records {
             )
     }
 
+    /// What is wrong with the newest record, if this machine has seen another one, or newer ones.
+    fn contradicts_what_was_seen(&self) -> Option<String> {
+        let (number, digest) = self.seen?;
+        if number > self.top {
+            return Some(format!(
+                "the ledger ends here, but record {number} was seen before, and the copy does not have \
+                 it as it was"
+            ));
+        }
+        let newest = self.chosen.get(&self.top).map(|newest| digest::hash(newest));
+        (number == self.top && newest.is_some_and(|newest| newest != digest))
+            .then(|| "it is not the one that was seen before".to_owned())
+    }
+
     /// What has to be written, and what cannot be had. Says how much is known of the ledger.
     pub(super) fn mends(
         &self,
@@ -381,6 +391,10 @@ impl Records {
                 known = Known::InPart;
             }
             next = self.opened(repository, number);
+        }
+        if let Some(why) = self.contradicts_what_was_seen() {
+            left.push(Left::new(self.name(self.top), why));
+            known = Known::InPart;
         }
         if let Some(newest) = self.newest_there.filter(|newest| *newest > self.top) {
             let why = format!(
