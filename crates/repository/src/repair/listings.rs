@@ -212,7 +212,7 @@ pub(super) fn fetch(
     let repository = &repairing.repository;
     let here = stored_sizes(repository)?;
     for mend in planned {
-        let Some(object) = repairing.from_copy(&mend.name, LIMIT)? else {
+        let Some(object) = repairing.theirs(&mend.name, LIMIT)? else {
             report.left.push(Left::new(mend.name, "the copy does not have it any more"));
             continue;
         };

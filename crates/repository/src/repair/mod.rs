@@ -254,7 +254,7 @@ impl Repairing {
     }
 
     /// A small object of the copy; nothing if it does not have it, or not as it should be.
-    fn from_copy(&self, name: &ObjectName, limit_bytes: u64) -> Result<Option<Bytes>> {
+    fn theirs(&self, name: &ObjectName, limit_bytes: u64) -> Result<Option<Bytes>> {
         get(&self.copy, name, limit_bytes)
     }
 

@@ -4,7 +4,7 @@
 //! they must be. Where no record that is here vouches for one of the copy, there is nothing but its
 //! signature, and two ways to be deceived: the copy may have gone on by itself, and what it says is gone
 //! may be needed here; and whoever was removed by an epoch may have made up another one in its place.
-//! Neither comes back. What stands behind the newest record here comes back only if this machine has
+//! The first does not come back, the second only if what is here is sealed under it. What stands behind the newest record here comes back only if this machine has
 //! seen it here.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +17,7 @@ use nightjar_format::{Digest, IncarnationId, limits};
 use nightjar_storage::Store;
 
 use super::foundation::mend;
+use super::registers::open as open_register;
 use super::{Left, Small, Trouble, get};
 use crate::ahead::Ahead;
 use crate::error::Result;
@@ -221,8 +222,8 @@ impl Records {
     }
 
     /// Records of the copy that do not fit; and those above which no record that is here vouches for
-    /// them, if they begin an epoch (whoever was removed by the true one may have made up another) or
-    /// say that something is gone that is here (the copy may have gone its own way).
+    /// them, if they begin an epoch under which nothing here is sealed (whoever was removed by the true
+    /// one may have made up another) or say that something is gone that is here (the copy may have gone its own way).
     fn unbelievable(&self, repository: &Repository) -> Result<BTreeSet<u64>> {
         let mut found = BTreeSet::new();
         let (mut anchored, mut was_seen) = (false, false);
@@ -262,9 +263,7 @@ impl Records {
         was_seen: bool,
     ) -> Result<bool> {
         Ok(match &record.body {
-            LedgerBody::Epoch { epoch, .. } => {
-                was_seen || (self.here.is_empty() && self.is_in_use(repository, *epoch)?)
-            }
+            LedgerBody::Epoch { epoch, .. } => was_seen || self.is_in_use(repository, *epoch)?,
             LedgerBody::Retire { packs, .. } => !self.lies_here(
                 "packs",
                 |name| matches!(name, ObjectName::Pack(id) if packs.contains(&id)),
@@ -282,17 +281,30 @@ impl Records {
         Ok(listed.iter().any(|info| ObjectName::parse(&info.name).is_some_and(&is_meant)))
     }
 
-    /// Whether something here is sealed under an epoch.
+    /// Whether what is here and says that it is sealed under an epoch opens with its keys: more of it
+    /// than does not.
     fn is_in_use(&self, repository: &Repository, epoch: u32) -> Result<bool> {
-        for info in self.store.list("index")? {
-            let Some(name) = ObjectName::parse(&info.name) else { continue };
-            let Some(object) = get(&self.store, &name, LIMIT)? else { continue };
-            let sealed_under = MetadataHeader::split(&object).map_or(0, |(header, _)| header.epoch);
-            if sealed_under == epoch && open_index(repository, &name, &object).is_ok() {
-                return Ok(true);
+        let (mut opened, mut refused) = (0u64, 0u64);
+        for folder in ["index", "snapshots"] {
+            for info in self.store.list(folder)? {
+                let Some(name) = ObjectName::parse(&info.name) else { continue };
+                let Some(object) = get(&self.store, &name, LIMIT)? else { continue };
+                let claims = MetadataHeader::split(&object).map_or(0, |(header, _)| header.epoch);
+                if claims != epoch {
+                    continue;
+                }
+                let opens = match name {
+                    ObjectName::Index(_) => open_index(repository, &name, &object).is_ok(),
+                    _ => open_register(repository, &name, &object).is_ok(),
+                };
+                if opens {
+                    opened += 1;
+                } else {
+                    refused += 1;
+                }
             }
         }
-        Ok(false)
+        Ok(opened > refused)
     }
 
     fn opened(&self, repository: &Repository, number: u64) -> Option<LedgerRecord> {

@@ -81,7 +81,12 @@ impl Here {
     }
 }
 
-fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Opened<Register>> {
+/// Opens a register and checks its signature.
+pub(super) fn open(
+    repository: &Repository,
+    name: &ObjectName,
+    object: &[u8],
+) -> Result<Opened<Register>> {
     repository.unseal::<Register>(MetadataKind::Snapshot, name, object)
 }
 
@@ -235,7 +240,7 @@ pub(super) fn fetch(
     let here = Here::read(repository, &forgotten)?;
     for mend in damaged {
         let ObjectName::Snapshot(id) = mend.name else { continue };
-        let object = repairing.from_copy(&mend.name, LIMIT)?;
+        let object = repairing.theirs(&mend.name, LIMIT)?;
         let admitted = object.as_ref().map(|it| admit_damaged(repository, &here, &mend.name, it));
         match admitted {
             _ if !here.damaged.contains_key(&id) => {}
@@ -285,7 +290,7 @@ fn bring_back(
         if state.forgotten.contains(&id) {
             continue;
         }
-        let Some(object) = repairing.from_copy(&mend.name, LIMIT)? else {
+        let Some(object) = repairing.theirs(&mend.name, LIMIT)? else {
             report.left.push(Left::new(mend.name, GONE));
             continue;
         };

@@ -17,7 +17,7 @@ use nightjar_storage::Store;
 use nightjar_storage::faults::{FaultPlan, FaultStore};
 use nightjar_testkit::damage::{Damage, copy_of, keyring_name, names, read};
 use nightjar_testkit::fixture::{Fixture, PASSPHRASE, passphrase};
-use nightjar_testkit::generate::noise;
+use nightjar_testkit::generate::{dump, noise};
 use nightjar_testkit::model::verify_all;
 
 use crate::damage_matrix::{OTHER, Sound, assert_nothing_wrong, packs, sound};
@@ -360,7 +360,7 @@ fn a_lost_night_is_stored_on_after_a_repair() {
     let fixture = sound.fixture.twin();
     ruin(&sound, &fixture.store);
     repaired(&fixture, &sound.fixture.store, PASSPHRASE).unwrap();
-    let bytes = noise(1, 1_300_000);
+    let bytes = [noise(4, 1_300_000), dump(2, 500_000)].concat();
     let info = fixture.night(&bytes);
     assert_eq!(info.snapshot.counts.chunks_new, 0, "what came back is used");
     let mut model = sound.model.clone();

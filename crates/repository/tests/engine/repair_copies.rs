@@ -270,7 +270,7 @@ fn an_index_object_of_a_removed_slot_must_be_confirmed_by_its_packs() {
     let pack = insider.write_pack(
         nightjar_format::blob::BlobKind::Data,
         session,
-        &[insider.whole(b"something else")],
+        &[insider.whole(&dump(8, 4000))],
     );
     let real = packs(&fixture.store, 1).remove(0);
     let Some(ObjectName::Pack(id)) = ObjectName::parse(&real) else { panic!("{real}") };
@@ -289,7 +289,7 @@ fn a_pack_that_is_not_what_an_index_object_says_stays_recorded_as_damaged() {
     let insider = Insider::first(&fixture);
     let session = SessionId([9; 16]);
     // Its bytes are right, and what they decode to is not.
-    let mut blob = insider.whole(b"one text");
+    let mut blob = insider.whole(&dump(8, 4000));
     blob.id = insider.chunk_id(b"another text");
     let pack = insider.write_pack(nightjar_format::blob::BlobKind::Data, session, &[blob]);
     let id = pack.pack_id;

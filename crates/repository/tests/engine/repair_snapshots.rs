@@ -6,6 +6,7 @@ use nightjar_format::ledger::LedgerBody;
 use nightjar_format::object::ObjectName;
 use nightjar_format::slot::Role;
 use nightjar_format::{PackId, SessionId};
+use nightjar_repository::repair::LeftOut;
 use nightjar_repository::repair::snapshots::{self as mending, SnapshotsPlan};
 use nightjar_repository::rewrite::Rewritten;
 use nightjar_repository::snapshots::{self, SnapshotInfo};
@@ -17,7 +18,15 @@ use nightjar_testkit::generate::noise;
 
 use crate::damage_matrix::packs;
 use crate::repair::contents_of;
-use crate::rewrite::{entries, home, stored};
+use crate::rewrite::{Node, Tree, entries, home, stored};
+
+/// So large that it takes several packs.
+fn large_home(night: u64) -> Tree {
+    let mut tree = home(night);
+    tree.insert("before", Node::File(noise(8, 1_500_000)));
+    tree.insert("video", Node::File(noise(9, 2_500_000)));
+    tree
+}
 
 fn planned(repository: &Repository) -> Result<SnapshotsPlan> {
     let list = snapshots::list(repository)?;
@@ -55,7 +64,7 @@ fn what_lost_nothing_stays_and_what_did_is_left_out_whole() {
     let mut lossy = 0;
     for number in 0.. {
         let fixture = Fixture::new(530);
-        let old = stored(&fixture, &home(1));
+        let old = stored(&fixture, &large_home(1));
         let before = entries(&fixture.open(), old.snapshot.root).unwrap();
         let all = packs(&fixture.store, 1);
         let Some(name) = all.get(number) else { break };
@@ -64,7 +73,7 @@ fn what_lost_nothing_stays_and_what_did_is_left_out_whole() {
             match is_recorded {
                 true => {
                     let body = LedgerBody::Damaged { packs: vec![pack_of(name)] };
-                    drop(ledger::append(&fixture.open(), &body).unwrap());
+                    ledger::append(&fixture.open(), &body).unwrap();
                 }
                 false => Damage::Delete.inflict(&fixture.store, name),
             }
@@ -106,24 +115,28 @@ fn what_lost_nothing_stays_and_what_did_is_left_out_whole() {
 #[test]
 fn a_directory_that_cannot_be_read_is_left_out_and_named() {
     let mut named = 0;
-    for number in 0.. {
+    for (number, damage) in (0..).flat_map(|it| [(it, Damage::Delete), (it, Damage::Flip(500))]) {
         let fixture = Fixture::new(531);
-        let first = stored(&fixture, &home(1));
-        let second = stored(&fixture, &home(2));
+        let nights = [stored(&fixture, &home(1)).id, stored(&fixture, &home(2)).id];
         let all = packs(&fixture.store, 2);
         let Some(name) = all.get(number) else { break };
-        Damage::Flip(500).inflict(&fixture.store, name);
+        damage.inflict(&fixture.store, name);
         let fixture = fixture.elsewhere();
         let (plan, made) = mended(&fixture.open()).unwrap();
         let told = plan.whole + plan.mends.len() as u64 + plan.left.len() as u64;
         assert_eq!(told, 2, "every snapshot is told of: {plan:?}");
-        let new: Vec<SessionId> = made.iter().map(|it| it.id).collect();
-        assert_eq!(findings(&fixture, new.clone()), 0);
-        named +=
-            plan.mends.iter().filter(|it| it.left_out.iter().any(|it| it.is_directory)).count();
+        for new in &made {
+            assert!(nights.contains(&new.original));
+            let list = snapshots::list(&fixture.open()).unwrap();
+            let root = list.find(&new.id.to_string(), None).unwrap().snapshot.root;
+            entries(&fixture.open(), root).unwrap();
+            if damage == Damage::Delete {
+                assert_eq!(findings(&fixture, vec![new.id]), 0);
+            }
+        }
+        let is_directory = |it: &LeftOut| it.is_directory;
+        named += plan.mends.iter().filter(|it| it.left_out.iter().any(is_directory)).count();
         named += plan.left.len();
-        let originals: Vec<SessionId> = made.iter().map(|it| it.original).collect();
-        assert!(originals.iter().all(|id| *id == first.id || *id == second.id));
     }
     assert!(named > 0);
 }
@@ -168,7 +181,7 @@ fn what_is_condemned_is_not_lost() {
 #[test]
 fn a_write_slot_may_look_and_not_write() {
     let fixture = Fixture::new(535);
-    stored(&fixture, &home(1));
+    stored(&fixture, &large_home(1));
     fixture.add_slot(Role::Write, "host");
     Damage::Delete.inflict(&fixture.store, &packs(&fixture.store, 1)[0]);
     let before = contents_of(&fixture.store);
