@@ -48,6 +48,20 @@ impl Scene {
         path.strip_prefix(self.sandbox.repository()).unwrap().to_str().unwrap().to_owned()
     }
 
+    /// Loses a pack that nothing needs but the large file.
+    fn lose_a_part_of_the_large_file(&self) {
+        for pack in self.objects("packs") {
+            let bytes = fs::read(&pack).unwrap();
+            fs::remove_file(&pack).unwrap();
+            let told = self.repair("snapshots --all --dry-run").run().text();
+            if told.contains("lost 1 entry") && told.contains("  home/large: ") {
+                return;
+            }
+            fs::write(&pack, bytes).unwrap();
+        }
+        panic!("every pack is needed by something else");
+    }
+
     fn forget_caches(&self) {
         fs::remove_dir_all(self.sandbox.cache()).unwrap();
     }
@@ -124,8 +138,10 @@ fn a_repository_that_cannot_be_opened_any_more_is_mended() {
     for folder in ["repository", "slots", "keyring", "ledger"] {
         for is_flipped in [false, true] {
             let scene = Scene::new();
-            let path = scene.objects(folder).pop();
-            let path = path.unwrap_or_else(|| scene.sandbox.repository().join(folder));
+            let path = match folder {
+                "repository" => scene.sandbox.repository().join(folder),
+                folder => scene.objects(folder).pop().unwrap(),
+            };
             match is_flipped {
                 true => flip(&path),
                 false => fs::remove_file(&path).unwrap(),
@@ -232,13 +248,7 @@ fn lost_index_objects_are_made_from_packs() {
 fn what_is_lost_for_good_is_left_out_of_new_snapshots() {
     let scene = Scene::new();
     let sandbox = &scene.sandbox;
-    // The packs that only the tree needs.
-    let needed = |series: &str| {
-        let verified = sandbox.nightjar("snapshot verify --level presence --series").arg(series);
-        drop(verified.done());
-    };
-    needed("home");
-    fs::remove_file(&scene.objects("packs")[0]).unwrap();
+    scene.lose_a_part_of_the_large_file();
     sandbox.nightjar("snapshot verify --all").exits(4);
     let before = state(&sandbox.repository());
     let plan = scene.repair("snapshots --all --dry-run").done();
@@ -268,7 +278,8 @@ fn what_is_lost_for_good_is_left_out_of_new_snapshots() {
     scene.repair("snapshots").arg(&scene.ids[1]).done().prints("1 snapshot lost nothing");
     sandbox.nightjar("snapshot forget --reason lost").arg(&scene.ids[0]).done();
     sandbox.nightjar("gc").done();
-    scene.assert_whole();
+    sandbox.nightjar("snapshot verify --level data --series home").done();
+    assert_same(&sandbox.stream(&scene.ids[1]), &scene.dump);
 }
 
 #[test]

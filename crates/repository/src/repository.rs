@@ -446,7 +446,7 @@ fn no_repository_object(store: &Store) -> Result<RepositoryError> {
         RepositoryError::Damaged {
             object: ObjectName::Repository.to_string(),
             why: "it is missing, though other objects of a repository are there; \
-                  fetch it from a copy of the repository"
+                  `nightjar repair --from URL` brings it back from a copy"
                 .into(),
         }
     })
