@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::harness::{Nightjar, Sandbox};
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 34] = [
     "init",
     "backup",
     "restore",
@@ -33,6 +33,9 @@ const COMMANDS: [&str; 31] = [
     "index status",
     "replicate",
     "replicate status",
+    "repair",
+    "repair index",
+    "repair snapshots",
     "status",
     "doctor",
     "completions",

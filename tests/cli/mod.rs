@@ -18,6 +18,7 @@ mod inside;
 mod ledger;
 mod look;
 mod read_only;
+mod repair;
 mod replicate;
 mod restore;
 mod restore_directory;

@@ -17,6 +17,7 @@ use nightjar_format::{Digest, IncarnationId, SlotId, limits};
 use nightjar_storage::Created;
 
 use crate::ahead::Ahead;
+use crate::cache::ObjectCache;
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
 
@@ -201,6 +202,21 @@ fn fetch_ahead(repository: &Repository, sizes: BTreeMap<ObjectName, u64>) -> Res
     Ok(())
 }
 
+/// The record in an object, if it is validly signed. Whether it follows on the one before it is not
+/// looked at.
+pub(crate) fn open_record(
+    repository: &Repository,
+    name: &ObjectName,
+    object: &[u8],
+) -> Result<LedgerRecord> {
+    open(repository, name, object).map(|valid| valid.record)
+}
+
+/// The newest head that this machine has seen, by the cache it is remembered in.
+pub(crate) fn head_seen(cache: &ObjectCache) -> Option<(IncarnationId, u64, Digest)> {
+    Seen::of(cache).parse()
+}
+
 fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Valid> {
     let opened = repository.unseal::<LedgerRecord>(MetadataKind::Ledger, name, object)?;
     let Opened { record, signer, role, epoch } = opened;
@@ -309,7 +325,11 @@ struct Seen {
 
 impl Seen {
     fn read(repository: &Repository) -> Self {
-        let path = repository.cache.directory().join(SEEN);
+        Self::of(&repository.cache)
+    }
+
+    fn of(cache: &ObjectCache) -> Self {
+        let path = cache.directory().join(SEEN);
         Self { line: std::fs::read_to_string(path).unwrap_or_default() }
     }
 
@@ -344,7 +364,10 @@ impl Seen {
                 return;
             }
         }
-        self.note(repository, ledger.head, ledger.head_digest);
+        // One that does not open may be damaged, and must not count against the sound one.
+        if ledger.records.last().is_some_and(|(newest, _)| newest.number == ledger.head.number) {
+            self.note(repository, ledger.head, ledger.head_digest);
+        }
     }
 
     /// Remembers a head, unless it is the one that was seen.

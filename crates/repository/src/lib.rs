@@ -11,8 +11,8 @@
 //! - [`retention`]: which snapshots a policy lets go; [`rewrite`]: taking entries out of snapshots;
 //! - [`index`]: the local index, a cache that can always be made anew;
 //! - [`gc`]: what nobody needs any more, and getting rid of it;
-//! - [`replicate`]: copies in other stores;
-//! - [`verify`]: what is damaged; [`status`]: what is there; [`doctor`]: what is wrong around it.
+//! - [`verify`]: what is damaged; [`repair`]: bringing it back; [`replicate`]: copies elsewhere;
+//! - [`status`]: what is there; [`doctor`]: what is wrong around it.
 //!
 //! The engine prints nothing and looks nothing up: clock, random numbers, names and the cache
 //! directory come with the [`Environment`]; progress and findings go to the caller, remarks for
@@ -33,6 +33,7 @@ pub mod ledger;
 pub mod manifest;
 mod packs;
 pub mod read;
+pub mod repair;
 pub mod replicate;
 pub mod repository;
 pub mod retention;

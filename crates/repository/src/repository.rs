@@ -338,7 +338,7 @@ impl Repository {
 }
 
 /// A store that was seen to ignore conditions is asked first whether there is what is created.
-fn handle_for(store: Store, record: &RepositoryRecord) -> Store {
+pub(crate) fn handle_for(store: Store, record: &RepositoryRecord) -> Store {
     if record.conditional_create { store } else { store.that_ignores_conditions() }
 }
 
@@ -481,7 +481,7 @@ fn no_repository_object(store: &Store) -> Result<RepositoryError> {
         RepositoryError::Damaged {
             object: ObjectName::Repository.to_string(),
             why: "it is missing, though other objects of a repository are there; \
-                  fetch it from a copy of the repository"
+                  `nightjar repair --from URL` brings it back from a copy"
                 .into(),
         }
     })

@@ -306,7 +306,7 @@ fn delete_removed(repository: &Repository) -> Result<()> {
 }
 
 /// What a keyring says to a slot of this role.
-fn keyring_for(role: Role, keyring: &Keyring) -> Keyring {
+pub(crate) fn keyring_for(role: Role, keyring: &Keyring) -> Keyring {
     let data_secret = keyring.data_secret.filter(|_| role == Role::Full);
     Keyring { data_secret, ..keyring.clone() }
 }

@@ -290,6 +290,43 @@ pub(super) const INDEX_STATUS: &str = "\
 Examples:
   nightjar index status";
 
+pub(super) const REPAIR: &str = "\
+Examples:
+  nightjar repair --from offsite --dry-run
+      offsite is a name in nightjar.toml
+  nightjar repair --from s3://backups-copy/orders --check
+      reads all packs here, to find those that were altered
+  nightjar repair index
+      when index objects were lost and no copy has them
+  nightjar repair snapshots --all --dry-run
+      when nothing has what is lost
+
+With --json: dry_run, from, objects (with object, kind, problem (missing or damaged), means (copy, or
+sealed: made from the repairer's keys), bytes), bytes, suspects and repaired (packs recorded as damaged:
+those that are looked at again, and those that may be relied on again), packs_read, left (objects with
+object and problem), requests.";
+
+pub(super) const REPAIR_INDEX: &str = "\
+Examples:
+  nightjar repair index --dry-run
+  nightjar repair index
+  nightjar repair index --delete-damaged
+
+With --json: dry_run, packs and bytes to be listed, busy (packs of backups under way), damaged (index
+objects with object, problem, deletable), written and deleted (index objects), packs_listed, blobs, left
+(objects with object and problem), requests.";
+
+pub(super) const REPAIR_SNAPSHOTS: &str = "\
+Examples:
+  nightjar repair snapshots --all --dry-run
+  nightjar repair snapshots 3f2a
+  nightjar repair snapshots --series home
+      then `nightjar snapshot forget` for the originals, when nobody misses what they lost
+
+With --json: dry_run, snapshots (objects with original, snapshot, was_there, series, time, left_out
+(objects with path, directory, problem), files, bytes_added), whole (snapshots that lost nothing), left
+(objects with object and problem), requests.";
+
 pub(super) const STATUS: &str = "\
 Examples:
   nightjar status

@@ -6,6 +6,7 @@ mod key;
 mod ledger;
 mod look;
 mod moment;
+mod repair;
 mod replicate;
 mod retention;
 mod snapshot;
@@ -23,6 +24,7 @@ pub(crate) use key::{KeyAdd, KeyCommand, KeyRemove, RoleChoice};
 pub(crate) use ledger::{LedgerCommand, LedgerShow};
 pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 pub(crate) use moment::Moment;
+pub(crate) use repair::{Repair, RepairCommand, RepairIndex, RepairSnapshots};
 pub(crate) use replicate::{Replicate, ReplicateCommand};
 pub(crate) use retention::{
     RetentionApply, RetentionArguments, RetentionCommand, RetentionPlan, RuleArguments,
@@ -157,6 +159,7 @@ pub(crate) enum Command {
     Index(IndexCommand),
     Gc(Gc),
     Replicate(Replicate),
+    Repair(Repair),
     /// Show what the repository holds
     #[command(after_help = examples::STATUS)]
     Status,

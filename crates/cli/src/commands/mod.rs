@@ -7,6 +7,7 @@ mod index;
 mod init;
 mod key;
 mod ledger;
+mod repair;
 mod replicate;
 mod retention;
 mod snapshot;
@@ -27,6 +28,7 @@ use crate::config::Access;
 use crate::environment;
 use crate::exit::{CommandError, Exit};
 use crate::output::Output;
+use crate::secret_input::Origin;
 use crate::stderr;
 
 /// Runs a command.
@@ -79,6 +81,7 @@ fn run_with(program: &Program<'_>, command: &Command) -> Result<Exit> {
         Command::Index(command) => index::run(program, command),
         Command::Gc(arguments) => gc::run(program, arguments),
         Command::Replicate(arguments) => replicate::run(program, arguments),
+        Command::Repair(arguments) => repair::run(program, arguments),
         Command::Status => status::run(program),
         Command::Doctor => doctor::run(program),
         Command::Completions { shell } => generate::completions(*shell),
@@ -124,15 +127,20 @@ impl Program<'_> {
         let found = self.look()?;
         let url = found.store().url().to_owned();
         let environment = self.environment()?;
-        let repository = found.open(&origin.read()?, environment).map_err(|error| {
-            let wrong = matches!(error, RepositoryError::WrongSecret);
-            let error = anyhow::Error::new(error);
-            if wrong { error.context(format!("{origin} does not open {url}")) } else { error }
-        })?;
+        let repository = found
+            .open(&origin.read()?, environment)
+            .map_err(|error| not_opened(error, origin, &url))?;
         repository.history_findings().iter().for_each(|finding| stderr::warn(finding));
         self.altered.set(repository.is_history_altered());
         Ok(repository)
     }
+}
+
+/// Says which passphrase or key file it was that did not open a repository.
+fn not_opened(error: RepositoryError, origin: &Origin, url: &str) -> anyhow::Error {
+    let wrong = matches!(error, RepositoryError::WrongSecret);
+    let error = anyhow::Error::new(error);
+    if wrong { error.context(format!("{origin} does not open {url}")) } else { error }
 }
 
 /// Lists snapshots, and warns about what is wrong with the list.

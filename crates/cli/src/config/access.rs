@@ -35,32 +35,42 @@ impl Access {
     /// Finds out which repository is meant, and puts together what is said about it.
     pub(crate) fn of(globals: &Globals) -> Result<Self> {
         let given = globals.repository.as_deref().filter(|text| !text.is_empty());
-        let needs_file = globals.config.is_some() || !given.is_some_and(is_address);
-        let configuration = match needs_file {
-            true => Configuration::read(globals.config.as_deref())?,
-            false => None,
-        };
+        let configuration = Self::configuration(globals, given)?;
         match choose(given, configuration.as_ref())? {
             Choice::Address(text) => Self::at_address(globals, configuration.as_ref(), text),
-            Choice::Named(configuration, section) => Self::named(globals, configuration, section),
+            Choice::Named(configuration, section) => {
+                Self::named(globals, configuration, section, given_settings(globals)?)
+            }
         }
     }
 
-    /// Another place beside the repository: where it is copied to, or mended from. What the command
-    /// line says of the repository's store does not hold for one that the file names.
+    /// The same of a second repository, given as a path, a URL or a name: a copy of the first. What the
+    /// command line and its variables say of how a store is reached is meant for the first; a second one
+    /// that has a name is reached as the file says. Limits hold for both.
     pub(crate) fn of_target(globals: &Globals, text: &str) -> Result<Self> {
-        let configuration = match globals.config.is_some() || !is_address(text) {
-            true => Configuration::read(globals.config.as_deref())?,
-            false => None,
-        };
+        if text.is_empty() {
+            return Err(CommandError::Usage("the name of the store is empty".to_owned()).into());
+        }
+        let configuration = Self::configuration(globals, Some(text))?;
         match choose(Some(text), configuration.as_ref())? {
             Choice::Address(text) => Self::at_address(globals, configuration.as_ref(), text),
             Choice::Named(configuration, section) => {
-                let mut globals = globals.clone();
-                globals.store.endpoint = None;
-                globals.store.region = None;
-                Self::named(&globals, configuration, section)
+                let settings = StoreSettings {
+                    upload_limit: globals.store.limit_upload,
+                    download_limit: globals.store.limit_download,
+                    ..bare_settings()
+                };
+                Self::named(globals, configuration, section, settings)
             }
+        }
+    }
+
+    /// The file, if it was named or a name has to be looked up in it.
+    fn configuration(globals: &Globals, given: Option<&str>) -> Result<Option<Configuration>> {
+        let needs_file = globals.config.is_some() || !given.is_some_and(is_address);
+        match needs_file {
+            true => Configuration::read(globals.config.as_deref()),
+            false => Ok(None),
         }
     }
 
@@ -89,13 +99,13 @@ impl Access {
         globals: &Globals,
         configuration: &Configuration,
         section: &RepositorySection,
+        mut settings: StoreSettings,
     ) -> Result<Self> {
         let wrong = |at, what| configuration.mistake(at, what);
         let text = section.url.get_ref();
         let directory = configuration.resolve(Path::new(""));
         let url = StoreUrl::parse(text, &directory)
             .map_err(|error| wrong(section.url.span(), error.to_string()))?;
-        let mut settings = given_settings(globals)?;
         fill(&mut settings, section, configuration)?;
         credentials::apply(&section.credentials, configuration, &url, &mut settings)?;
         let class = |class: &Option<Spanned<String>>| {
@@ -184,21 +194,28 @@ fn choose_default(configuration: Option<&Configuration>) -> Result<Choice<'_>> {
     }
 }
 
+/// What is known of a store of which the command line says nothing.
+fn bare_settings() -> StoreSettings {
+    StoreSettings {
+        variables: environment::cloud_variables(),
+        seed: u64::from_le_bytes(environment::random().array()),
+        ..StoreSettings::default()
+    }
+}
+
 /// What the command line and the environment say of a store in a cloud.
 fn given_settings(globals: &Globals) -> Result<StoreSettings> {
     let given = &globals.store;
     let certificates = given.ca_file.iter();
     let certificates = certificates.map(|path| read_certificates(path, "--ca-file"));
     Ok(StoreSettings {
-        variables: environment::cloud_variables(),
         endpoint: given.endpoint.clone().filter(|it| !it.is_empty()),
         region: given.region.clone().filter(|it| !it.is_empty()),
         allow_http: given.allow_http,
         certificates: certificates.collect::<Result<_>>()?,
         upload_limit: given.limit_upload,
         download_limit: given.limit_download,
-        seed: u64::from_le_bytes(environment::random().array()),
-        ..StoreSettings::default()
+        ..bare_settings()
     })
 }
 

@@ -3,19 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::args::Globals;
 
 fn parsed(text: &str) -> Result<Configuration> {
     Configuration::parse(PathBuf::from("/etc/nightjar/nightjar.toml"), text.to_owned())
 }
 
 fn access(text: &str, words: &[&str]) -> Result<Access> {
+    with_globals(text, words, Access::of)
+}
+
+/// The file and the words, as a command is handed them.
+fn with_globals<T>(text: &str, words: &[&str], ask: impl Fn(&Globals) -> T) -> T {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("nightjar.toml");
     std::fs::write(&path, text).unwrap();
     let words = ["nightjar", "status"].iter().chain(words).map(Into::into);
     let mut globals = crate::args::read(words).ok().unwrap().globals;
     globals.config = Some(path);
-    Access::of(&globals)
+    ask(&globals)
 }
 
 /// What is said of a mistake behind the file's path.
@@ -99,6 +105,26 @@ fn the_command_line_goes_before_the_file() {
     assert!(access.settings.allow_http);
     assert_eq!(access.cache_dir, Some("/c".into()));
     assert_eq!(access.origin, Origin::PasswordCommand("c".into()));
+}
+
+#[test]
+fn a_second_repository_is_reached_as_the_file_says() {
+    let words = ["--repository", "near", "--endpoint", "https://other", "--limit-download", "1KiB"];
+    let target =
+        |text: &str| with_globals(WHOLE, &words, |globals| Access::of_target(globals, text));
+    let offsite = target("offsite").unwrap();
+    assert_eq!(offsite.url.to_string(), "s3://backups/orders");
+    assert_eq!(offsite.settings.endpoint.as_deref(), Some("https://minio.example:9000"));
+    // But for the limits, which hold for both.
+    assert_eq!(offsite.settings.download_limit, Some(1024));
+    assert_eq!(offsite.settings.profile.as_deref(), Some("backup"));
+    // One without a name is reached as the command line says.
+    let address = target("s3://copy/orders").unwrap();
+    assert_eq!(address.settings.endpoint.as_deref(), Some("https://other"));
+    for wrong in ["", "offsight"] {
+        let error = target(wrong).unwrap_err();
+        assert_eq!(crate::exit::of(&error), crate::exit::Exit::Usage, "{error}");
+    }
 }
 
 #[test]

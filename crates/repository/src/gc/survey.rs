@@ -51,7 +51,7 @@ impl<'a> Survey<'a> {
         if let Some(id) = list.lost.first().or(list.exchanged.first()) {
             let why = format!(
                 "it is damaged, exchanged or gone, so what it needs is unknown and nothing may be \
-                 collected; bring it back from a replica, or strike it off with `nightjar snapshot \
+                 collected; bring it back with `nightjar repair --from URL`, or strike it off with `nightjar snapshot \
                  forget {} --reason …`",
                 id.short()
             );

@@ -313,12 +313,16 @@ impl Filling<'_> {
     }
 }
 
-fn open_index(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<IndexRecord> {
+pub(crate) fn open_index(
+    repository: &Repository,
+    name: &ObjectName,
+    object: &[u8],
+) -> Result<IndexRecord> {
     Ok(repository.unseal::<IndexRecord>(MetadataKind::Index, name, object)?.record)
 }
 
 /// What a pack's footer says.
-fn read_footer(
+pub(crate) fn read_footer(
     repository: &Repository,
     info: &ObjectInfo,
     pack_id: PackId,

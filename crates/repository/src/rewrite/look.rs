@@ -116,7 +116,7 @@ fn lies_in(path: &[u8], above: &[u8]) -> bool {
 }
 
 /// Notes all directories above a path.
-fn touch(touched: &mut Touched, path: &[u8]) {
+pub(super) fn touch(touched: &mut Touched, path: &[u8]) {
     let mut above = path;
     while let Some(end) = above.iter().rposition(|byte| *byte == b'/') {
         above = above.get(..end).unwrap_or_default();

@@ -20,6 +20,8 @@ mod look;
 mod tree;
 mod write;
 
+use std::collections::BTreeSet;
+
 use nightjar_format::ledger::LedgerState;
 use nightjar_format::snapshot::{Counts, Previous, Snapshot};
 use nightjar_format::{BlobId, SessionId};
@@ -104,6 +106,34 @@ pub fn plan(
         planned.push(plan);
     }
     Ok(planned)
+}
+
+/// Plans a snapshot without these paths, where what lies below them need not be readable. `kept` is all
+/// else, as somebody counted it. Nothing is changed.
+pub(crate) fn plan_without(
+    reader: &Reader<'_>,
+    list: &SnapshotList,
+    info: &SnapshotInfo,
+    paths: &BTreeSet<Vec<u8>>,
+    kept: Tally,
+) -> Result<Planned> {
+    let mut touched = look::Touched::new();
+    paths.iter().for_each(|path| look::touch(&mut touched, path));
+    let counts = &info.snapshot.counts;
+    let taken = Tally {
+        files: counts.files.saturating_sub(kept.files),
+        directories: counts.directories.saturating_sub(kept.directories),
+        others: counts.others.saturating_sub(kept.others),
+        bytes: counts.bytes().saturating_sub(kept.bytes),
+    };
+    require_rest(info, &taken)?;
+    let leaves_out = |path: &[u8], _: bool| paths.contains(path);
+    let mut ids = tree::OnlyIds(reader.repository.identifier());
+    let rebuild = tree::Rebuild { reader, leaves_out: &leaves_out, touched: &touched };
+    let root = rebuild.run(info.snapshot.root, &mut ids)?;
+    let mut plan = Planned { info: info.clone(), taken, successor: None, root, touched };
+    plan.successor = plan.find_successor(list);
+    Ok(plan)
 }
 
 /// What was forgotten and collected while it was read is not damaged.
@@ -215,7 +245,7 @@ pub fn execute(
 }
 
 /// Refuses while packs are about to go: what is kept may lie in one of them.
-fn require_quiet(state: &LedgerState) -> Result<()> {
+pub(crate) fn require_quiet(state: &LedgerState) -> Result<()> {
     match state.condemned.keys().next() {
         None => Ok(()),
         Some(number) => Err(RepositoryError::Busy(format!(

@@ -122,7 +122,8 @@ fn open_metadata(repository: &Repository, name: &ObjectName, object: &[u8]) -> R
     }
 }
 
-fn check_slot(
+/// Whether a slot's object is as its voucher signed it.
+pub(crate) fn check_slot(
     repository: &Repository,
     id: SlotId,
     object: &[u8],

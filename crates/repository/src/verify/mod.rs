@@ -12,8 +12,8 @@
 //! blob of that table. As all index entries of a pack are its table, every chunk that was looked
 //! up is covered by the check of its pack.
 
-mod metadata;
-mod packs;
+pub(crate) mod metadata;
+pub(crate) mod packs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

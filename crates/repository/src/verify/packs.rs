@@ -169,7 +169,11 @@ impl Check<'_> {
     }
 }
 
-fn footer_of(cipher: &PackCipher, object: &[u8]) -> std::result::Result<BlobTable, CodecError> {
+/// The blob table in the footer of a whole pack.
+pub(crate) fn footer_of(
+    cipher: &PackCipher,
+    object: &[u8],
+) -> std::result::Result<BlobTable, CodecError> {
     let short = CodecError::NotAuthentic { what: "pack trailer" };
     let trailer_start =
         object.len().checked_sub(Trailer::SEALED_LEN).ok_or_else(|| short.clone())?;

@@ -23,17 +23,17 @@ use nightjar_testkit::fixture::{Fixture, PASSPHRASE, back_up};
 use nightjar_testkit::generate::{dump, noise};
 use nightjar_testkit::model::{Model, verify_all};
 
-const OTHER: &str = "another full slot";
+pub(crate) const OTHER: &str = "another full slot";
 
 /// A repository with at least two objects of every kind.
-struct Sound {
-    fixture: Fixture,
-    model: Model,
-    snapshots: Vec<SessionId>,
-    slots: [SlotId; 2],
+pub(crate) struct Sound {
+    pub(crate) fixture: Fixture,
+    pub(crate) model: Model,
+    pub(crate) snapshots: Vec<SessionId>,
+    pub(crate) slots: [SlotId; 2],
 }
 
-fn sound() -> Sound {
+pub(crate) fn sound() -> Sound {
     let fixture = Fixture::new(91);
     let mut model = Model::default();
     let mut snapshots = Vec::new();
@@ -219,7 +219,7 @@ fn named_unless_deleted(damage: &Damage, _: bool) -> Expect {
     }
 }
 
-fn assert_nothing_wrong(wrong: Vec<String>) {
+pub(crate) fn assert_nothing_wrong(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
@@ -276,7 +276,7 @@ fn damage_to_a_missing_keyring_of_another_slot_is_reported() {
 }
 
 /// The packs of a kind, told by the clear byte in their header.
-fn packs(store: &Store, kind: u8) -> Vec<String> {
+pub(crate) fn packs(store: &Store, kind: u8) -> Vec<String> {
     let packs = names(store, "packs").into_iter();
     packs.filter(|name| read(store, name)[4] == kind).collect()
 }

@@ -13,7 +13,7 @@ pub(super) mod ls;
 mod pattern;
 pub(super) mod restore;
 pub(super) mod rewrite;
-mod selection;
+pub(super) mod selection;
 pub(super) mod show;
 pub(super) mod verify;
 

@@ -11,7 +11,7 @@ use super::super::paths_in_snapshot;
 use crate::output::format;
 
 /// The snapshots with these ids, else all of the series, else all: each once, oldest first.
-pub(super) fn snapshots<'a>(
+pub(in crate::commands) fn snapshots<'a>(
     list: &'a SnapshotList,
     ids: &[String],
     series: Option<&str>,
