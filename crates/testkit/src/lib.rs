@@ -5,6 +5,7 @@
 //! - [`fixture`]: a small repository in memory, streams in and out of it;
 //! - [`edits`]: what a night does to a dump;
 //! - [`chains`]: the chains of deltas that index objects tell of;
+//! - [`meanwhile`]: a store in which others act between two requests;
 //! - [`model`]: what a repository must hold, kept beside it, and the comparison;
 //! - [`insider`]: the raw keys of a slot, to forge with them what a thief could;
 //! - [`years`]: what a repository says of itself after years;
@@ -22,6 +23,7 @@ pub mod environment;
 pub mod fixture;
 pub mod generate;
 pub mod insider;
+pub mod meanwhile;
 pub mod model;
 pub mod multitude;
 pub mod simulation;

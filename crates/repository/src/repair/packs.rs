@@ -201,7 +201,8 @@ pub(super) fn settle(
     report.mended.retain(|mend| !is_retired(mend));
     let suspects: BTreeSet<PackId> =
         plan.suspects.difference(&ledger.state.retired).copied().collect();
-    if suspects.is_empty() {
+    // What the ledger of a replica tells is about the packs of its source.
+    if suspects.is_empty() || repository.is_replica() {
         return Ok(());
     }
     let mut sound = look_again(repository, &suspects, report, progress)?;

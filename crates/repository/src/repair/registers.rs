@@ -252,6 +252,11 @@ pub(super) fn fetch(
     if missing.is_empty() {
         return Ok(());
     }
+    if repository.is_replica() {
+        let why = "it is missing; `nightjar replicate` brings it";
+        report.left.extend(missing.iter().map(|mend| Left::new(mend.name, why)));
+        return Ok(());
+    }
     let session = Session::begin(repository)?;
     let written = bring_back(repairing, &session, &here, &missing, report, progress);
     session.abandon();

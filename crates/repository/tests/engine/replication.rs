@@ -1,4 +1,4 @@
-//! Copies in other stores. What happens while others write, the simulation shows.
+//! Copies in other stores.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,13 +12,15 @@ use nightjar_repository::verify::{Level, VerifyRequest, verify};
 use nightjar_repository::{Found, Progress, RepositoryError, slots};
 use nightjar_storage::Store;
 use nightjar_storage::faults::{FaultPlan, FaultStore};
-use nightjar_testkit::damage::{Damage, names, read, write};
+use nightjar_testkit::damage::{Damage, copy_of, names, read, write};
 use nightjar_testkit::edits::touched;
-use nightjar_testkit::fixture::{Fixture, back_up, restore};
+use nightjar_testkit::fixture::{Fixture, PASSPHRASE, back_up, restore};
 use nightjar_testkit::generate::{dump, noise};
+use nightjar_testkit::meanwhile::MeanwhileStore;
 use nightjar_testkit::model::Model;
 
 use crate::gc::{assert_sound, collected, forgotten, thorough};
+use crate::repair::repaired;
 
 fn replicated(fixture: &Fixture, target: &Store) -> ReplicationReport {
     replicate(Source::Opened(&fixture.open()), target, &Progress::default()).unwrap()
@@ -120,7 +122,7 @@ fn a_pass_that_is_cut_off_anywhere_leaves_a_whole_replica_or_none() {
     made.push((fixture.night(&night), night));
     for (begun, at_first) in [(empty, &[][..]), (full, &earlier[..])] {
         for stop in 0.. {
-            let target = nightjar_testkit::damage::copy_of(&begun);
+            let target = copy_of(&begun);
             let faults = FaultStore::new(target.inner(), FaultPlan::stop_after_writes(stop));
             let dying = Store::over(Arc::new(faults), "memory://dying");
             let repository = fixture.open();
@@ -154,6 +156,62 @@ fn a_pass_that_is_cut_off_anywhere_leaves_a_whole_replica_or_none() {
             }
             if stop % 5 == 0 {
                 assert_sound(&replica, &made);
+            }
+        }
+    }
+}
+
+/// What somebody else may do while a pass is under way.
+fn others(fixture: &Fixture, made: &[(SnapshotInfo, Vec<u8>)], what: usize) {
+    match what {
+        0 => {
+            // Packs go of which others are alive, index objects are replaced.
+            forgotten(fixture, &[&made[0].0]);
+            collected(fixture, &thorough());
+        }
+        1 => drop(fixture.night(&noise(600, 200_000))),
+        _ => {
+            fixture.night(&touched(&made[2].1, 9));
+            forgotten(fixture, &[&made[1].0, &made[2].0]);
+            collected(fixture, &thorough());
+        }
+    }
+}
+
+#[test]
+fn what_others_do_between_any_two_requests_of_a_pass_leaves_the_replica_whole() {
+    let (fixture, made) = some_nights(517);
+    let target = Store::memory();
+    replicated(&fixture, &target);
+    // What the pass is to copy.
+    let night = [touched(&made[2].1, 5), noise(518, 300_000)].concat();
+    fixture.night(&night);
+    for what in 0..3 {
+        for at in 0.. {
+            let other = fixture.twin();
+            let (copy, acting) = (copy_of(&target), other.clone());
+            let made = made.clone();
+            let meanwhile = MeanwhileStore::new(other.store.inner(), at, move || {
+                others(&acting, &made, what);
+            });
+            let meanwhile = Arc::new(meanwhile);
+            let watched = other
+                .at(Store::over(meanwhile.clone(), "memory://watched"), other.world.fresh_cache());
+            let environment = other.world.environment(Path::new("/nonexistent"));
+            let found = Found::look(watched.store.clone()).unwrap();
+            let source = Source::Sealed(&found, &environment);
+            let report = replicate(source, &copy, &Progress::default()).unwrap();
+            assert!(report.damaged.is_empty(), "{what}, {at}: {report:?}");
+            let replica = replica_of(&other, &copy).open();
+            let list = snapshots::list(&replica).unwrap();
+            assert_eq!(list.findings, [""; 0], "{what}, {at}");
+            for info in &list.snapshots {
+                restore(&replica, info).unwrap_or_else(|error| panic!("{what}, {at}: {error}"));
+            }
+            assert!(list.snapshots.len() >= 2, "{what}, {at}: {} are there", list.snapshots.len());
+            if !meanwhile.has_happened() {
+                assert!(at > 10, "a pass makes {at} requests");
+                break;
             }
         }
     }
@@ -338,4 +396,19 @@ fn a_machine_may_use_a_repository_and_its_replica_with_the_same_caches() {
     model.remove(made[0].0.id);
     model.insert(&late, &night);
     model.check(&fixture.open(), None, "in the repository");
+}
+
+#[test]
+fn a_damaged_replica_is_mended_from_its_source() {
+    let (fixture, made) = some_nights(516);
+    let target = Store::memory();
+    replicated(&fixture, &target);
+    for folder in ["packs", "index", "snapshots"] {
+        Damage::Flip(500).inflict(&target, &names(&target, folder)[0]);
+    }
+    assert_eq!(replicated(&fixture, &target).total().objects, 0, "listings show no damage");
+    let replica = replica_of(&fixture, &target);
+    let (plan, report) = repaired(&replica, &fixture.store, PASSPHRASE).unwrap();
+    assert_eq!((report.mended.len(), report.left.len()), (3, 0), "{plan:?} {report:?}");
+    assert_sound(&replica_of(&fixture, &target), &made);
 }
