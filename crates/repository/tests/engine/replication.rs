@@ -164,28 +164,27 @@ fn a_pass_that_is_cut_off_anywhere_leaves_a_whole_replica_or_none() {
 /// What somebody else may do while a pass is under way.
 fn others(fixture: &Fixture, made: &[(SnapshotInfo, Vec<u8>)], what: usize) {
     match what {
-        0 => {
-            // Packs go of which others are alive, index objects are replaced.
-            forgotten(fixture, &[&made[0].0]);
-            collected(fixture, &thorough());
-        }
+        // What the pass is to copy moves to other packs.
+        0 => {}
         1 => drop(fixture.night(&noise(600, 200_000))),
         _ => {
             fixture.night(&touched(&made[2].1, 9));
-            forgotten(fixture, &[&made[1].0, &made[2].0]);
-            collected(fixture, &thorough());
+            forgotten(fixture, &[&made[0].0, &made[3].0]);
         }
     }
+    collected(fixture, &thorough());
 }
 
 #[test]
 fn what_others_do_between_any_two_requests_of_a_pass_leaves_the_replica_whole() {
-    let (fixture, made) = some_nights(517);
+    let (fixture, mut made) = some_nights(517);
     let target = Store::memory();
     replicated(&fixture, &target);
-    // What the pass is to copy.
-    let night = [touched(&made[2].1, 5), noise(518, 300_000)].concat();
-    fixture.night(&night);
+    // What the pass is to copy: a night that needs half of the packs of one that was forgotten.
+    let first = fixture.night(&[noise(518, 300_000), noise(519, 300_000)].concat());
+    let night = noise(519, 300_000);
+    made.push((fixture.night(&night), night));
+    forgotten(&fixture, &[&first]);
     for what in 0..3 {
         for at in 0.. {
             let other = fixture.twin();
