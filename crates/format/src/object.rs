@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::bundle::BundleKind;
 use crate::ids::{
-    AttemptId, BundleId, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
+    AttemptId, BundleId, CheckId, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
 };
 use crate::limits;
 use crate::reader::FieldReader;
@@ -31,6 +31,8 @@ pub enum ObjectName {
     Ledger(IncarnationId, u64),
     /// Copies of small objects.
     Bundle(BundleKind, BundleId),
+    /// What was checked, and when.
+    Check(CheckId),
 }
 
 impl fmt::Display for ObjectName {
@@ -48,6 +50,7 @@ impl fmt::Display for ObjectName {
             Self::Snapshot(id) => write!(f, "snapshots/{id}"),
             Self::Ledger(incarnation, number) => write!(f, "ledger/{incarnation}/{number:012}"),
             Self::Bundle(kind, id) => write!(f, "{}/{id}", kind.folder()),
+            Self::Check(id) => write!(f, "checks/{id}"),
         }
     }
 }
@@ -72,6 +75,7 @@ impl ObjectName {
             }
             ["bundles", "index", id] => Self::Bundle(BundleKind::Index, id.parse().ok()?),
             ["bundles", "snapshots", id] => Self::Bundle(BundleKind::Snapshots, id.parse().ok()?),
+            ["checks", id] => Self::Check(id.parse().ok()?),
             _ => return None,
         };
         let in_bounds = match parsed {
@@ -95,11 +99,13 @@ pub enum MetadataKind {
     Snapshot = 3,
     /// A ledger record.
     Ledger = 4,
+    /// A check object.
+    Check = 5,
 }
 
 impl MetadataKind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Index, Self::Session, Self::Snapshot, Self::Ledger]
+        [Self::Index, Self::Session, Self::Snapshot, Self::Ledger, Self::Check]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
