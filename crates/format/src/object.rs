@@ -253,6 +253,7 @@ mod tests {
             ObjectName::Ledger(IncarnationId([7; 8]), 12),
             ObjectName::Bundle(BundleKind::Index, BundleId([8; 16])),
             ObjectName::Bundle(BundleKind::Snapshots, BundleId([9; 16])),
+            ObjectName::Check(CheckId([10; 16])),
         ];
         for name in names {
             assert_eq!(ObjectName::parse(&name.to_string()), Some(name));
