@@ -6,7 +6,10 @@ use nightjar_repository::status::{self, Status};
 use serde::Serialize;
 
 use super::Program;
+use crate::environment;
 use crate::exit::Exit;
+use crate::output::coverage::{self, CoverageView};
+use crate::output::damage::{self, DamageView};
 use crate::output::format::{count, local_time, number, percent, printable, rfc3339, size};
 use crate::output::table::{Align, Table, pairs};
 use crate::stderr;
@@ -31,6 +34,8 @@ struct StatusView<'a> {
     series: Vec<SeriesView<'a>>,
     objects: Vec<ObjectsView>,
     sessions: Vec<SessionView<'a>>,
+    coverage: CoverageView,
+    damage: DamageView<'a>,
     findings: &'a [String],
 }
 
@@ -103,6 +108,8 @@ fn view<'a>(repository: &'a Repository, status: &'a Status) -> StatusView<'a> {
         series: series.collect(),
         objects: objects.collect(),
         sessions: sessions.collect(),
+        coverage: CoverageView::new(&status.coverage, environment::now()),
+        damage: DamageView::new(&status.damage, &status.infos),
         findings: &status.findings,
     }
 }
@@ -123,6 +130,11 @@ fn describe(repository: &Repository, status: &Status) -> String {
         ("deltas", deltas(&status.depths)),
         ("stored", format!("{}{share}", size(status.bytes_stored))),
     ]);
+    text += &pairs(&coverage::lines(&status.coverage, environment::now()));
+    if !status.damage.packs.is_empty() {
+        text += &format!("\ndamaged or missing:\n{}", damage::packs(&status.damage, &status.infos));
+        text += "what a snapshot lacks is told by `nightjar snapshot show`\n";
+    }
     if !status.series.is_empty() {
         text += &format!("\n{}", series_table(status));
     }

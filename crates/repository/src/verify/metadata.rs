@@ -15,7 +15,7 @@ use crate::error::{RepositoryError, Result};
 use crate::ledger;
 use crate::repository::Repository;
 use crate::snapshots::SnapshotInfo;
-use crate::verify::Check;
+use super::check::Check;
 
 impl Check<'_> {
     /// Reads every index object, register and ledger record from the store: caches hide damage.
