@@ -27,3 +27,4 @@ mod tar;
 mod together;
 mod trees;
 mod unchanged;
+mod verify;

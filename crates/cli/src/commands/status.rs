@@ -119,6 +119,8 @@ fn describe(repository: &Repository, status: &Status) -> String {
         .map(|share| format!(", {share} of what was backed up"))
         .unwrap_or_default();
     let slots = count(status.slots, "slot", "slots");
+    let [packs_checked, data_checked, walked] =
+        coverage::lines(&status.coverage, environment::now());
     let mut text = pairs(&[
         ("repository", repository.id().to_string()),
         ("at", repository.store().url().to_owned()),
@@ -129,8 +131,10 @@ fn describe(repository: &Repository, status: &Status) -> String {
         ("blobs", amount(status.blobs, status.bytes_unique)),
         ("deltas", deltas(&status.depths)),
         ("stored", format!("{}{share}", size(status.bytes_stored))),
+        packs_checked,
+        data_checked,
+        walked,
     ]);
-    text += &pairs(&coverage::lines(&status.coverage, environment::now()));
     if !status.damage.packs.is_empty() {
         text += &format!("\ndamaged or missing:\n{}", damage::packs(&status.damage, &status.infos));
         text += "what a snapshot lacks is told by `nightjar snapshot show`\n";

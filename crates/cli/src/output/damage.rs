@@ -9,6 +9,9 @@ use serde::Serialize;
 use super::format::{self, count, local_time, printable, rfc3339};
 use super::views::PathView;
 
+/// Snapshots that are shown of one pack.
+const SHOWN: usize = 10;
+
 /// A snapshot that cannot be restored whole.
 #[derive(Debug, Serialize)]
 pub(crate) struct HitView<'a> {
@@ -95,8 +98,12 @@ pub(crate) fn packs(damage: &StandingDamage, snapshots: &[SnapshotInfo]) -> Stri
     let mut text = String::new();
     for it in &damage.packs {
         text += &format!("{}: {}\n", ObjectName::Pack(it.pack), it.problem);
-        for id in &it.snapshots {
+        for id in it.snapshots.iter().take(SHOWN) {
             text += &format!("  hits {}\n", snapshot(id, snapshots));
+        }
+        let more = it.snapshots.len().saturating_sub(SHOWN) as u64;
+        if more > 0 {
+            text += &format!("  and {}\n", count(more, "more snapshot", "more snapshots"));
         }
         if it.snapshots.is_empty() {
             text += "  no snapshot needs it any more: `nightjar gc` removes it\n";
