@@ -100,7 +100,10 @@ fn damage_is_named_down_to_paths_recorded_and_healed_by_the_next_backup() {
     let findings = report["findings"].as_array().unwrap();
     assert_eq!(findings.len(), 1, "{report}");
     assert!(findings[0]["object"].as_str().unwrap().contains(&id));
-    assert_eq!((number(&findings[0], "blobs"), findings[0]["blob_ids"].as_array().unwrap().len()), (1, 1));
+    assert_eq!(
+        (number(&findings[0], "blobs"), findings[0]["blob_ids"].as_array().unwrap().len()),
+        (1, 1)
+    );
     assert_eq!(findings[0]["snapshots"], serde_json::json!([first]));
     assert_eq!(report["hits"].as_array().unwrap().len(), 1);
     let hit = &report["hits"][0];

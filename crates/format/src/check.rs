@@ -106,10 +106,8 @@ mod tests {
 
     #[test]
     fn a_check_is_bounded() {
-        let snapshots = (0..=limits::CHECK_ENTRIES as u128).map(|number| SnapshotCheck {
-            snapshot: SessionId(number.to_be_bytes()),
-            walked: 0,
-        });
+        let snapshots = (0..=limits::CHECK_ENTRIES as u128)
+            .map(|number| SnapshotCheck { snapshot: SessionId(number.to_be_bytes()), walked: 0 });
         let mut record = CheckRecord { packs: vec![], snapshots: snapshots.collect() };
         assert!(record.validate().is_err());
         record.snapshots.pop();

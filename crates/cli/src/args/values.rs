@@ -46,7 +46,8 @@ pub(super) fn permille(text: &str) -> Result<u32, String> {
 
 /// A part of all that is stored: a share above nothing (`5%`), or bytes (`50GiB`).
 pub(super) fn sample(text: &str) -> Result<Sample, String> {
-    let expected = || "expected a share such as 5%, or bytes with their unit, such as 50GiB".to_owned();
+    let expected =
+        || "expected a share such as 5%, or bytes with their unit, such as 50GiB".to_owned();
     if text.ends_with('%') {
         return match permille(text)? {
             0 => Err(expected()),

@@ -107,8 +107,7 @@ pub(super) fn cut(packs: Vec<PackCheck>, snapshots: Vec<SnapshotCheck>) -> Vec<C
     }
     let snapshots = snapshots.chunks(limits::CHECK_ENTRIES);
     records.extend(
-        snapshots
-            .map(|snapshots| CheckRecord { packs: vec![], snapshots: snapshots.to_vec() }),
+        snapshots.map(|snapshots| CheckRecord { packs: vec![], snapshots: snapshots.to_vec() }),
     );
     records
 }

@@ -12,8 +12,8 @@ use nightjar_format::slot::Role;
 use nightjar_format::{CheckId, PackId, SessionId};
 use nightjar_storage::StoreError;
 
-use super::objects::{CheckObject, publish, read_all};
 use super::Coverage;
+use super::objects::{CheckObject, publish, read_all};
 use crate::error::Result;
 use crate::repository::Repository;
 
@@ -115,7 +115,11 @@ mod tests {
 
     use super::*;
 
-    fn object(number: u8, packs: &[(u8, Option<i64>, Option<i64>)], walked: &[(u8, i64)]) -> CheckObject {
+    fn object(
+        number: u8,
+        packs: &[(u8, Option<i64>, Option<i64>)],
+        walked: &[(u8, i64)],
+    ) -> CheckObject {
         let packs = packs.iter().map(|(pack, packs, data)| PackCheck {
             pack: PackId([*pack; 32]),
             packs: *packs,

@@ -161,7 +161,11 @@ impl Check<'_> {
             let budget = plan::snapshot_budget(bounds.sample, bytes, scope.len() as u64);
             plan::choose(&candidates, &bounds, budget)
         } else {
-            plan::choose(&candidates, &plan::Bounds { deadline: bounds.deadline, ..Default::default() }, None)
+            plan::choose(
+                &candidates,
+                &plan::Bounds { deadline: bounds.deadline, ..Default::default() },
+                None,
+            )
         };
         for place in &chosen {
             let Some((info, candidate)) = scope.get(*place).zip(candidates.get(*place)) else {
@@ -190,7 +194,9 @@ impl Check<'_> {
         let mut is_sound = self.report.findings.len() == findings;
         through(self.reader, &info.snapshot.root, &mut |_, met| {
             match met {
-                Met::Reference { kind, id, length } => is_sound &= self.look_up(kind, id, length)?,
+                Met::Reference { kind, id, length } => {
+                    is_sound &= self.look_up(kind, id, length)?
+                }
                 Met::Unreadable(RepositoryError::LostBlob { id, .. }) => {
                     is_sound = false;
                     self.suspect(*id)?;
@@ -208,7 +214,9 @@ impl Check<'_> {
         let is_whole = |_: &Database, ordinal| self.listed.is_whole(ordinal);
         let Some(support) = self.reader.index.support(&[*id], &is_whole)? else {
             let mut ordinals = BTreeSet::new();
-            each_place(self.reader, *id, |_, ordinal| drop(ordinals.insert(ordinal)))?;
+            each_place(self.reader, *id, |_, ordinal| {
+                ordinals.insert(ordinal);
+            })?;
             if let Some(touched) = &mut self.touched {
                 touched.extend(ordinals);
             }
@@ -230,7 +238,9 @@ impl Check<'_> {
     /// Something that was to be read from these packs could not be.
     fn suspect(&mut self, id: BlobId) -> Result<()> {
         let mut ordinals = BTreeSet::new();
-        each_place(self.reader, id, |_, ordinal| drop(ordinals.insert(ordinal)))?;
+        each_place(self.reader, id, |_, ordinal| {
+            ordinals.insert(ordinal);
+        })?;
         let packs = ordinals.iter().filter_map(|ordinal| Some(self.listed.get(*ordinal)?.id));
         self.suspects.extend(packs);
         if let Some(touched) = &mut self.touched {
@@ -248,7 +258,8 @@ impl Check<'_> {
             None => !retired.contains(id),
         };
         let mut scope = Scope::new();
-        for (ordinal, pack) in self.listed.all().filter(|(ordinal, it)| in_scope(*ordinal, &it.id)) {
+        for (ordinal, pack) in self.listed.all().filter(|(ordinal, it)| in_scope(*ordinal, &it.id))
+        {
             let new = || InScope { size: pack.size, ordinals: Vec::new() };
             scope.entry(pack.id).or_insert_with(new).ordinals.push(ordinal);
             if let Some(problem) = pack.problem() {
@@ -256,8 +267,10 @@ impl Check<'_> {
             }
         }
         for (id, pack) in &scope {
-            let in_store =
-                pack.ordinals.iter().any(|it| self.listed.get(*it).is_some_and(|it| it.stored.is_some()));
+            let in_store = pack
+                .ordinals
+                .iter()
+                .any(|it| self.listed.get(*it).is_some_and(|it| it.stored.is_some()));
             if in_store && !pack.ordinals.iter().any(|ordinal| self.listed.is_whole(*ordinal)) {
                 self.damaged.insert(*id);
             }
@@ -269,18 +282,21 @@ impl Check<'_> {
     /// The packs to read, in this order.
     pub(super) fn plan_packs(&self, run: &Run<'_>, scope: &Scope) -> Vec<(usize, Turn)> {
         let bounds = run.request.bounds;
-        let candidates: Vec<Candidate> = scope
-            .iter()
-            .map(|(id, pack)| Candidate {
-                amount: pack.size,
-                last: run.coverage.pack(id, self.level),
-                turn: match () {
-                    () if self.suspects.contains(id) => Turn::First,
-                    () if self.ledger.state.damaged.contains(id) => Turn::Last,
-                    () => Turn::Queue,
-                },
-            })
-            .collect();
+        let turn = |id: &PackId| {
+            if self.suspects.contains(id) {
+                Turn::First
+            } else if self.ledger.state.damaged.contains(id) {
+                Turn::Last
+            } else {
+                Turn::Queue
+            }
+        };
+        let candidate = |(id, pack): (&PackId, &InScope)| Candidate {
+            amount: pack.size,
+            last: run.coverage.pack(id, self.level),
+            turn: turn(id),
+        };
+        let candidates: Vec<Candidate> = scope.iter().map(candidate).collect();
         let bytes = scope.values().map(|pack| pack.size).sum();
         let chosen = plan::choose(&candidates, &bounds, plan::pack_budget(bounds.sample, bytes));
         let with_turn = |place: usize| Some((place, candidates.get(place)?.turn));
@@ -313,7 +329,12 @@ impl Check<'_> {
             return Ok(());
         }
         let hits = hits::find(self.reader, self.listed, &self.bad, scope)?;
-        self.report.findings.extend(hits::pack_findings(self.reader, self.listed, &self.bad, &hits)?);
+        self.report.findings.extend(hits::pack_findings(
+            self.reader,
+            self.listed,
+            &self.bad,
+            &hits,
+        )?);
         self.report.findings.extend(hits.findings);
         self.report.hits = hits.snapshots;
         Ok(())

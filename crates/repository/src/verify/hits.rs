@@ -127,7 +127,8 @@ impl Search<'_> {
                 };
                 let support = self.reader.index.support_where(&[*id], &counts)?;
                 let is_right = support.as_ref().is_some_and(|support| {
-                    let of_kind = |ordinal| self.listed.get(ordinal).is_some_and(|it| it.kind == kind);
+                    let of_kind =
+                        |ordinal| self.listed.get(ordinal).is_some_and(|it| it.kind == kind);
                     let fits = |raw_len: u32| length.is_none_or(|it| it == u64::from(raw_len));
                     support.places.iter().all(|(_, at)| of_kind(at.pack))
                         && support.places.last().is_some_and(|(_, at)| fits(at.raw_len))
@@ -260,7 +261,10 @@ pub(super) fn pack_findings(
 
 /// The first blobs of packs, as the index objects tell them that list these: the packs themselves
 /// may be lost.
-fn blobs_of(reader: &Reader<'_>, mut ordinals: BTreeSet<u32>) -> Result<BTreeMap<u32, Vec<BlobId>>> {
+fn blobs_of(
+    reader: &Reader<'_>,
+    mut ordinals: BTreeSet<u32>,
+) -> Result<BTreeMap<u32, Vec<BlobId>>> {
     while ordinals.len() > PACKS_WITH_BLOBS {
         ordinals.pop_last();
     }

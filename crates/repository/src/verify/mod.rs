@@ -43,8 +43,8 @@ use check::Outcome;
 
 pub use hits::SnapshotHit;
 pub use plan::{Bounds, Sample};
-pub use standing::{DamagedPack, StandingDamage, standing_damage};
 pub(crate) use standing::standing_in;
+pub use standing::{DamagedPack, StandingDamage, standing_damage};
 
 /// How thoroughly to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

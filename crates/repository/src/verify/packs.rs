@@ -32,7 +32,9 @@ const LOST_BLOBS: usize = 1 << 20;
 /// What was found in a pack.
 enum Verdict {
     /// Nothing is wrong; whether all of its blobs were decoded.
-    Sound { decoded: bool },
+    Sound {
+        decoded: bool,
+    },
     Damaged(BadPack),
 }
 
@@ -59,7 +61,11 @@ impl Inside {
 impl Check<'_> {
     /// Reads the packs that have their turn. Returns those that need no further look: what was read,
     /// and what is not there to be read.
-    pub(super) fn read_packs(&mut self, run: &mut Run<'_>, scope: &Scope) -> Result<HashSet<PackId>> {
+    pub(super) fn read_packs(
+        &mut self,
+        run: &mut Run<'_>,
+        scope: &Scope,
+    ) -> Result<HashSet<PackId>> {
         if self.level == Level::Presence {
             self.report.packs = scope.len() as u64;
             return Ok(scope.keys().copied().collect());

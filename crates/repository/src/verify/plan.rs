@@ -53,11 +53,7 @@ pub(super) struct Candidate {
 }
 
 /// The places of those that are to be checked, in this order: so many that `budget` is used up.
-pub(super) fn choose(
-    candidates: &[Candidate],
-    bounds: &Bounds,
-    budget: Option<u64>,
-) -> Vec<usize> {
+pub(super) fn choose(candidates: &[Candidate], bounds: &Bounds, budget: Option<u64>) -> Vec<usize> {
     let mut queue: Vec<(&Candidate, usize)> = candidates.iter().zip(0..).collect();
     if bounds.is_everything() {
         return queue.into_iter().map(|(_, place)| place).collect();
@@ -117,7 +113,8 @@ mod tests {
     }
 
     fn candidates(lasts: &[Option<i64>]) -> Vec<Candidate> {
-        let candidate = |last: &Option<i64>| Candidate { amount: 10, last: *last, turn: Turn::Queue };
+        let candidate =
+            |last: &Option<i64>| Candidate { amount: 10, last: *last, turn: Turn::Queue };
         lasts.iter().map(candidate).collect()
     }
 
@@ -138,9 +135,13 @@ mod tests {
     fn a_budget_is_used_up_and_takes_at_least_one() {
         let all = candidates(&[Some(3), None, Some(1), None, Some(2)]);
         let bounds = sampled(Sample::Bytes(1));
-        for (budget, chosen) in
-            [(1, vec![1]), (10, vec![1]), (11, vec![1, 3]), (29, vec![1, 3, 2]), (500, vec![1, 3, 2, 4, 0])]
-        {
+        for (budget, chosen) in [
+            (1, vec![1]),
+            (10, vec![1]),
+            (11, vec![1, 3]),
+            (29, vec![1, 3, 2]),
+            (500, vec![1, 3, 2, 4, 0]),
+        ] {
             assert_eq!(choose(&all, &bounds, Some(budget)), chosen, "{budget}");
         }
     }
@@ -181,7 +182,10 @@ mod tests {
     }
 
     /// Runs one after another until everything was checked; how many that took.
-    fn runs_until_all(mut all: Vec<Candidate>, mut run: impl FnMut(&[Candidate]) -> Vec<usize>) -> usize {
+    fn runs_until_all(
+        mut all: Vec<Candidate>,
+        mut run: impl FnMut(&[Candidate]) -> Vec<usize>,
+    ) -> usize {
         for runs in 1.. {
             for (place, chosen) in run(&all).into_iter().enumerate() {
                 all[chosen].last = Some(runs as i64 * MINUTE + place as i64);

@@ -84,8 +84,7 @@ fn who_only_looks_leaves_nothing_behind() {
     let fixture = nights(302);
     let before = names(&fixture.store, "");
     let repository = fixture.open();
-    let looks =
-        VerifyRequest { record: false, ..all_of(&repository, Level::Data, EVERYTHING) };
+    let looks = VerifyRequest { record: false, ..all_of(&repository, Level::Data, EVERYTHING) };
     let report = verify(&repository, &looks, &Progress::default()).unwrap();
     // It knows what it has seen itself.
     assert_eq!(report.coverage.data.never(), 0);
@@ -229,7 +228,8 @@ fn many_check_objects_become_few_and_say_the_same() {
 
 #[test]
 fn a_check_object_that_is_lost_or_damaged_costs_only_checking() {
-    for damage in [Damage::Delete, Damage::Halve, Damage::Empty, Damage::Flip(0), Damage::Flip(500)] {
+    for damage in [Damage::Delete, Damage::Halve, Damage::Empty, Damage::Flip(0), Damage::Flip(500)]
+    {
         for warm in [false, true] {
             let fixture = nights(311);
             check(&fixture, Level::Data, EVERYTHING);

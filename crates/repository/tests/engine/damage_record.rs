@@ -7,13 +7,13 @@ use nightjar_format::ledger::LedgerBody;
 use nightjar_format::object::ObjectName;
 use nightjar_format::slot::Role;
 use nightjar_format::{PackId, SessionId};
+use nightjar_repository::Progress;
 use nightjar_repository::ledger;
 use nightjar_repository::snapshots::{self, SnapshotInfo};
 use nightjar_repository::status::status;
 use nightjar_repository::verify::{
     Bounds, Finding, Level, Sample, VerifyReport, VerifyRequest, standing_damage, verify,
 };
-use nightjar_repository::Progress;
 use nightjar_testkit::damage::{Damage, names, read, write};
 use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::{FILE, Fixture, restore};
@@ -102,7 +102,11 @@ fn a_damaged_pack_is_recorded_and_the_next_backup_heals_what_it_held() {
             let hit: BTreeSet<SessionId> = finding.snapshots.iter().copied().collect();
             assert_eq!(hit, lost, "{name}");
             assert_eq!(report.hits.iter().map(|it| it.snapshot).collect::<BTreeSet<_>>(), lost);
-            assert!(report.hits.iter().all(|it| it.paths == [FILE.as_bytes()]), "{:?}", report.hits);
+            assert!(
+                report.hits.iter().all(|it| it.paths == [FILE.as_bytes()]),
+                "{:?}",
+                report.hits
+            );
             assert_eq!(report.recorded_damaged, [id_of(&name)]);
             assert_eq!(report.unrecorded, [""; 0]);
             assert_eq!(damaged(&fixture), BTreeSet::from([id_of(&name)]));
@@ -120,7 +124,10 @@ fn a_damaged_pack_is_recorded_and_the_next_backup_heals_what_it_held() {
             assert!(restore(&fixture.elsewhere().open(), &healing).unwrap() == *bytes);
             assert_eq!(nights.unrestorable(&fixture.elsewhere()), BTreeSet::new());
             let report = check(&fixture.elsewhere(), Level::Data, EVERYTHING);
-            assert_eq!((about(&report, &name).snapshots.as_slice(), report.hits.len()), (&[][..], 0));
+            assert_eq!(
+                (about(&report, &name).snapshots.as_slice(), report.hits.len()),
+                (&[][..], 0)
+            );
             let told = status(&fixture.open()).unwrap();
             assert_eq!((told.damage.packs.len(), told.damage.hits.len()), (1, 0));
             assert_eq!(told.findings, [""; 0]);

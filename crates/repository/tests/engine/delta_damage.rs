@@ -65,7 +65,8 @@ impl Nights {
 
     fn verify(&self, fixture: &Fixture, level: Level) -> Vec<Finding> {
         let snapshots = self.made.iter().map(|(info, _)| info.id).collect();
-        let request = VerifyRequest { level, snapshots, whole_repository: false, ..VerifyRequest::default() };
+        let request =
+            VerifyRequest { level, snapshots, whole_repository: false, ..VerifyRequest::default() };
         verify(&fixture.open(), &request, &Progress::default()).unwrap().findings
     }
 }

@@ -186,7 +186,8 @@ fn describe(level: Level, report: &VerifyReport, list: &SnapshotList) -> String 
         level_name(level),
     );
     if report.out_of_time {
-        text += "the time limit cut it off: the next run goes on with what was checked longest ago\n";
+        text +=
+            "the time limit cut it off: the next run goes on with what was checked longest ago\n";
     }
     if !report.complete {
         for (what, words) in coverage::lines(&report.coverage, environment::now()) {
@@ -198,7 +199,11 @@ fn describe(level: Level, report: &VerifyReport, list: &SnapshotList) -> String 
 
 /// `3 packs`, `3 of 20 packs`
 fn part(done: u64, all: u64, one: &str, many: &str) -> String {
-    if done == all { count(done, one, many) } else { format!("{} of {}", number(done), count(all, one, many)) }
+    if done == all {
+        count(done, one, many)
+    } else {
+        format!("{} of {}", number(done), count(all, one, many))
+    }
 }
 
 fn describe_one(finding: &Finding, list: &SnapshotList) -> String {
