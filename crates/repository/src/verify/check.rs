@@ -84,7 +84,7 @@ pub(super) fn once(run: &mut Run<'_>) -> Result<Outcome> {
     let read = check.read_packs(run, &packs)?;
     check.known_damage(&packs, &read);
     check.report.complete = walked && read.len() == packs.len();
-    check.tell_hits(&scope)?;
+    check.tell_hits(run, &scope)?;
     let Check { mut report, bad, damaged, sound_again, unsound, .. } = check;
     report.findings.sort_by(|a, b| (&a.object, &a.problem).cmp(&(&b.object, &b.problem)));
     report.findings.dedup();
@@ -167,18 +167,20 @@ impl Check<'_> {
                 None,
             )
         };
+        let mut sound = 0;
         for place in &chosen {
             let Some((info, candidate)) = scope.get(*place).zip(candidates.get(*place)) else {
                 continue;
             };
-            // One at least: so runs that are cut off come around as well.
-            let may_stop = self.report.snapshots > 0 && candidate.turn != Turn::First;
-            if may_stop && run.is_over(true) {
+            // One at least, and one that lacks something does not count: so runs that are cut off
+            // come around as well.
+            if sound > 0 && candidate.turn != Turn::First && run.is_over(true) {
                 self.report.out_of_time = true;
                 break;
             }
             if self.walk_one(info)? {
                 run.recorder.snapshot(info.id);
+                sound += 1;
             } else {
                 self.unsound.insert(info.id);
             }
@@ -324,11 +326,14 @@ impl Check<'_> {
     }
 
     /// Walks the snapshots once more if anything is wrong, and makes findings of all of it.
-    fn tell_hits(&mut self, scope: &[&SnapshotInfo]) -> Result<()> {
+    fn tell_hits(&mut self, run: &mut Run<'_>, scope: &[&SnapshotInfo]) -> Result<()> {
         if self.bad.is_empty() && self.unsound.is_empty() {
             return Ok(());
         }
         let hits = hits::find(self.reader, self.listed, &self.bad, scope)?;
+        let hit: HashSet<SessionId> = hits.snapshots.iter().map(|hit| hit.snapshot).collect();
+        let whole = scope.iter().map(|info| info.id).filter(|id| !hit.contains(id));
+        whole.filter(|id| !self.unsound.contains(id)).for_each(|id| run.recorder.snapshot(id));
         self.report.findings.extend(hits::pack_findings(
             self.reader,
             self.listed,
