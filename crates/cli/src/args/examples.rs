@@ -142,7 +142,7 @@ the data; data decrypts and decodes as a restore does. `nightjar status` shows w
 With --json: level, snapshots, packs, snapshots_in_scope, packs_in_scope, references, blobs, bytes,
 complete, out_of_time, coverage (packs, data, snapshots: total, checked, never_checked, share, bytes,
 bytes_checked, bytes_share, oldest, oldest_age_seconds, newest, newest_age_seconds), findings (object,
-problem, snapshots, blobs, blob_ids), hits (snapshot, series, time, paths, more_paths),
+problem, snapshots, more_snapshots, blobs, blob_ids), hits (snapshot, series, time, paths, more_paths),
 recorded_damaged, recorded_repaired, unrecorded, requests.";
 
 pub(super) const DIFF: &str = "\

@@ -50,6 +50,7 @@ struct DamagedPackView<'a> {
     /// In the pack; not all of them need be lost.
     blobs: u64,
     snapshots: Vec<String>,
+    more_snapshots: u64,
 }
 
 impl<'a> DamageView<'a> {
@@ -59,6 +60,7 @@ impl<'a> DamageView<'a> {
             problem: &it.problem,
             blobs: it.blobs,
             snapshots: it.snapshots.iter().map(ToString::to_string).collect(),
+            more_snapshots: it.more_snapshots,
         };
         Self {
             packs: damage.packs.iter().map(pack).collect(),
@@ -101,7 +103,7 @@ pub(crate) fn packs(damage: &StandingDamage, snapshots: &[SnapshotInfo]) -> Stri
         for id in it.snapshots.iter().take(SHOWN) {
             text += &format!("  hits {}\n", snapshot(id, snapshots));
         }
-        let more = it.snapshots.len().saturating_sub(SHOWN) as u64;
+        let more = it.snapshots.len().saturating_sub(SHOWN) as u64 + it.more_snapshots;
         if more > 0 {
             text += &format!("  and {}\n", count(more, "more snapshot", "more snapshots"));
         }

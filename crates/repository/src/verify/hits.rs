@@ -24,6 +24,8 @@ use crate::snapshots::SnapshotInfo;
 /// Paths that are named of one snapshot, and of all together.
 const PATHS: usize = 100;
 const PATHS_IN_ALL: usize = 100_000;
+/// Snapshots that are named of all packs together.
+const SNAPSHOTS_IN_ALL: usize = 1 << 20;
 /// Blobs that are named of one pack, and packs of which blobs are named.
 const BLOBS: usize = 10;
 const PACKS_WITH_BLOBS: usize = 1000;
@@ -65,11 +67,21 @@ impl BadPack {
     }
 }
 
+/// The snapshots that a pack hits.
+#[derive(Debug, Default, Clone)]
+pub(super) struct PackHits {
+    pub(super) snapshots: Vec<SessionId>,
+    /// How many there are besides.
+    pub(super) more: u64,
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Hits {
     /// By ordinal, the snapshots that a pack hits.
-    pub(super) by_pack: BTreeMap<u32, Vec<SessionId>>,
+    pub(super) by_pack: BTreeMap<u32, PackHits>,
+    /// How many are named there.
+    named: usize,
     pub(super) snapshots: Vec<SnapshotHit>,
     /// What is wrong with snapshots besides.
     pub(super) findings: Vec<Finding>,
@@ -201,7 +213,13 @@ impl Found {
         }
         let Self { paths, more_paths, packs, unlisted, unreadable, length, .. } = self;
         for ordinal in packs {
-            hits.by_pack.entry(ordinal).or_default().push(id);
+            let of_pack = hits.by_pack.entry(ordinal).or_default();
+            if hits.named < SNAPSHOTS_IN_ALL {
+                of_pack.snapshots.push(id);
+                hits.named += 1;
+            } else {
+                of_pack.more += 1;
+            }
         }
         let mut problems = Vec::new();
         if let Some(unreadable) = unreadable {
@@ -248,10 +266,12 @@ pub(super) fn pack_findings(
                 (lost.len() as u64, ids)
             }
         };
+        let PackHits { snapshots, more } = hits.by_pack.get(ordinal).cloned().unwrap_or_default();
         findings.push(Finding {
             object: ObjectName::Pack(pack.id).to_string(),
             problem: problem.clone(),
-            snapshots: hits.by_pack.get(ordinal).cloned().unwrap_or_default(),
+            snapshots,
+            more_snapshots: more,
             blobs,
             blob_ids,
         });

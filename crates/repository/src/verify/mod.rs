@@ -95,6 +95,8 @@ pub struct Finding {
     pub problem: String,
     /// The snapshots in scope that it hits.
     pub snapshots: Vec<SessionId>,
+    /// How many there are besides: only where very much is lost.
+    pub more_snapshots: u64,
     /// Blobs of it that cannot be had from it any more: where that cannot be told, all.
     pub blobs: u64,
     /// The first of them.

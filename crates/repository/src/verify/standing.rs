@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nightjar_format::{PackId, SessionId};
 
-use super::hits::{self, BadPack, Lost, SnapshotHit};
+use super::hits::{self, BadPack, Lost, PackHits, SnapshotHit};
 use super::listed::Listed;
 use crate::environment::Progress;
 use crate::error::Result;
@@ -37,6 +37,8 @@ pub struct DamagedPack {
     pub blobs: u64,
     /// The snapshots of which something can be had from nowhere else.
     pub snapshots: Vec<SessionId>,
+    /// How many there are besides: only where very much is lost.
+    pub more_snapshots: u64,
 }
 
 /// The damage that is known, and what of these snapshots it hits. They are walked only if there is
@@ -85,11 +87,13 @@ pub(crate) fn standing_in(
     let mut packs = Vec::with_capacity(bad.len());
     for (ordinal, BadPack { problem, .. }) in bad {
         let info = reader.index.pack(ordinal)?;
+        let PackHits { snapshots, more } = hits.by_pack.remove(&ordinal).unwrap_or_default();
         packs.push(DamagedPack {
             pack: info.pack_id,
             problem,
             blobs: info.blobs,
-            snapshots: hits.by_pack.remove(&ordinal).unwrap_or_default(),
+            snapshots,
+            more_snapshots: more,
         });
     }
     packs.sort_by_key(|it| it.pack);

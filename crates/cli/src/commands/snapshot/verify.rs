@@ -53,6 +53,7 @@ struct FindingView<'a> {
     object: &'a str,
     problem: &'a str,
     snapshots: Vec<String>,
+    more_snapshots: u64,
     /// Blobs of a pack that cannot be relied on.
     blobs: u64,
     /// The first of them.
@@ -129,6 +130,7 @@ fn view<'a>(
         object: &finding.object,
         problem: &finding.problem,
         snapshots: finding.snapshots.iter().map(ToString::to_string).collect(),
+        more_snapshots: finding.more_snapshots,
         blobs: finding.blobs,
         blob_ids: finding.blob_ids.iter().map(ToString::to_string).collect(),
     });
@@ -217,6 +219,10 @@ fn describe_one(finding: &Finding, list: &SnapshotList) -> String {
     }
     for id in &finding.snapshots {
         text += &format!("  hits {}\n", damage::snapshot(id, &list.snapshots));
+    }
+    if finding.more_snapshots > 0 {
+        let more = count(finding.more_snapshots, "more snapshot", "more snapshots");
+        text += &format!("  and {more}\n");
     }
     text
 }
