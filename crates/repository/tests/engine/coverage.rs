@@ -2,12 +2,15 @@
 //! whatever machine, and nothing rests on it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use nightjar_format::slot::Role;
 use nightjar_repository::coverage::CoverageSummary;
 use nightjar_repository::status::status;
 use nightjar_repository::verify::{Bounds, Level, Sample, VerifyReport, VerifyRequest, verify};
 use nightjar_repository::{Progress, Repository, snapshots};
+use nightjar_storage::Store;
+use nightjar_storage::faults::{FaultPlan, FaultStore};
 use nightjar_testkit::damage::{Damage, names};
 use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::{Fixture, back_up, request};
@@ -274,4 +277,30 @@ fn backups_take_no_notice_of_checks() {
     let second = back_up(&fixture.open(), &bytes).unwrap();
     assert_eq!(second.snapshot.counts.chunks_new, 0);
     assert!(first.snapshot.counts.chunks_new > 0);
+}
+
+#[test]
+fn where_nothing_may_be_deleted_unions_do_not_pile_up() {
+    let fixture = nights(314);
+    let locked = FaultStore::new(fixture.store.inner(), FaultPlan::locked("checks"));
+    let store = Store::over(Arc::new(locked), "memory://locked");
+    let machine = fixture.at(store, fixture.cache.clone());
+    let bytes = Bounds { sample: Some(Sample::Bytes(1)), ..EVERYTHING };
+    for run in 1..=14 {
+        let report = check(&machine, Level::Data, bytes);
+        assert_eq!(report.unrecorded, [""; 0]);
+        assert!(names(&fixture.store, "checks").len() <= run + 1, "run {run}");
+        assert_eq!(seen_elsewhere(&fixture), report.coverage);
+    }
+}
+
+#[test]
+fn where_nothing_may_be_written_a_check_is_made_all_the_same_and_says_so() {
+    let fixture = nights(315);
+    let full = FaultStore::new(fixture.store.inner(), FaultPlan::no_space_after_bytes(0));
+    let store = Store::over(Arc::new(full), "memory://full");
+    let report = check(&fixture.at(store, fixture.cache.clone()), Level::Data, EVERYTHING);
+    assert!(report.findings.is_empty() && report.complete);
+    assert!(report.unrecorded[0].contains("could not be kept"), "{:?}", report.unrecorded);
+    assert_eq!(names(&fixture.store, "checks"), [""; 0]);
 }
