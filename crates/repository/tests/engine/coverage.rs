@@ -3,17 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use nightjar_format::slot::Role;
 use nightjar_repository::coverage::CoverageSummary;
 use nightjar_repository::status::status;
 use nightjar_repository::verify::{Bounds, Level, Sample, VerifyReport, VerifyRequest, verify};
-use nightjar_repository::{Progress, Repository, snapshots};
+use nightjar_repository::{Clock, Environment, Progress, Repository, snapshots};
 use nightjar_storage::Store;
-use nightjar_storage::faults::{FaultPlan, FaultStore};
+use nightjar_storage::faults::{FaultPlan, FaultStore, LoggedWrite};
 use nightjar_testkit::damage::{Damage, names};
 use nightjar_testkit::edits::touched;
-use nightjar_testkit::fixture::{Fixture, back_up, request};
+use nightjar_testkit::fixture::{Fixture, PASSPHRASE, back_up, passphrase, request};
 use nightjar_testkit::generate::{dump, noise};
 
 use crate::gc::{collected, forgotten, thorough};
@@ -303,4 +304,58 @@ fn where_nothing_may_be_written_a_check_is_made_all_the_same_and_says_so() {
     assert!(report.findings.is_empty() && report.complete);
     assert!(report.unrecorded[0].contains("could not be kept"), "{:?}", report.unrecorded);
     assert_eq!(names(&fixture.store, "checks"), [""; 0]);
+}
+
+/// Goes on by a minute whenever somebody looks.
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> i64 {
+        self.0.fetch_add(60_000_000_000, Ordering::Relaxed)
+    }
+}
+
+/// The repository as somebody sees it whose clock goes fast, and what he writes.
+fn hurried(fixture: &Fixture) -> (Repository, Arc<FaultStore>) {
+    let recording = Arc::new(FaultStore::new(fixture.store.inner(), FaultPlan::record()));
+    let store = Store::over(recording.clone(), "memory://recorded");
+    let environment = fixture.world.environment(&fixture.cache);
+    let clock = Arc::new(Ticking(AtomicI64::new(environment.clock.now())));
+    let environment = Environment { clock, ..environment };
+    (Repository::open(store, &passphrase(PASSPHRASE), environment).unwrap(), recording)
+}
+
+#[test]
+fn a_long_run_keeps_on_the_way_what_it_has_checked() {
+    let fixture = nights(316);
+    let (repository, recording) = hurried(&fixture);
+    let request = all_of(&repository, Level::Data, EVERYTHING);
+    let report = verify(&repository, &request, &Progress::default()).unwrap();
+    assert!(report.complete && report.findings.is_empty());
+    let is_check = |write: &&LoggedWrite| write.name.starts_with("checks/");
+    assert!(recording.log().iter().filter(is_check).count() > 2);
+    fixture.world.sleep_until_next_night();
+    assert_eq!(seen_elsewhere(&fixture).data.never(), 0);
+}
+
+#[test]
+fn a_run_that_is_cut_off_has_walked_and_read_and_the_next_goes_on() {
+    let fixture = nights(317);
+    let mut checked = 0;
+    for run in 1.. {
+        let (repository, _) = hurried(&fixture);
+        let now = fixture.world.environment(&fixture.cache).clock.now();
+        let bounds = Bounds { deadline: Some(now + 20 * 60_000_000_000), ..EVERYTHING };
+        let request = all_of(&repository, Level::Data, bounds);
+        let report = verify(&repository, &request, &Progress::default()).unwrap();
+        assert!(report.snapshots > 0 && report.packs > 0 && report.packs < report.packs_in_scope);
+        assert!(report.out_of_time && !report.complete);
+        fixture.world.sleep_until_next_night();
+        let seen = seen_elsewhere(&fixture);
+        assert!(seen.data.checked >= (checked + 1).min(seen.data.total), "run {run}");
+        checked = seen.data.checked;
+        if seen.data.never() == 0 && seen.snapshots.never() == 0 {
+            break;
+        }
+    }
 }
