@@ -144,12 +144,11 @@ pub fn verify(
     request: &VerifyRequest,
     progress: &Progress,
 ) -> Result<VerifyReport> {
-    let mut coverage = Coverage::read(repository)?;
     let mut run = Run {
         repository,
         request,
         progress,
-        coverage: &coverage,
+        coverage: Coverage::read(repository)?,
         recorder: Recorder::new(repository, request.record),
         doubts: Doubts::default(),
         began: repository.environment.clock.now(),
@@ -164,7 +163,7 @@ pub fn verify(
         run.doubts = std::mem::take(&mut outcome.doubts);
         outcome = run.undisturbed()?;
     }
-    let Run { mut recorder, .. } = run;
+    let Run { mut recorder, mut coverage, .. } = run;
     if request.record {
         record::record(repository, &mut outcome);
         recorder.publish();
@@ -209,7 +208,7 @@ struct Run<'a> {
     request: &'a VerifyRequest,
     progress: &'a Progress,
     /// As it was at the beginning.
-    coverage: &'a Coverage,
+    coverage: Coverage,
     recorder: Recorder<'a>,
     doubts: Doubts,
     /// Unix nanoseconds.

@@ -32,7 +32,7 @@ pub(super) fn through(
             Ok(None) => return Ok(()),
             Ok(Some(visited)) => visited,
             Err(error) if error.is_damage() => {
-                meet(&walk.path().to_vec(), Met::Unreadable(&error))?;
+                meet(walk.path(), Met::Unreadable(&error))?;
                 // What else lies in that directory can hardly be had; its neighbours can.
                 walk.skip();
                 continue;
