@@ -125,9 +125,9 @@ fn damage_is_named_down_to_paths_recorded_and_healed_by_the_next_backup() {
     sandbox.nightjar("ledger show").done().prints("damaged");
     let told = sandbox.nightjar("status").exits(4);
     told.prints(&id).prints("the ledger records it as damaged").prints(&first[..12]);
-    sandbox.nightjar("snapshot show").arg(&other).done().never_says("lacks");
+    sandbox.nightjar("snapshot show").arg(&other).done().never_says("rests on packs");
     let show = sandbox.nightjar("snapshot show").arg(&first).exits(4);
-    show.prints("lacks something").prints(&path).prints(&id);
+    show.prints("rests on packs that are damaged or missing").prints(&path).prints(&id);
     let show = sandbox.nightjar("snapshot show").arg(&first).with_json().exits(4).json();
     assert_has_fields(&show["damage"], "packs hits");
 

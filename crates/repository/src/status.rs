@@ -149,7 +149,7 @@ pub fn status(repository: &Repository) -> Result<Status> {
     if !damage.hits.is_empty() {
         let (packs, hits) = (damage.packs.len(), damage.hits.len());
         findings.push(format!(
-            "packs that are damaged or missing: {packs}; snapshots that lack something: {hits}"
+            "packs that are damaged or missing: {packs}; snapshots that rest on them: {hits}"
         ));
     }
     Ok(Status {

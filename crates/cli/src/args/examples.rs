@@ -274,7 +274,7 @@ Examples:
   nightjar status --json | jq .bytes_stored
   nightjar status --json | jq .coverage.data.bytes_share
 
-The exit code is 4 if a snapshot lacks something. With --json, `coverage` is as `snapshot verify` has
+The exit code is 4 if a snapshot rests on a pack that is damaged or missing. With --json, `coverage` is as `snapshot verify` has
 it, and `damage` holds packs (pack, problem, blobs, snapshots) and hits.";
 
 pub(super) const DOCTOR: &str = "\

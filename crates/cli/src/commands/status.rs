@@ -137,7 +137,8 @@ fn describe(repository: &Repository, status: &Status) -> String {
     ]);
     if !status.damage.packs.is_empty() {
         text += &format!("\ndamaged or missing:\n{}", damage::packs(&status.damage, &status.infos));
-        text += "what a snapshot lacks is told by `nightjar snapshot show`\n";
+        text += "`nightjar snapshot show` tells which paths rest on them, and `nightjar snapshot verify` \
+                 what of these is lost\n";
     }
     if !status.series.is_empty() {
         text += &format!("\n{}", series_table(status));

@@ -12,13 +12,13 @@ use super::views::PathView;
 /// Snapshots that are shown of one pack.
 const SHOWN: usize = 10;
 
-/// A snapshot that cannot be restored whole.
+/// A snapshot that damage hits.
 #[derive(Debug, Serialize)]
 pub(crate) struct HitView<'a> {
     snapshot: String,
     series: Option<&'a str>,
     time: Option<String>,
-    /// The first files that are not whole and directories that cannot be read.
+    /// The first files and directories of it that are hit.
     paths: Vec<PathView>,
     more_paths: u64,
 }

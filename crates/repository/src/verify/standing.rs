@@ -1,4 +1,7 @@
 //! Damage that is known without reading a pack: what the ledger records, and what is not in the store.
+//!
+//! The ledger does not tell which blobs of a pack are lost: here all of them may be. A check at the
+//! level data tells.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use crate::snapshots::SnapshotInfo;
 pub struct StandingDamage {
     /// The packs, whatever rests on them.
     pub packs: Vec<DamagedPack>,
-    /// The snapshots of which something can be had from nowhere else.
+    /// The snapshots of which something lies in these packs alone, lost or not.
     pub hits: Vec<SnapshotHit>,
 }
 
@@ -35,7 +38,7 @@ pub struct DamagedPack {
     pub problem: String,
     /// Blobs in it. The ledger does not tell how many of them are lost.
     pub blobs: u64,
-    /// The snapshots of which something can be had from nowhere else.
+    /// The snapshots of which something lies in it, and nowhere else but in others of these.
     pub snapshots: Vec<SessionId>,
     /// How many there are besides: only where very much is lost.
     pub more_snapshots: u64,

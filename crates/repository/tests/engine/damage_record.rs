@@ -129,8 +129,11 @@ fn a_damaged_pack_is_recorded_and_the_next_backup_heals_what_it_held() {
                 (&[][..], 0)
             );
             let told = status(&fixture.open()).unwrap();
-            assert_eq!((told.damage.packs.len(), told.damage.hits.len()), (1, 0));
-            assert_eq!(told.findings, [""; 0]);
+            assert_eq!(told.damage.packs.len(), 1);
+            // Older nights may rest on what is right in it, and is stored nowhere else.
+            let resting: BTreeSet<_> = told.damage.hits.iter().map(|it| it.snapshot).collect();
+            assert!(!resting.contains(&newest.id) && !resting.contains(&healing.id), "{name}");
+            assert_eq!(told.findings.is_empty(), resting.is_empty(), "{:?}", told.findings);
 
             collected(&fixture, &thorough());
             let report = check(&fixture, Level::Data, EVERYTHING);

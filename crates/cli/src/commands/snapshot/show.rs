@@ -33,7 +33,10 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotShow) 
     program.output.result(&view, || {
         let lacks = hit.map(|hit| {
             let packs = damage::packs(&damage, known);
-            format!("\nlacks something of these paths:\n{}{packs}", damage::paths(hit))
+            format!(
+                "\nrests on packs that are damaged or missing with these paths:\n{}{packs}",
+                damage::paths(hit)
+            )
         });
         describe(&info) + &lacks.unwrap_or_default()
     })?;
@@ -45,8 +48,8 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotShow) 
 struct ShownView<'a> {
     #[serde(flatten)]
     snapshot: SnapshotView<'a>,
-    /// The packs that are damaged or missing, and the paths that lack something; null if all is
-    /// there, as far as is known.
+    /// The packs that are damaged or missing, and the paths that rest on them; null if there are
+    /// none.
     damage: Option<DamageView<'a>>,
 }
 
