@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use nightjar_testservers::Moto;
+use serde_json::Value;
 
 use crate::harness::data::noise;
 use crate::harness::{Nightjar, Running, Sandbox, WEAK, number};
