@@ -37,7 +37,8 @@ seed("plain_objects", "epoch_record", bytes.fromhex(keys["keyring"]["epoch_recor
 seed("plain_objects", "keyring", bytes.fromhex(keys["keyring"]["object"]), 6)
 seed("plain_objects", "replica", b"NJC1\1" + bytes(range(32)), 7)
 
-kinds = (("index", 0), ("sessions", 2), ("snapshots", 3), ("ledger", 4), ("ledger_hold", 4), ("ledger_erased", 4))
+kinds = (("index", 0), ("sessions", 2), ("snapshots", 3), ("ledger", 4), ("ledger_hold", 4), ("ledger_erased", 4),
+         ("checks", 5))
 for o, (name, choice) in zip(metadata["objects"], kinds, strict=True):
     seed("records", name, bytes.fromhex(o["record"]), choice)
     seed("framing", f"metadata_{name}", bytes.fromhex(o["object"]), 0)

@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use nightjar_format::blob::BlobTable;
+use nightjar_format::check::CheckRecord;
 use nightjar_format::index::IndexRecord;
 use nightjar_format::ledger::{LedgerRecord, LedgerState};
 use nightjar_format::limits;
@@ -14,7 +15,7 @@ use nightjar_fuzz::check_record;
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, bytes)) = data.split_first() else { return };
-    match choice % 5 {
+    match choice % 6 {
         0 => {
             check_record::<IndexRecord>(bytes);
             if let Ok(index) = record::decode::<IndexRecord>(bytes) {
@@ -29,12 +30,13 @@ fuzz_target!(|data: &[u8]| {
         }
         2 => check_record::<SessionRecord>(bytes),
         3 => check_record::<Register>(bytes),
-        _ => {
+        4 => {
             check_record::<LedgerRecord>(bytes);
             if let Ok(record) = record::decode::<LedgerRecord>(bytes) {
                 check_ledger(&record);
             }
         }
+        _ => check_record::<CheckRecord>(bytes),
     }
 });
 

@@ -29,3 +29,4 @@ mod tar;
 mod together;
 mod trees;
 mod unchanged;
+mod verify;

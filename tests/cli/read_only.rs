@@ -15,9 +15,9 @@ const READING: [&str; 12] = [
     "snapshot ls latest --long",
     "snapshot cat latest dump.sql",
     "snapshot find dump.sql",
-    "snapshot verify --all --level presence",
-    "snapshot verify --all --level packs",
-    "snapshot verify --all --level data",
+    "snapshot verify --no-record --all --level presence",
+    "snapshot verify --no-record --all --level packs",
+    "snapshot verify --no-record --all --level data",
     "status",
     "key list",
     "index status",
@@ -51,6 +51,8 @@ fn without_the_permission_to_write_nothing_changes_and_the_permission_is_named()
     let id = id_of(&far.run("snapshot list").json()[0]);
     far.refuse_writes();
     let denied = "check the permissions of this user";
+    let verify = far.run("snapshot verify --all").done().prints("no damage found");
+    verify.says("could not be kept in the repository").says(denied).says("checks/");
     far.run("backup --stdin dump.sql").stdin("new").exits(1).says(denied).says("sessions/");
     let forget = far.run("snapshot forget --reason test").arg(id);
     forget.exits(1).says(denied).says("ledger/");

@@ -32,7 +32,7 @@ impl Scene {
         self.sandbox.nightjar(&format!("repair {words}"))
     }
 
-    fn from_copy(&self, words: &str) -> Nightjar {
+    fn repair_from_copy(&self, words: &str) -> Nightjar {
         self.repair(words).args("--from").arg(self.sandbox.path("copy"))
     }
 
@@ -109,7 +109,7 @@ fn what_is_lost_comes_back_from_a_copy() {
     scene.sandbox.nightjar("snapshot verify --all").exits(4);
 
     let before = state(&repository);
-    let text = scene.from_copy("--check --dry-run").done().text();
+    let text = scene.repair_from_copy("--check --dry-run").done().text();
     for name in &gone {
         assert!(text.contains(&format!("{name} is missing, and comes from the copy (")), "{text}");
     }
@@ -117,7 +117,7 @@ fn what_is_lost_comes_back_from_a_copy() {
     assert!(text.contains("3 objects (") && text.ends_with("nothing was changed\n"), "{text}");
     assert!(before == state(&repository), "a dry run changed something");
 
-    let plan = scene.from_copy("--check --dry-run").json();
+    let plan = scene.repair_from_copy("--check --dry-run").json();
     let fields = "dry_run from objects bytes suspects repaired packs_read left requests";
     assert_has_fields(&plan, fields);
     assert_eq!((&plan["dry_run"], plan["left"].as_array().unwrap().len()), (&true.into(), 0));
@@ -125,12 +125,12 @@ fn what_is_lost_comes_back_from_a_copy() {
     assert_has_fields(&objects[0], "object kind problem means bytes");
     assert_eq!(objects.len(), 3);
 
-    let done = scene.from_copy("--check").done();
+    let done = scene.repair_from_copy("--check").done();
     done.prints("brought back 2 packs (").prints("1 snapshot (").prints("all that was found is");
     scene.assert_whole();
-    let again = scene.from_copy("").done();
+    let again = scene.repair_from_copy("").done();
     again.prints("nothing was found to be missing or damaged").prints("only with --check");
-    assert_eq!(scene.from_copy("--check").json()["objects"], Value::Array(vec![]));
+    assert_eq!(scene.repair_from_copy("--check").json()["objects"], Value::Array(vec![]));
 }
 
 #[test]
@@ -150,8 +150,8 @@ fn a_repository_that_cannot_be_opened_any_more_is_mended() {
             let name = scene.name(&path);
             let outcome = scene.sandbox.nightjar("snapshot verify --all").run();
             assert!(!outcome.is_done(), "{name}: {outcome}");
-            scene.from_copy("--dry-run").done().prints(&name);
-            scene.from_copy("").done().prints("brought back 1 ");
+            scene.repair_from_copy("--dry-run").done().prints(&name);
+            scene.repair_from_copy("").done().prints("brought back 1 ");
             scene.assert_whole();
         }
     }
@@ -166,15 +166,15 @@ fn what_no_copy_has_is_named_and_the_rest_is_mended() {
     fs::remove_file(first).unwrap();
     fs::remove_file(second).unwrap();
     flip(&copy.join(&lost));
-    let outcome = scene.from_copy("").exits(4);
+    let outcome = scene.repair_from_copy("").exits(4);
     outcome.prints("brought back 1 pack").prints(&lost).prints("1 finding could not be mended");
     assert!(!scene.sandbox.repository().join(&lost).exists(), "something unverified was written");
     assert!(scene.sandbox.repository().join(&mended).exists());
-    let document = scene.from_copy("").with_json().exits(4).json();
+    let document = scene.repair_from_copy("").with_json().exits(4).json();
     assert_eq!(document["left"][0]["object"], lost.as_str());
     assert!(document["left"][0]["problem"].as_str().unwrap().contains("hash"), "{document}");
     fs::remove_file(copy.join(&lost)).unwrap();
-    scene.from_copy("--dry-run").exits(4).prints("the copy does not have it");
+    scene.repair_from_copy("--dry-run").exits(4).prints("the copy does not have it");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_copy_is_told_from_what_is_none() {
         scene.repair(line).exits(2);
     }
     sandbox.write("passphrase", "wrong");
-    scene.from_copy("").exits(12).says("wrong passphrase");
+    scene.repair_from_copy("").exits(12).says("wrong passphrase");
     assert!(before == state(&sandbox.repository()));
 }
 

@@ -1128,6 +1128,11 @@ class Primitives(unittest.TestCase):
         raw = (b"\1" + bytes(16) + vs("host") + vi(7) + zz(1) + zz(2) + vi(3) + opt(bytes(8) + vi(300)))
         self.assertEqual(postcard.decode(records.SESSION, raw).noted.number, 300)
 
+    def test_check_record(self):
+        raw = b"\1" + vec([bytes(32) + opt(zz(-5)) + opt(None)]) + vec([bytes(16) + zz(300)])
+        check = postcard.decode(records.CHECK, raw)
+        self.assertEqual((check.packs[0].packs, check.packs[0].data, check.snapshots[0].walked), (-5, None, 300))
+
 
 if __name__ == "__main__":
     unittest.main()

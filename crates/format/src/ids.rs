@@ -138,6 +138,10 @@ id_type!(
     BundleId, 16, "bundle"
 );
 id_type!(
+    /// Names a check object; random.
+    CheckId, 16, "check"
+);
+id_type!(
     /// Tells attempts to make an epoch apart: the beginning of its record's hash.
     AttemptId, 8, "attempt"
 );

@@ -8,6 +8,7 @@
 
 pub mod blob;
 pub mod bundle;
+pub mod check;
 pub mod error;
 pub mod ids;
 pub mod index;
@@ -27,6 +28,6 @@ pub mod snapshot;
 
 pub use error::FormatError;
 pub use ids::{
-    AttemptId, BlobId, BundleId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId,
-    SlotId,
+    AttemptId, BlobId, BundleId, CheckId, Digest, IncarnationId, IndexId, PackId, RepositoryId,
+    SessionId, SlotId,
 };

@@ -7,7 +7,7 @@ const MIB: usize = 1 << 20;
 pub const PLAIN_OBJECT_BYTES: usize = 64 * KIB;
 /// A keyring object, in bytes.
 pub const KEYRING_BYTES: usize = MIB;
-/// An index, session, snapshot or ledger object, in bytes.
+/// An index, session, snapshot, ledger or check object, in bytes.
 pub const METADATA_OBJECT_BYTES: usize = 64 * MIB;
 /// The record within such an object, and a pack's footer, in bytes.
 pub const RECORD_BYTES: usize = 256 * MIB;
@@ -15,6 +15,10 @@ pub const RECORD_BYTES: usize = 256 * MIB;
 pub const BUNDLE_BYTES: usize = 96 * MIB;
 /// The table of a bundle, in bytes.
 pub const BUNDLE_TABLE_BYTES: usize = 16 * MIB;
+/// The record of a check object, in bytes.
+pub const CHECK_RECORD_BYTES: usize = 64 * MIB;
+/// Packs and snapshots that a check object names, together.
+pub const CHECK_ENTRIES: usize = 1 << 20;
 /// A pack, in bytes.
 pub const PACK_BYTES: u64 = 1 << 30;
 /// A chunk or a node, in bytes.

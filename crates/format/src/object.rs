@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::bundle::BundleKind;
 use crate::ids::{
-    AttemptId, BundleId, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
+    AttemptId, BundleId, CheckId, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
 };
 use crate::limits;
 use crate::reader::FieldReader;
@@ -33,6 +33,8 @@ pub enum ObjectName {
     Bundle(BundleKind, BundleId),
     /// Says that the store holds a replica.
     Replica,
+    /// What was checked, and when.
+    Check(CheckId),
 }
 
 impl fmt::Display for ObjectName {
@@ -51,6 +53,7 @@ impl fmt::Display for ObjectName {
             Self::Ledger(incarnation, number) => write!(f, "ledger/{incarnation}/{number:012}"),
             Self::Bundle(kind, id) => write!(f, "{}/{id}", kind.folder()),
             Self::Replica => f.write_str("ledger/replica"),
+            Self::Check(id) => write!(f, "checks/{id}"),
         }
     }
 }
@@ -76,6 +79,7 @@ impl ObjectName {
             }
             ["bundles", "index", id] => Self::Bundle(BundleKind::Index, id.parse().ok()?),
             ["bundles", "snapshots", id] => Self::Bundle(BundleKind::Snapshots, id.parse().ok()?),
+            ["checks", id] => Self::Check(id.parse().ok()?),
             _ => return None,
         };
         let in_bounds = match parsed {
@@ -99,11 +103,13 @@ pub enum MetadataKind {
     Snapshot = 3,
     /// A ledger record.
     Ledger = 4,
+    /// A check object.
+    Check = 5,
 }
 
 impl MetadataKind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Index, Self::Session, Self::Snapshot, Self::Ledger]
+        [Self::Index, Self::Session, Self::Snapshot, Self::Ledger, Self::Check]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
@@ -252,6 +258,7 @@ mod tests {
             ObjectName::Bundle(BundleKind::Index, BundleId([8; 16])),
             ObjectName::Bundle(BundleKind::Snapshots, BundleId([9; 16])),
             ObjectName::Replica,
+            ObjectName::Check(CheckId([10; 16])),
         ];
         for name in names {
             assert_eq!(ObjectName::parse(&name.to_string()), Some(name));

@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use nightjar_format::bundle::BundleKind;
 use nightjar_format::object::ObjectName;
-use nightjar_format::{BundleId, RepositoryId, SessionId};
+use nightjar_format::{BundleId, CheckId, RepositoryId, SessionId};
 
 use crate::error::{Result, local};
 
@@ -90,6 +90,11 @@ impl ObjectCache {
     /// The bundles whose tables are cached.
     pub(crate) fn bundles(&self, kind: BundleKind) -> Vec<BundleId> {
         self.ids(kind.folder())
+    }
+
+    /// The check objects that are cached.
+    pub(crate) fn checks(&self) -> Vec<CheckId> {
+        self.ids("checks")
     }
 
     fn ids<Id: FromStr>(&self, folder: &str) -> Vec<Id> {

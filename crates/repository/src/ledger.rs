@@ -105,7 +105,10 @@ pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
     // No program makes a second one yet: whoever did could begin again before its own removal.
     let others = incarnations.keys().map(|id| format!("ledger/{id}/ is ignored: it is nobody's"));
     ledger.findings.extend(others);
-    if !is_replica {
+    if is_replica {
+        // That is about packs of the source: what was copied is sound.
+        ledger.state.damaged.clear();
+    } else {
         seen.compare(repository, &mut ledger);
     }
     ledger.findings.extend(ledger.broken.iter().cloned());

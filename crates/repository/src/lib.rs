@@ -11,8 +11,8 @@
 //! - [`retention`]: which snapshots a policy lets go; [`rewrite`]: taking entries out of snapshots;
 //! - [`index`]: the local index, a cache that can always be made anew;
 //! - [`gc`]: what nobody needs any more, and getting rid of it;
-//! - [`verify`]: what is damaged; [`repair`]: bringing it back; [`replicate`]: copies elsewhere;
-//! - [`status`]: what is there; [`doctor`]: what is wrong around it.
+//! - [`verify`]: what is damaged; [`coverage`]: what was checked; [`repair`]: bringing it back;
+//! - [`replicate`]: copies elsewhere; [`status`]: what is there; [`doctor`]: what is wrong around it.
 //!
 //! The engine prints nothing and looks nothing up: clock, random numbers, names and the cache
 //! directory come with the [`Environment`]; progress and findings go to the caller, remarks for
@@ -21,6 +21,7 @@
 mod ahead;
 mod bundles;
 mod cache;
+pub mod coverage;
 pub mod doctor;
 mod environment;
 mod error;

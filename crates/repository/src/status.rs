@@ -1,18 +1,20 @@
 //! What is there: counts and sizes of a repository.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use nightjar_format::SessionId;
 use nightjar_format::limits;
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::session::{Position, SessionRecord};
+use nightjar_format::{PackId, SessionId};
 
+use crate::coverage::{Coverage, CoverageSummary};
 use crate::error::Result;
 use crate::index::sync::{Copies, open_private};
 use crate::ledger;
 use crate::repository::Repository;
 use crate::slots;
-use crate::snapshots;
+use crate::snapshots::{self, SnapshotInfo};
+use crate::verify::{StandingDamage, standing_in};
 
 /// What a repository holds.
 #[derive(Debug, Clone)]
@@ -43,6 +45,12 @@ pub struct Status {
     pub epoch: u32,
     /// Slots that have access.
     pub slots: u64,
+    /// How much of all packs and snapshots was ever checked, and when.
+    pub coverage: CoverageSummary,
+    /// Packs that are recorded as damaged, or not in the store, and what they hit.
+    pub damage: StandingDamage,
+    /// Every snapshot, oldest first.
+    pub infos: Vec<SnapshotInfo>,
     /// What is not as it should be, for people to read.
     pub findings: Vec<String>,
 }
@@ -86,8 +94,8 @@ pub struct OpenSession {
     pub renewed: i64,
 }
 
-const KINDS: [&str; 8] =
-    ["packs", "index", "bundles", "snapshots", "sessions", "ledger", "slots", "keyring"];
+const KINDS: [&str; 9] =
+    ["packs", "index", "bundles", "snapshots", "sessions", "ledger", "checks", "slots", "keyring"];
 
 /// Counts what a repository holds.
 pub fn status(repository: &Repository) -> Result<Status> {
@@ -96,17 +104,26 @@ pub fn status(repository: &Repository) -> Result<Status> {
     let (index, report) = open_private(repository, Copies::Welcome)?;
     let mut bytes_unique = 0;
     let mut depths: Vec<u64> = Vec::new();
+    let mut packs: BTreeMap<PackId, u64> = BTreeMap::new();
     for (_, pack) in index.packs()? {
+        if !ledger.state.retired.contains(&pack.pack_id) {
+            packs.insert(pack.pack_id, pack.size);
+        }
         bytes_unique += pack.raw_bytes;
         depths.resize(depths.len().max(pack.depths.len()), 0);
         for (sum, count) in depths.iter_mut().zip(&pack.depths) {
             *sum += count;
         }
     }
+    let mut sizes: HashMap<PackId, u64> = HashMap::new();
     let objects = KINDS
         .into_iter()
         .map(|kind| {
             let infos = repository.store.list(kind)?;
+            sizes.extend(infos.iter().filter_map(|info| match ObjectName::parse(&info.name) {
+                Some(ObjectName::Pack(id)) => Some((id, info.size)),
+                _ => None,
+            }));
             let bytes = infos.iter().map(|info| info.size).sum();
             Ok(ObjectsStatus { kind, count: infos.len() as u64, bytes })
         })
@@ -127,6 +144,16 @@ pub fn status(repository: &Repository) -> Result<Status> {
     }
     let mut findings = list.findings.clone();
     findings.extend(report.findings);
+    let infos: Vec<_> = list.snapshots.iter().collect();
+    let walked = list.snapshots.iter().map(|info| (info.id, info.snapshot.counts.bytes()));
+    let coverage = Coverage::read(repository)?.summary(packs.into_iter(), walked);
+    let damage = standing_in(repository, index, &ledger, &sizes, &infos)?;
+    if !damage.hits.is_empty() {
+        let (packs, hits) = (damage.packs.len(), damage.hits.len());
+        findings.push(format!(
+            "packs that are damaged or missing: {packs}; snapshots that rest on them: {hits}"
+        ));
+    }
     Ok(Status {
         is_replica: repository.is_replica(),
         series: series.into_values().collect(),
@@ -141,6 +168,9 @@ pub fn status(repository: &Repository) -> Result<Status> {
         ledger_head: ledger.head,
         epoch: repository.keychain.epoch(),
         slots: slots::list(repository)?.len() as u64,
+        coverage,
+        damage,
+        infos: list.snapshots,
         findings,
     })
 }

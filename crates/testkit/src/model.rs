@@ -63,6 +63,11 @@ fn unexpected(when: &str, info: &SnapshotInfo) -> ! {
 /// Verifies everything at the level data.
 pub fn verify_all(repository: &Repository) -> Result<VerifyReport, RepositoryError> {
     let ids = snapshots::list(repository)?.snapshots.iter().map(|info| info.id).collect();
-    let request = VerifyRequest { level: Level::Data, snapshots: ids, whole_repository: true };
+    let request = VerifyRequest {
+        level: Level::Data,
+        snapshots: ids,
+        whole_repository: true,
+        ..VerifyRequest::default()
+    };
     verify(repository, &request, &Progress::default())
 }

@@ -1,4 +1,4 @@
-"""The records of chapters 1 to 8, field by field."""
+"""The records of chapters 1 to 8 and 14, field by field."""
 
 from .postcard import (BOOL, BYTES, I32, I64, STRING, U8, U32, U64, VERSION, Enum, Fixed, Option, Record, Repeat,
                        Vec)
@@ -110,3 +110,9 @@ LEDGER = Record(
         ("release", dict(snapshots=Vec(ID16), who=STRING, why=STRING)),
         ("accept", dict(series=STRING, up_to=I64, who=STRING, why=STRING)),
         ("erased", dict(up_to=U64, packs=U64, bytes=U64, kept_until=Option(I64), who=STRING))))
+
+# Chapter 14
+
+CHECK = Record(
+    version=VERSION, packs=Vec(Record(pack=ID32, packs=Option(I64), data=Option(I64))),
+    snapshots=Vec(Record(snapshot=ID16, walked=I64)))

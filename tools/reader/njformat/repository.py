@@ -10,7 +10,7 @@ from .ledger import Ledger
 from .postcard import FormatError, decode
 from .store import LIMIT, MIB, Refused, Store, about, ascending, hex_of, require
 
-METADATA_KINDS = {"index": 1, "sessions": 2, "snapshots": 3, "ledger": 4}
+METADATA_KINDS = {"index": 1, "sessions": 2, "snapshots": 3, "ledger": 4, "checks": 5}
 
 
 # Pure pieces

@@ -241,7 +241,7 @@ def check_pack(p):
 def check_metadata(file):
     repository_id, key, signer, public = raw(file, "repository_id", "metadata_key", "signer", "sign_public")
     same("signer's public key", crypto.ed25519_public(raw(file, "sign_seed")), public)
-    schemas = {1: records.INDEX, 2: records.SESSION, 3: records.REGISTER, 4: records.LEDGER}
+    schemas = {1: records.INDEX, 2: records.SESSION, 3: records.REGISTER, 4: records.LEDGER, 5: records.CHECK}
     for o in file["objects"]:
         name, kind = o["name"], o["kind"]
 

@@ -1,9 +1,10 @@
-//! `metadata.json`: one sealed object of each kind (format-spec, chapters 1, 5, 7 and 8).
+//! `metadata.json`: one sealed object of each kind (format-spec, chapters 1, 5, 7, 8 and 14).
 
 use anyhow::{Context, Result};
 use nightjar_codec::metadata::{self, Sealer};
 use nightjar_codec::sign::SignKey;
 use nightjar_format::blob::{Bases, BlobEntry, BlobTable, Encoding};
+use nightjar_format::check::{CheckRecord, PackCheck, SnapshotCheck};
 use nightjar_format::index::{IndexRecord, PackRecord};
 use nightjar_format::ledger::{LedgerBody, LedgerRecord};
 use nightjar_format::object::{MetadataKind, ObjectName};
@@ -11,7 +12,7 @@ use nightjar_format::record::{self, Record};
 use nightjar_format::session::{Position, SessionRecord};
 use nightjar_format::snapshot::{Counts, Label, Previous, Register, Snapshot, Source};
 use nightjar_format::{
-    BlobId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
+    BlobId, CheckId, Digest, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
 };
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ pub(crate) fn vectors() -> Result<Value> {
     let session = SessionId(array("session"));
     let incarnation = IncarnationId(array("incarnation"));
     Ok(json!({
-        "about": "format-spec, chapters 1, 5, 7 and 8: \"object\" opens to \"record\"; \"counts\" are \
+        "about": "format-spec, chapters 1, 5, 7, 8 and 14: \"object\" opens to \"record\"; \"counts\" are \
             those of the snapshot.",
         "repository_id": hex(&array::<16>("repository")),
         "epoch": 3,
@@ -41,6 +42,7 @@ pub(crate) fn vectors() -> Result<Value> {
             seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 7), &forget(incarnation))?,
             seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 8), &hold(incarnation))?,
             seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 9), &erased(incarnation))?,
+            seal(MetadataKind::Check, ObjectName::Check(CheckId(array("check"))), &check(session))?,
         ],
     }))
 }
@@ -202,4 +204,16 @@ fn erased(incarnation: IncarnationId) -> LedgerRecord {
             who: "somebody".to_owned(),
         },
     }
+}
+
+fn check(session: SessionId) -> CheckRecord {
+    let checked = |label: &str, packs, data| PackCheck { pack: PackId(array(label)), packs, data };
+    let mut packs = vec![
+        checked("pack 1", Some(1_700_000_006_000_000_000), None),
+        checked("pack 2", None, Some(1_700_000_007_000_000_000)),
+        checked("pack 3", Some(1_700_000_008_000_000_000), Some(-1)),
+    ];
+    packs.sort_by_key(|it| it.pack);
+    let snapshots = vec![SnapshotCheck { snapshot: session, walked: 1_700_000_009_000_000_000 }];
+    CheckRecord { packs, snapshots }
 }

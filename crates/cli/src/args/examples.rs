@@ -163,9 +163,18 @@ Examples:
   nightjar snapshot verify --all
   nightjar snapshot verify latest --series orders.sql --level data
   nightjar snapshot verify 3f2a 77c0 --level presence
+  nightjar snapshot verify --all --sample 5%
+      every night: after twenty nights all was checked once
+  nightjar --limit-download 20MB snapshot verify --all --older-than 30d --time-limit 2h
 
 Levels: presence looks whether everything is there; packs reads every byte and needs no key to
-the data; data decrypts and decodes as a restore does.";
+the data; data decrypts and decodes as a restore does. `nightjar status` shows what was checked.
+
+With --json: level, snapshots, packs, snapshots_in_scope, packs_in_scope, references, blobs, bytes,
+complete, out_of_time, coverage (packs, data, snapshots: total, checked, never_checked, share, bytes,
+bytes_checked, bytes_share, oldest, oldest_age_seconds, newest, newest_age_seconds), findings (object,
+problem, snapshots, more_snapshots, blobs, blob_ids), hits (snapshot, series, time, paths, more_paths),
+recorded_damaged, recorded_repaired, unrecorded, requests.";
 
 pub(super) const DIFF: &str = "\
 Examples:
@@ -330,7 +339,11 @@ With --json: dry_run, snapshots (objects with original, snapshot, was_there, ser
 pub(super) const STATUS: &str = "\
 Examples:
   nightjar status
-  nightjar status --json | jq .bytes_stored";
+  nightjar status --json | jq .bytes_stored
+  nightjar status --json | jq .coverage.data.bytes_share
+
+The exit code is 4 if a snapshot rests on a pack that is damaged or missing. With --json, `coverage` is as `snapshot verify` has
+it, and `damage` holds packs (pack, problem, blobs, snapshots) and hits.";
 
 pub(super) const DOCTOR: &str = "\
 Examples:

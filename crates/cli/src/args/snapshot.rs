@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use nightjar_format::limits;
 use nightjar_format::snapshot::Label;
 use nightjar_repository::ingest::DeltaParameters;
+use nightjar_repository::verify::Sample;
 
 use super::look::{SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 use super::moment::Moment;
@@ -255,8 +256,13 @@ pub(crate) enum VerifyLevel {
 
 /// Check that snapshots can be restored.
 ///
-/// Nothing is changed. If damage is found, it is listed with the snapshots that it hits, and the
-/// exit code is 4.
+/// If damage is found, it is listed with the snapshots and paths that it hits, and the exit code is 4.
+/// Packs that are damaged are recorded in the ledger: backups then store anew what lay in them.
+///
+/// What was checked, and when, is kept in the repository. With --sample, --older-than or
+/// --time-limit a run takes what was checked longest ago, on whatever machine, so that successive runs
+/// come around to everything. That everything is there is checked all the same, and what was found is
+/// traced to snapshots and paths even if the time is up.
 #[derive(Debug, Args)]
 #[command(after_help = examples::VERIFY)]
 #[command(group(
@@ -275,6 +281,18 @@ pub(crate) struct SnapshotVerify {
     /// How thoroughly [default: data; packs if the slot has the role write]
     #[arg(long, value_enum)]
     pub(crate) level: Option<VerifyLevel>,
+    /// Check so much of it: a share such as 5%, or so many bytes of packs, such as 50GiB
+    #[arg(long, value_name = "PART", value_parser = values::sample)]
+    pub(crate) sample: Option<Sample>,
+    /// Check only what was last checked longer ago than this, such as 30d, or never
+    #[arg(long, value_name = "AGE", value_parser = values::age)]
+    pub(crate) older_than: Option<i64>,
+    /// Begin nothing more after this time, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = values::age)]
+    pub(crate) time_limit: Option<i64>,
+    /// Only look: keep nothing in the repository, neither what was checked nor what is damaged
+    #[arg(long)]
+    pub(crate) no_record: bool,
 }
 
 /// Take files and directories out of snapshots.

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use nightjar_format::limits;
 use nightjar_format::snapshot::Label;
 use nightjar_repository::retention::Preset;
+use nightjar_repository::verify::Sample;
 
 /// Argon2 needs eight blocks of a KiB for each of its four lanes.
 const ARGON2_MEMORY_MIN_KIB: u32 = 32;
@@ -41,6 +42,22 @@ pub(super) fn permille(text: &str) -> Result<u32, String> {
     share
         .filter(|share| *share <= 1000)
         .ok_or_else(|| "expected a share from 0% to 100%, such as 5% or 0.5%".to_owned())
+}
+
+/// A part of all that is stored: a share above nothing (`5%`), or bytes (`50GiB`).
+pub(super) fn sample(text: &str) -> Result<Sample, String> {
+    let expected =
+        || "expected a share such as 5%, or bytes with their unit, such as 50GiB".to_owned();
+    if text.ends_with('%') {
+        return match permille(text)? {
+            0 => Err(expected()),
+            share => Ok(Sample::Permille(share)),
+        };
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(expected());
+    }
+    size(text).ok().filter(|bytes| *bytes > 0).map(Sample::Bytes).ok_or_else(expected)
 }
 
 /// A time zone by its name in the system's database.
@@ -293,6 +310,22 @@ mod tests {
     fn time_zones_have_names() {
         assert!(time_zone("UTC").is_ok());
         assert!(time_zone("Europe/Nowhere").unwrap_err().contains("Europe/Berlin"));
+    }
+
+    #[test]
+    fn a_sample_is_a_share_or_bytes_and_never_nothing() {
+        for (text, expected) in [
+            ("5%", Sample::Permille(50)),
+            ("0.5%", Sample::Permille(5)),
+            ("100%", Sample::Permille(1000)),
+            ("50GiB", Sample::Bytes(50 << 30)),
+            ("1 KB", Sample::Bytes(1000)),
+        ] {
+            assert_eq!(sample(text), Ok(expected), "{text}");
+        }
+        for text in ["", "5", "0%", "101%", "-5%", "0B", "half"] {
+            assert!(sample(text).is_err(), "{text}");
+        }
     }
 
     #[test]

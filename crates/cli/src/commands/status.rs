@@ -6,7 +6,10 @@ use nightjar_repository::status::{self, Status};
 use serde::Serialize;
 
 use super::Program;
+use crate::environment;
 use crate::exit::Exit;
+use crate::output::coverage::{self, CoverageView};
+use crate::output::damage::{self, DamageView};
 use crate::output::format::{count, local_time, number, percent, printable, rfc3339, size};
 use crate::output::table::{Align, Table, pairs};
 use crate::stderr;
@@ -33,6 +36,8 @@ struct StatusView<'a> {
     series: Vec<SeriesView<'a>>,
     objects: Vec<ObjectsView>,
     sessions: Vec<SessionView<'a>>,
+    coverage: CoverageView,
+    damage: DamageView<'a>,
     findings: &'a [String],
 }
 
@@ -106,6 +111,8 @@ fn view<'a>(repository: &'a Repository, status: &'a Status) -> StatusView<'a> {
         series: series.collect(),
         objects: objects.collect(),
         sessions: sessions.collect(),
+        coverage: CoverageView::new(&status.coverage, environment::now()),
+        damage: DamageView::new(&status.damage, &status.infos),
         findings: &status.findings,
     }
 }
@@ -115,6 +122,8 @@ fn describe(repository: &Repository, status: &Status) -> String {
         .map(|share| format!(", {share} of what was backed up"))
         .unwrap_or_default();
     let slots = count(status.slots, "slot", "slots");
+    let [packs_checked, data_checked, walked] =
+        coverage::lines(&status.coverage, environment::now());
     let mut text = pairs(&[
         ("repository", repository.id().to_string()),
         ("at", repository.store().url().to_owned()),
@@ -125,7 +134,15 @@ fn describe(repository: &Repository, status: &Status) -> String {
         ("blobs", amount(status.blobs, status.bytes_unique)),
         ("deltas", deltas(&status.depths)),
         ("stored", format!("{}{share}", size(status.bytes_stored))),
+        packs_checked,
+        data_checked,
+        walked,
     ]);
+    if !status.damage.packs.is_empty() {
+        text += &format!("\ndamaged or missing:\n{}", damage::packs(&status.damage, &status.infos));
+        text += "`nightjar snapshot show` tells which paths rest on them, and `nightjar snapshot verify` \
+                 what of these is lost\n";
+    }
     if !status.series.is_empty() {
         text += &format!("\n{}", series_table(status));
     }

@@ -1,5 +1,7 @@
 //! Standard output: results, and nothing but results.
 
+pub(crate) mod coverage;
+pub(crate) mod damage;
 pub(crate) mod entries;
 pub(crate) mod format;
 pub(crate) mod requests;

@@ -3,6 +3,7 @@
 use nightjar_codec::metadata::{self, Opened, Sealer, Trust};
 use nightjar_codec::sign::SignKey;
 use nightjar_codec::{CodecError, SecretKey};
+use nightjar_format::check::CheckRecord;
 use nightjar_format::index::IndexRecord;
 use nightjar_format::ledger::LedgerRecord;
 use nightjar_format::object::{MetadataKind, ObjectName};
@@ -52,8 +53,8 @@ impl Trust for Keys {
 #[test]
 fn recorded_objects_open_to_their_records() {
     let file = load("metadata.json");
-    let [index, session, snapshot, forget, hold, erased] = list(&file, "objects") else {
-        panic!("six objects")
+    let [index, session, snapshot, forget, hold, erased, checked] = list(&file, "objects") else {
+        panic!("seven objects")
     };
     check::<IndexRecord>(&file, index, MetadataKind::Index);
     check::<SessionRecord>(&file, session, MetadataKind::Session);
@@ -65,6 +66,7 @@ fn recorded_objects_open_to_their_records() {
     check::<LedgerRecord>(&file, forget, MetadataKind::Ledger);
     check::<LedgerRecord>(&file, hold, MetadataKind::Ledger);
     check::<LedgerRecord>(&file, erased, MetadataKind::Ledger);
+    check::<CheckRecord>(&file, checked, MetadataKind::Check);
 }
 
 fn check<R: Record + PartialEq + std::fmt::Debug>(file: &Value, value: &Value, kind: MetadataKind) {

@@ -25,7 +25,8 @@ use crate::repository::{Repository, create_new};
 /// Deletions under way at once.
 const AT_ONCE: usize = 32;
 /// Where writers write.
-const FOLDERS: [&str; 6] = ["packs", "index", "bundles", "sessions", "snapshots", "ledger"];
+const FOLDERS: [&str; 7] =
+    ["packs", "index", "bundles", "sessions", "snapshots", "ledger", "checks"];
 /// Blobs that one index object lists, and small index objects that become one.
 const INDEX_BLOBS: usize = 100_000;
 const SMALL_INDEX_BYTES: u64 = 128 << 10;

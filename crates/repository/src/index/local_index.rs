@@ -14,7 +14,7 @@ use rayon::slice::ParallelSlice;
 
 use crate::error::Result;
 use crate::index::database::{Database, Location, PackInfo, Standing};
-use crate::index::support::{ReliedOn, Search, Support};
+use crate::index::support::{Counts, ReliedOn, Search, Support};
 use crate::index::sync::PrivateDirectory;
 
 /// Blobs of which one thread looks up the places.
@@ -155,8 +155,17 @@ impl LocalIndex {
         ids: &[BlobId],
         relied_on: ReliedOn<'_>,
     ) -> Result<Option<Support>> {
+        self.support_where(ids, &|database, _, ordinal| relied_on(database, ordinal))
+    }
+
+    /// What blobs rest on together, at places that count.
+    pub(crate) fn support_where(
+        &self,
+        ids: &[BlobId],
+        counts: Counts<'_>,
+    ) -> Result<Option<Support>> {
         let database = self.read();
-        let mut search = Search::new(&database, relied_on);
+        let mut search = Search::new(&database, counts);
         for id in ids {
             if !search.find(id)? {
                 return Ok(None);
@@ -168,7 +177,7 @@ impl LocalIndex {
     /// Places for blobs and all they rest on, as far as there are any.
     pub(crate) fn places(&self, ids: &[BlobId]) -> Result<HashMap<BlobId, Location>> {
         let database = self.read();
-        let mut search = Search::new(&database, &|_, _| true);
+        let mut search = Search::new(&database, &|_, _, _| true);
         for id in ids {
             search.find(id)?;
         }

@@ -49,10 +49,13 @@ impl Support {
 /// ones it is handed, never the local index.
 pub(crate) type ReliedOn<'a> = &'a dyn Fn(&Database, u32) -> bool;
 
+/// The same of one blob in a pack.
+pub(crate) type Counts<'a> = &'a dyn Fn(&Database, &BlobId, u32) -> bool;
+
 /// Looks for places in packs that may be relied on.
 pub(crate) struct Search<'a> {
     database: &'a Database,
-    relied_on: ReliedOn<'a>,
+    counts: Counts<'a>,
     /// The place of least depth that counts, of each blob that has one.
     pub(crate) found: HashMap<BlobId, Location>,
     /// Blobs that have none below this depth.
@@ -65,8 +68,8 @@ const LOOKUPS: usize = 4 * limits::SUPPORT;
 
 impl<'a> Search<'a> {
     /// Searches tables that the caller has locked.
-    pub(crate) fn new(database: &'a Database, relied_on: ReliedOn<'a>) -> Self {
-        Self { database, relied_on, found: HashMap::new(), without: HashMap::new(), lookups: 0 }
+    pub(crate) fn new(database: &'a Database, counts: Counts<'a>) -> Self {
+        Self { database, counts, found: HashMap::new(), without: HashMap::new(), lookups: 0 }
     }
 
     /// Finds a place for a blob and for all it rests on; whether there is one.
@@ -86,7 +89,7 @@ impl<'a> Search<'a> {
         for at in self.database.locations(id)? {
             let depth = at.encoding.depth();
             if depth < below
-                && (self.relied_on)(self.database, at.pack)
+                && (self.counts)(self.database, id, at.pack)
                 && self.find_bases(&at, depth)?
             {
                 self.found.insert(*id, at);

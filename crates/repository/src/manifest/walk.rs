@@ -213,6 +213,11 @@ impl TreeWalk {
         Ok(None)
     }
 
+    /// The directory whose entries come next, or could not be read.
+    pub(crate) fn path(&self) -> &[u8] {
+        self.open.last().map_or(&[], |(path, _)| path)
+    }
+
     /// Passes over what lies in the directory that was returned last.
     pub fn skip(&mut self) {
         self.open.pop();

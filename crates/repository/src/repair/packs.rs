@@ -201,8 +201,7 @@ pub(super) fn settle(
     report.mended.retain(|mend| !is_retired(mend));
     let suspects: BTreeSet<PackId> =
         plan.suspects.difference(&ledger.state.retired).copied().collect();
-    // What the ledger of a replica tells is about the packs of its source.
-    if suspects.is_empty() || repository.is_replica() {
+    if suspects.is_empty() {
         return Ok(());
     }
     let mut sound = look_again(repository, &suspects, report, progress)?;

@@ -171,6 +171,7 @@ const fn limit(name: &ObjectName) -> u64 {
         ObjectName::Bundle(..) => limits::BUNDLE_BYTES,
         ObjectName::Index(_)
         | ObjectName::Session(_)
+        | ObjectName::Check(_)
         | ObjectName::Snapshot(_)
         | ObjectName::Ledger(..) => limits::METADATA_OBJECT_BYTES,
     };

@@ -66,7 +66,7 @@ impl Kind {
             ObjectName::Snapshot(_) => Some(Self::Snapshots),
             ObjectName::Ledger(..) => Some(Self::Ledger),
             ObjectName::Bundle(..) => Some(Self::Bundles),
-            ObjectName::Session(_) | ObjectName::Replica => None,
+            ObjectName::Session(_) | ObjectName::Replica | ObjectName::Check(_) => None,
         }
     }
 }

@@ -10,12 +10,12 @@ use nightjar_format::snapshot::Register;
 use nightjar_format::{SlotId, limits};
 use nightjar_storage::StoreError;
 
+use super::check::Check;
 use crate::ahead::Ahead;
 use crate::error::{RepositoryError, Result};
 use crate::ledger;
 use crate::repository::Repository;
 use crate::snapshots::SnapshotInfo;
-use crate::verify::Check;
 
 impl Check<'_> {
     /// Reads every index object, register and ledger record from the store: caches hide damage.

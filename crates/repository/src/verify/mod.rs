@@ -6,35 +6,45 @@
 //! | packs | every byte of the packs, no data key needed | any altered byte of a pack |
 //! | data | the same, and decodes | also blobs that do not give their content back |
 //!
-//! Snapshots are walked first: every node is decoded, every chunk is looked up, and the packs
-//! they touch are collected. Then packs are checked whole, one after another, so memory does not
-//! grow with the repository: its hash, its footer against the table in the local index, and each
-//! blob of that table. As all index entries of a pack are its table, every chunk that was looked
-//! up is covered by the check of its pack.
+//! Snapshots are walked first (`walk`): every node is decoded, every chunk is looked up.
+//! Then packs are checked whole, one after another, so memory does not grow with the repository:
+//! its hash, its footer against the table in the local index, and each blob of that table. As all
+//! index entries of a pack are its table, every chunk that was looked up is covered by the check of
+//! its pack. Only when something is found, snapshots are walked once more, to say which of them it
+//! hits, and where (`hits`).
+//!
+//! A run need not check everything: `plan` takes what was checked longest ago, by what `coverage`
+//! knows from earlier runs, and what is found sound is published there. Packs that are damaged are
+//! recorded in the ledger (`record`), so that the next backup stores anew what lay in them; what that
+//! leaves is told by [`standing_damage`].
 
+mod check;
+mod hits;
+mod listed;
 pub(crate) mod metadata;
 pub(crate) mod packs;
+mod plan;
+mod record;
+mod standing;
+mod walk;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use nightjar_format::blob::BlobKind;
 use nightjar_format::ids::SessionId;
-use nightjar_format::manifest::EntryKind;
-use nightjar_format::object::ObjectName;
-use nightjar_format::slot::Role;
-use nightjar_format::{BlobId, PackId, limits};
+use nightjar_format::{BlobId, PackId};
 
+use crate::coverage::{Coverage, CoverageSummary, Recorder, tidy};
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
-use crate::index::database::{Database, Location, PackInfo};
-use crate::index::sync::{self, Copies, open_private};
+use crate::index::sync;
 use crate::ledger;
-use crate::manifest::walk::{ContentWalk, TreeWalk};
-use crate::packs::stored_sizes;
-use crate::read::Reader;
 use crate::repository::Repository;
-use crate::snapshots::{self, SnapshotInfo};
+use check::Outcome;
+
+pub use hits::SnapshotHit;
+pub use plan::{Bounds, Sample};
+pub(crate) use standing::standing_in;
+pub use standing::{DamagedPack, StandingDamage, standing_damage};
 
 /// How thoroughly to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,17 +66,41 @@ pub struct VerifyRequest {
     pub snapshots: Vec<SessionId>,
     /// All packs and index objects as well, and what the ledger and the listings tell.
     pub whole_repository: bool,
+    /// How much of that.
+    pub bounds: Bounds,
+    /// Whether to keep in the repository what was checked, and to record in the ledger what is
+    /// damaged, and what is sound again.
+    pub record: bool,
+}
+
+impl Default for VerifyRequest {
+    /// All of nothing, and nothing is recorded.
+    fn default() -> Self {
+        Self {
+            level: Level::Data,
+            snapshots: Vec::new(),
+            whole_repository: false,
+            bounds: Bounds::default(),
+            record: false,
+        }
+    }
 }
 
 /// Something that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Finding {
     /// The object.
     pub object: String,
     /// What is wrong with it.
     pub problem: String,
-    /// The checked snapshots that it hits.
+    /// The snapshots in scope that it hits.
     pub snapshots: Vec<SessionId>,
+    /// How many there are besides: only where very much is lost.
+    pub more_snapshots: u64,
+    /// Blobs of it that cannot be had from it any more: where that cannot be told, all.
+    pub blobs: u64,
+    /// The first of them.
+    pub blob_ids: Vec<BlobId>,
 }
 
 /// What was checked, and what was found.
@@ -74,8 +108,12 @@ pub struct Finding {
 pub struct VerifyReport {
     /// Snapshots walked.
     pub snapshots: u64,
-    /// Packs checked.
+    /// Those that were asked for.
+    pub snapshots_in_scope: u64,
+    /// Packs checked at the level that was asked for.
     pub packs: u64,
+    /// Packs that belong to what was asked for; all were looked for in the store.
+    pub packs_in_scope: u64,
     /// References to blobs that were looked up.
     pub references: u64,
     /// Blobs of the checked packs that were decoded and compared with their ids.
@@ -84,8 +122,20 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Empty if all is well.
     pub findings: Vec<Finding>,
-    /// Packs that had been retired when it began.
-    retired: usize,
+    /// Which snapshots in scope cannot be restored whole, and which paths in them.
+    pub hits: Vec<SnapshotHit>,
+    /// Whether everything was checked that was asked for, and not a part of it.
+    pub complete: bool,
+    /// Whether time ran out before what was planned was done.
+    pub out_of_time: bool,
+    /// How much of what was asked for was ever checked, this run included.
+    pub coverage: CoverageSummary,
+    /// Packs that this run recorded as damaged.
+    pub recorded_damaged: Vec<PackId>,
+    /// Packs that this run recorded as sound again.
+    pub recorded_repaired: Vec<PackId>,
+    /// Why something could not be recorded that should have been, for people to read.
+    pub unrecorded: Vec<String>,
 }
 
 /// Checks snapshots, or the whole repository.
@@ -94,19 +144,46 @@ pub fn verify(
     request: &VerifyRequest,
     progress: &Progress,
 ) -> Result<VerifyReport> {
-    let mut report = verify_undisturbed(repository, request, progress)?;
+    let mut run = Run {
+        repository,
+        request,
+        progress,
+        coverage: Coverage::read(repository)?,
+        recorder: Recorder::new(repository, request.record),
+        doubts: Doubts::default(),
+        began: repository.environment.clock.now(),
+    };
+    let mut outcome = run.undisturbed()?;
     for _ in 0..DISTURBANCES {
-        if report.findings.is_empty() {
-            break;
-        }
-        let (found_under, retired) = (report.retired, retired(repository)?);
-        if found_under == retired {
+        if outcome.report.findings.is_empty() || outcome.retired == retired(repository)? {
             break;
         }
         // A collector removed packs while they were checked: that is no damage.
         tracing::info!("packs were collected meanwhile; checking again");
-        report = verify_undisturbed(repository, request, progress)?;
+        run.doubts = std::mem::take(&mut outcome.doubts);
+        outcome = run.undisturbed()?;
     }
+    let Run { mut recorder, mut coverage, .. } = run;
+    if request.record {
+        record::record(repository, &mut outcome);
+        recorder.publish();
+        let kept = recorder.failure().map(ToString::to_string).or_else(|| {
+            let tidied = tidy(
+                repository,
+                |id| outcome.sizes.contains_key(id),
+                |id| outcome.existing.contains(id),
+            );
+            // What could not be merged is there all the same.
+            tidied.inspect_err(|error| tracing::debug!("checks stay as they are: {error}")).ok();
+            None
+        });
+        outcome.report.unrecorded.extend(
+            kept.map(|why| format!("what was checked could not be kept in the repository: {why}")),
+        );
+    }
+    recorder.add_to(&mut coverage);
+    let Outcome { mut report, packs, snapshots, .. } = outcome;
+    report.coverage = coverage.summary(packs.into_iter(), snapshots.into_iter());
     Ok(report)
 }
 
@@ -118,198 +195,46 @@ fn retired(repository: &Repository) -> Result<usize> {
     Ok(ledger::read(repository)?.state.retired.len())
 }
 
-fn verify_undisturbed(
-    repository: &Repository,
-    request: &VerifyRequest,
-    progress: &Progress,
-) -> Result<VerifyReport> {
-    let retired = retired(repository)?;
-    let report = match verify_once(repository, request, progress) {
-        // A damaged cache must not be taken for a damaged repository.
-        Err(RepositoryError::LocalIndex(why)) => {
-            tracing::warn!("the local index failed ({why}); making it anew and beginning again");
-            sync::discard(repository)?;
-            verify_once(repository, request, progress)
-        }
-        outcome => outcome,
-    }?;
-    Ok(VerifyReport { retired, ..report })
+/// What a check that met a collector must look at again, whatever its bounds are.
+#[derive(Debug, Default)]
+struct Doubts {
+    packs: BTreeSet<PackId>,
+    snapshots: BTreeSet<SessionId>,
 }
 
-fn verify_once(
-    repository: &Repository,
-    request: &VerifyRequest,
-    progress: &Progress,
-) -> Result<VerifyReport> {
-    if request.level == Level::Data && repository.keychain.role() != Role::Full {
-        return Err(RepositoryError::RoleForbids { what: "verify at the level data" });
-    }
-    let (index, _) = open_private(repository, Copies::Refused)?;
-    let reader = Reader::over(repository, Arc::new(index), None, progress);
-    let sizes = stored_sizes(repository)?;
-    let packs = reader.index.packs()?;
-    let is_whole = |pack: &PackInfo| sizes.get(&pack.pack_id) == Some(&pack.size);
-    let present = packs.iter().filter(|(_, pack)| is_whole(pack)).map(|(ordinal, _)| *ordinal);
-    let mut check = Check {
-        reader: &reader,
-        report: VerifyReport::default(),
-        present: present.collect(),
-        sizes,
-        touched: BTreeMap::new(),
-    };
-    let list = snapshots::list(repository)?;
-    let listed = list.snapshots.iter().chain(&list.forgotten);
-    for info in listed.filter(|info| request.snapshots.contains(&info.id)) {
-        check.register(info)?;
-        check.walk(info)?;
-    }
-    if request.whole_repository {
-        check.find("the repository", list.findings);
-        check.find("the local index", sync_findings(repository)?);
-        check.metadata_objects()?;
-        check.slots()?;
-        // A retired pack is gone, whether the index objects say so yet or not.
-        let retired = ledger::read(repository)?.state.retired;
-        for (ordinal, pack) in reader.index.packs()? {
-            // A replica need not have what none of its snapshots needs.
-            let is_left_out = repository.is_replica() && !check.sizes.contains_key(&pack.pack_id);
-            if !retired.contains(&pack.pack_id) && !is_left_out {
-                check.touched.entry(ordinal).or_default();
-            }
-        }
-    }
-    check.packs(request.level)?;
-    let mut report = check.report;
-    report.findings.sort_by(|a, b| (&a.object, &a.problem).cmp(&(&b.object, &b.problem)));
-    report.findings.dedup();
-    Ok(report)
+/// A check, which may begin again.
+struct Run<'a> {
+    repository: &'a Repository,
+    request: &'a VerifyRequest,
+    progress: &'a Progress,
+    /// As it was at the beginning.
+    coverage: Coverage,
+    recorder: Recorder<'a>,
+    doubts: Doubts,
+    /// Unix nanoseconds.
+    began: i64,
 }
 
-fn sync_findings(repository: &Repository) -> Result<Vec<String>> {
-    Ok(sync::status(repository)?.findings)
-}
-
-struct Check<'a> {
-    reader: &'a Reader<'a>,
-    report: VerifyReport,
-    /// Packs in the store.
-    sizes: HashMap<PackId, u64>,
-    /// Ordinals of those that have the size that the index says.
-    present: HashSet<u32>,
-    /// Ordinals of packs to check, with the snapshots that touch them.
-    touched: BTreeMap<u32, BTreeSet<SessionId>>,
-}
-
-impl Check<'_> {
-    fn find(&mut self, object: &str, problems: Vec<String>) {
-        let finding = |problem| Finding { object: object.to_owned(), problem, snapshots: vec![] };
-        self.report.findings.extend(problems.into_iter().map(finding));
-    }
-
-    fn add(&mut self, object: &str, problem: impl ToString) {
-        self.find(object, vec![problem.to_string()]);
-    }
-
-    /// Walks a snapshot: decodes its nodes, looks up its chunks.
-    fn walk(&mut self, info: &SnapshotInfo) -> Result<()> {
-        self.report.snapshots += 1;
-        match self.walk_tree(info) {
-            Err(error) if error.is_damage() => {
-                self.report.findings.push(Finding {
-                    object: ObjectName::Snapshot(info.id).to_string(),
-                    problem: format!("its manifest cannot be read: {error}"),
-                    snapshots: vec![info.id],
-                });
-                Ok(())
+impl Run<'_> {
+    fn undisturbed(&mut self) -> Result<Outcome> {
+        match check::once(self) {
+            // A damaged cache must not be taken for a damaged repository.
+            Err(RepositoryError::LocalIndex(why)) => {
+                tracing::warn!(
+                    "the local index failed ({why}); making it anew and beginning again"
+                );
+                sync::discard(self.repository)?;
+                check::once(self)
             }
             outcome => outcome,
         }
     }
 
-    fn walk_tree(&mut self, info: &SnapshotInfo) -> Result<()> {
-        self.touch(info.id, BlobKind::Tree, &info.snapshot.root)?;
-        let mut walk = TreeWalk::new(info.snapshot.root);
-        while let Some(visited) = walk.next(self.reader)? {
-            match visited.entry.kind {
-                EntryKind::File(file) => {
-                    let mut chunks = ContentWalk::new(&file.content);
-                    let mut missing = 0u64;
-                    let mut length = file.hole_bytes();
-                    while let Some(chunk) = chunks.next(self.reader)? {
-                        let fits = self
-                            .best(&chunk.id)?
-                            .is_some_and(|at| u64::from(at.raw_len) == chunk.length);
-                        let there = self.touch(info.id, BlobKind::Data, &chunk.id)?;
-                        missing += u64::from(!there || !fits);
-                        length = length.saturating_add(chunk.length);
-                    }
-                    if length != file.size {
-                        let path = String::from_utf8_lossy(&visited.path);
-                        self.report.findings.push(Finding {
-                            object: format!("{path} in {}", ObjectName::Snapshot(info.id)),
-                            problem: format!("its chunks make {length} bytes, not {}", file.size),
-                            snapshots: vec![info.id],
-                        });
-                    }
-                    if missing > 0 {
-                        let path = String::from_utf8_lossy(&visited.path);
-                        self.report.findings.push(Finding {
-                            object: format!("{path} in {}", ObjectName::Snapshot(info.id)),
-                            problem: format!("{missing} of its chunks are in no listed pack, or have another length there"),
-                            snapshots: vec![info.id],
-                        });
-                    }
-                }
-                EntryKind::Directory { root } => {
-                    self.touch(info.id, BlobKind::Tree, &root)?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes the packs that a blob needs; false if it lies in none.
-    fn touch(&mut self, snapshot: SessionId, kind: BlobKind, id: &BlobId) -> Result<bool> {
-        self.report.references += 1;
-        let index = &self.reader.index;
-        let there = |_: &Database, ordinal| self.present.contains(&ordinal);
-        let places: Vec<Location> = match index.support(&[*id], &there)? {
-            Some(support) => support.places.into_iter().map(|(_, at)| at).collect(),
-            None => {
-                self.touch_all(snapshot, *id)?;
-                return Ok(false);
-            }
-        };
-        for at in places {
-            if index.pack(at.pack)?.kind() != kind {
-                return Ok(false);
-            }
-            self.touched.entry(at.pack).or_default().insert(snapshot);
-        }
-        Ok(true)
-    }
-
-    /// Notes every pack in which a blob, or something that it may rest on, lies or lay.
-    fn touch_all(&mut self, snapshot: SessionId, id: BlobId) -> Result<()> {
-        let mut seen = HashSet::new();
-        let mut open = vec![id];
-        while let Some(id) = open.pop() {
-            if seen.len() == limits::SUPPORT || !seen.insert(id) {
-                continue;
-            }
-            for at in self.reader.index.locations(&id)? {
-                self.touched.entry(at.pack).or_default().insert(snapshot);
-                open.extend(at.encoding.bases());
-            }
-        }
-        Ok(())
-    }
-
-    /// The place that a reader would use: the first whose pack is there.
-    fn best(&self, id: &BlobId) -> Result<Option<Location>> {
-        let locations = self.reader.index.locations(id)?;
-        let there = locations.iter().find(|at| self.present.contains(&at.pack));
-        Ok(there.or(locations.first()).copied())
+    /// Whether nothing more may be begun: half-way, where something is to come after it.
+    fn is_over(&self, half_way: bool) -> bool {
+        self.request.bounds.deadline.is_some_and(|deadline| {
+            let end = if half_way { self.began.midpoint(deadline) } else { deadline };
+            self.repository.environment.clock.now() >= end
+        })
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! What is exempt, and why nothing a user could lose is hit:
 //! - a dead writer's session: nobody needs it;
+//! - a check object: it only says what to look at first (`coverage`);
 //! - the newest snapshot or ledger record missing, for a machine that has seen neither: the
 //!   store shows an older state that once was right (threat model, format-spec chapter 11).
 

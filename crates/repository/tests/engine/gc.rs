@@ -37,7 +37,12 @@ pub(crate) fn assert_sound(fixture: &Fixture, kept: &[(SnapshotInfo, Vec<u8>)]) 
         }
         let list = snapshots::list(&repository).unwrap();
         let ids = list.snapshots.iter().map(|info| info.id).collect();
-        let request = VerifyRequest { level: Level::Data, snapshots: ids, whole_repository: true };
+        let request = VerifyRequest {
+            level: Level::Data,
+            snapshots: ids,
+            whole_repository: true,
+            ..VerifyRequest::default()
+        };
         let report = verify(&repository, &request, &Progress::default()).unwrap();
         assert_eq!(report.findings, []);
     }

@@ -58,7 +58,12 @@ fn a_write_slot_backs_up_lists_and_checks_but_reads_no_data() {
     );
     let ids = vec![first.id, second.id];
     for level in [Level::Presence, Level::Packs] {
-        let request = VerifyRequest { level, snapshots: ids.clone(), whole_repository: true };
+        let request = VerifyRequest {
+            level,
+            snapshots: ids.clone(),
+            whole_repository: true,
+            ..VerifyRequest::default()
+        };
         let report = verify(&repository, &request, &Progress::default()).unwrap();
         assert_eq!(report.findings, []);
     }

@@ -9,8 +9,10 @@
 
 mod bundles;
 mod copies;
+mod coverage;
 mod crashes;
 mod damage_matrix;
+mod damage_record;
 mod delta_circles;
 mod delta_costs;
 mod delta_damage;

@@ -42,7 +42,12 @@ fn mended(repository: &Repository) -> Result<(SnapshotsPlan, Vec<Rewritten>)> {
 
 /// Findings of a check of these snapshots alone.
 fn findings(fixture: &Fixture, snapshots: Vec<SessionId>) -> usize {
-    let request = VerifyRequest { level: Level::Data, snapshots, whole_repository: false };
+    let request = VerifyRequest {
+        level: Level::Data,
+        snapshots,
+        whole_repository: false,
+        ..VerifyRequest::default()
+    };
     verify(&fixture.open(), &request, &Progress::default()).unwrap().findings.len()
 }
 

@@ -254,7 +254,12 @@ fn what_the_repository_forgot_can_be_restored_from_a_replica_by_its_id() {
     assert!(found.forgotten && restore(&replica, found).unwrap() == *bytes);
     assert!(!list.find("latest", None).unwrap().forgotten);
     let snapshots: Vec<SessionId> = vec![first.id];
-    let request = VerifyRequest { level: Level::Data, snapshots, whole_repository: true };
+    let request = VerifyRequest {
+        level: Level::Data,
+        snapshots,
+        whole_repository: true,
+        ..VerifyRequest::default()
+    };
     let report = verify(&replica, &request, &Progress::default()).unwrap();
     assert_eq!((report.findings, report.snapshots), (vec![], 1));
     // Gone in the repository itself.

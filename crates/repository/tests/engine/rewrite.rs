@@ -126,7 +126,12 @@ pub(crate) fn leaves_out_anna(path: &[u8], is_directory: bool) -> bool {
 fn assert_verifies(fixture: &Fixture) {
     let repository = fixture.open();
     let ids = snapshots::list(&repository).unwrap().snapshots.iter().map(|it| it.id).collect();
-    let request = VerifyRequest { level: Level::Data, snapshots: ids, whole_repository: true };
+    let request = VerifyRequest {
+        level: Level::Data,
+        snapshots: ids,
+        whole_repository: true,
+        ..VerifyRequest::default()
+    };
     assert_eq!(verify(&repository, &request, &Progress::default()).unwrap().findings, []);
 }
 

@@ -116,6 +116,7 @@ const fn kind(name: &ObjectName) -> (&'static str, &'static str) {
         ObjectName::Snapshot(_) => ("snapshot", "snapshots"),
         ObjectName::Ledger(..) => ("ledger record", "ledger records"),
         ObjectName::Bundle(..) => ("bundle", "bundles"),
+        ObjectName::Check(_) => ("check object", "check objects"),
         ObjectName::Replica => ("mark of a replica", "marks of replicas"),
     }
 }

@@ -4,11 +4,14 @@ use anyhow::Result;
 use nightjar_format::ledger::Hold;
 use nightjar_format::snapshot::{Counts, Snapshot, Source};
 use nightjar_repository::snapshots::SnapshotInfo;
+use nightjar_repository::verify::{self, StandingDamage};
+use serde::Serialize;
 
 use super::super::{Program, find_snapshot};
 use crate::args::SnapshotShow;
 use crate::environment;
 use crate::exit::Exit;
+use crate::output::damage::{self, DamageView};
 use crate::output::format::{self, count, local_time, number, printable, size};
 use crate::output::table::pairs;
 use crate::output::views::{self, SnapshotView};
@@ -17,8 +20,37 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotShow) 
     let repository = program.open()?;
     let wanted = &arguments.snapshot;
     let info = find_snapshot(&repository, &wanted.id, wanted.series.as_deref())?;
-    program.output.result(&SnapshotView::new(&info), || describe(&info))?;
-    Ok(Exit::Done)
+    let StandingDamage { mut packs, hits } = verify::standing_damage(&repository, &[&info])?;
+    // Others are not its affair.
+    packs.retain(|pack| !pack.snapshots.is_empty());
+    let damage = StandingDamage { packs, hits };
+    let hit = damage.hits.first();
+    let known = std::slice::from_ref(&info);
+    let view = ShownView {
+        snapshot: SnapshotView::new(&info),
+        damage: hit.map(|_| DamageView::new(&damage, known)),
+    };
+    program.output.result(&view, || {
+        let lacks = hit.map(|hit| {
+            let packs = damage::packs(&damage, known);
+            format!(
+                "\nrests on packs that are damaged or missing with these paths:\n{}{packs}",
+                damage::paths(hit)
+            )
+        });
+        describe(&info) + &lacks.unwrap_or_default()
+    })?;
+    Ok(if hit.is_some() { Exit::Damage } else { Exit::Done })
+}
+
+/// A snapshot, and what of it is damaged.
+#[derive(Serialize)]
+struct ShownView<'a> {
+    #[serde(flatten)]
+    snapshot: SnapshotView<'a>,
+    /// The packs that are damaged or missing, and the paths that rest on them; null if there are
+    /// none.
+    damage: Option<DamageView<'a>>,
 }
 
 fn describe(info: &SnapshotInfo) -> String {
