@@ -25,6 +25,7 @@ pub mod coverage;
 pub mod doctor;
 mod environment;
 mod error;
+mod found;
 pub mod gc;
 pub mod holds;
 pub mod index;
@@ -47,4 +48,5 @@ pub mod verify;
 
 pub use environment::{Clock, Environment, Progress};
 pub use error::{RepositoryError, Result};
-pub use repository::{Found, NewRepository, Repository};
+pub use found::Found;
+pub use repository::{NewRepository, Repository};

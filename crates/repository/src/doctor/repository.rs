@@ -7,7 +7,8 @@ use nightjar_storage::Store;
 use super::{Check, State};
 use crate::environment::Environment;
 use crate::error::RepositoryError;
-use crate::repository::{Repository, read_repository_object};
+use crate::found::read_repository_object;
+use crate::repository::Repository;
 use crate::{ledger, snapshots, status};
 
 /// A writer that has not renewed its session for so long is taken for dead.

@@ -6,7 +6,7 @@ use nightjar_storage::Store;
 use super::plan::{Kind, Listing};
 use super::{Amount, list_source, look_at_target};
 use crate::error::Result;
-use crate::repository::fetch_repository_object;
+use crate::found::fetch_repository_object;
 
 /// What a replica lacks. Told by listings alone, so without a key: the fence of a dead session
 /// counts as a snapshot.

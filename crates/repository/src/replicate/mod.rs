@@ -31,8 +31,9 @@ pub use plan::Kind;
 
 use crate::environment::{Environment, Progress};
 use crate::error::{RepositoryError, Result};
+use crate::found::{Found, fetch_repository_object};
 use crate::ledger;
-use crate::repository::{Found, Repository, fetch_repository_object};
+use crate::repository::Repository;
 use copy::{Copier, Outcome};
 use plan::Listing;
 
