@@ -66,6 +66,8 @@ fn a_backup_tells_what_it_took_to_get_ready() {
     let elsewhere = cloud.sandbox.path("elsewhere");
     let cold = cloud.run("backup --stdin a.sql").env("NIGHTJAR_CACHE_DIR", &elsewhere);
     let cold = cold.stdin(dump.clone()).json();
+    // This machine takes in what the others wrote, and then has it.
+    cloud.run("backup --stdin a.sql").stdin(dump.clone()).done();
     let warm = cloud.run("backup --stdin a.sql").stdin(dump.clone()).json();
     let down = |run: &Value| number(&run["start"]["requests"], "bytes_down");
     assert!(down(&cold) > down(&warm), "{cold} {warm}");

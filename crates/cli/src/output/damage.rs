@@ -108,7 +108,7 @@ pub(crate) fn packs(damage: &StandingDamage, snapshots: &[SnapshotInfo]) -> Stri
             text += &format!("  and {}\n", count(more, "more snapshot", "more snapshots"));
         }
         if it.snapshots.is_empty() {
-            text += "  no snapshot needs it any more: `nightjar gc` removes it\n";
+            text += "  no snapshot needs it any more\n";
         }
     }
     text

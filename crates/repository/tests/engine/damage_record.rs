@@ -123,32 +123,36 @@ fn a_damaged_pack_is_recorded_and_the_next_backup_heals_what_it_held() {
             let healing = fixture.night(bytes);
             assert!(healing.snapshot.counts.chunks_new > 0, "{name}");
             assert!(restore(&fixture.elsewhere().open(), &healing).unwrap() == *bytes);
-            assert_eq!(nights.unrestorable(&fixture.elsewhere()), BTreeSet::new());
+            // What only an older night holds cannot be healed, and is still told.
+            let still = nights.unrestorable(&fixture.elsewhere());
+            assert!(!still.contains(&newest.id), "{name}");
             let report = check(&fixture.elsewhere(), Level::Data, EVERYTHING);
-            assert_eq!(
-                (about(&report, &name).snapshots.as_slice(), report.hits.len()),
-                (&[][..], 0)
-            );
+            let hit: BTreeSet<_> = about(&report, &name).snapshots.iter().copied().collect();
+            assert_eq!(hit, report.hits.iter().map(|it| it.snapshot).collect());
+            let is_exact = damage != Damage::Halve;
+            assert!(hit.is_superset(&still) && (hit == still || !is_exact), "{hit:?} {still:?}");
             let told = status(&fixture.open()).unwrap();
             assert_eq!(told.damage.packs.len(), 1);
             // Older nights may rest on what is right in it, and is stored nowhere else.
             let resting: BTreeSet<_> = told.damage.hits.iter().map(|it| it.snapshot).collect();
             assert!(!resting.contains(&newest.id) && !resting.contains(&healing.id), "{name}");
+            assert!(resting.is_superset(&still), "{name}");
             assert_eq!(told.findings.is_empty(), resting.is_empty(), "{:?}", told.findings);
 
-            // A collector removes it once nobody rests on it.
+            // A collector removes it once nobody rests on it, and refuses where something is lost; one
+            // that has another size than is listed it leaves alone.
+            if !is_exact || !still.is_empty() {
+                continue;
+            }
             collected(&fixture, &thorough());
             let report = check(&fixture, Level::Data, EVERYTHING);
             let left = status(&fixture.open()).unwrap().damage.packs.len();
-            assert_eq!(
-                (report.findings.len(), left),
-                if resting.is_empty() { (0, 0) } else { (1, 1) }
-            );
-            assert_eq!(report.hits, []);
+            let expected = usize::from(!resting.is_empty());
+            assert_eq!((report.findings.len(), left), (expected, expected));
             assert_eq!(nights.unrestorable(&fixture), BTreeSet::new());
             removed += usize::from(left == 0);
         }
-        assert!(removed > 0);
+        assert_eq!(removed > 0, damage != Damage::Halve);
     }
 }
 
