@@ -3,7 +3,8 @@
 //! ```text
 //! <cache dir>/<repository id>/    mode 0700
 //!     objects/<name>              sealed bytes of write-once metadata objects; tables of bundles
-//!     head                        the newest ledger head seen
+//!     head, head-<address>        the newest ledger head seen, and that in a replica
+//!     repository-<address>        that there was no replica at an address
 //!     lock                        held while the local index is brought up to date
 //!     index/                      the local index, shared
 //!     private/<process>-<n>/      a process's own copy of it
@@ -65,6 +66,11 @@ impl ObjectCache {
         if let Err(error) = written {
             tracing::debug!("cannot cache {name}: {error}");
         }
+    }
+
+    /// A small file of the cache; whatever goes wrong, there is none.
+    pub(crate) fn read_file(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.directory.join(name)).ok()
     }
 
     /// Writes a small file of the cache, whole or not at all.

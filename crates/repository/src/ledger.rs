@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_codec::digest;
 use nightjar_codec::metadata::Opened;
+use nightjar_format::ids::to_hex;
 use nightjar_format::ledger::{LedgerBody, LedgerRecord, LedgerState};
 use nightjar_format::object::{MetadataHeader, MetadataKind, ObjectName};
 use nightjar_format::session::Position;
@@ -88,7 +89,8 @@ pub(crate) fn are_keys_old(repository: &Repository) -> Result<bool> {
 /// The same with the slots that the keychain has, whoever was added since.
 pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
     // Before the listing: a head that another process notes meanwhile may be newer than it.
-    let seen = Seen::read(repository);
+    let seen = Seen::of_repository(&repository.cache);
+    let seen_in_replica = Seen::of_replica(repository);
     let incarnation = repository.record.incarnation;
     let mut listed = Listed::look(repository)?;
     if listed.has_gap(&incarnation) {
@@ -108,11 +110,39 @@ pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
     if is_replica {
         // That is about packs of the source: what was copied is sound.
         ledger.state.damaged.clear();
+    }
+    if is_replica {
+        seen_in_replica.compare(repository, &mut ledger);
     } else {
         seen.compare(repository, &mut ledger);
     }
+    check_mark(repository, &mut ledger);
     ledger.findings.extend(ledger.broken.iter().cloned());
     Ok(ledger)
+}
+
+/// The address of a store, as file names tell it.
+fn address(repository: &Repository) -> String {
+    let hash = digest::hash(repository.store.url().as_bytes());
+    to_hex(hash.0.first_chunk::<8>().unwrap_or(&[0; 8]))
+}
+
+/// Anybody who may write can make a replica of a repository by creating `ledger/replica`, where no
+/// older state would be noticed any more: a machine remembers the addresses at which it was none.
+fn check_mark(repository: &Repository, ledger: &mut Ledger) {
+    let file = format!("repository-{}", address(repository));
+    let was_repository = repository.cache.read_file(&file).is_some();
+    if ledger.is_replica && was_repository {
+        let url = repository.store.url();
+        ledger.broken.push(format!(
+            "{url} was a repository when this machine last used it, and is marked as a replica now: \
+             if nobody replicates to it, somebody made `ledger/replica`, and deleting that object \
+             mends it; if it was replaced on purpose, delete {}",
+            repository.cache.directory().join(file).display()
+        ));
+    } else if !ledger.is_replica && !was_repository {
+        repository.cache.write_file(&file, b"");
+    }
 }
 
 /// What the store shows of ledgers.
@@ -217,7 +247,7 @@ pub(crate) fn open_record(
 
 /// The newest head that this machine has seen, by the cache it is remembered in.
 pub(crate) fn head_seen(cache: &ObjectCache) -> Option<(IncarnationId, u64, Digest)> {
-    Seen::of(cache).parse()
+    Seen::of_repository(cache).parse()
 }
 
 fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Valid> {
@@ -319,21 +349,27 @@ impl Replay {
     }
 }
 
-const SEEN: &str = "head";
+const HEAD: &str = "head";
 
-/// The newest head that this machine has seen.
+/// The newest head that this machine has seen, and of a replica, which may be behind its source, the
+/// newest seen there.
 struct Seen {
+    file: String,
     line: String,
 }
 
 impl Seen {
-    fn read(repository: &Repository) -> Self {
-        Self::of(&repository.cache)
+    fn of_repository(cache: &ObjectCache) -> Self {
+        Self::in_file(cache, HEAD.to_owned())
     }
 
-    fn of(cache: &ObjectCache) -> Self {
-        let path = cache.directory().join(SEEN);
-        Self { line: std::fs::read_to_string(path).unwrap_or_default() }
+    fn of_replica(repository: &Repository) -> Self {
+        Self::in_file(&repository.cache, format!("{HEAD}-{}", address(repository)))
+    }
+
+    fn in_file(cache: &ObjectCache, file: String) -> Self {
+        let line = cache.read_file(&file).unwrap_or_default();
+        Self { line: String::from_utf8_lossy(&line).into_owned(), file }
     }
 
     fn parse(&self) -> Option<(IncarnationId, u64, Digest)> {
@@ -358,7 +394,7 @@ impl Seen {
                     "the ledger ends at record {head}, but record {number} was seen before: the \
                      store shows an older state (if it was restored from a copy on purpose, \
                      delete {})",
-                    repository.cache.directory().join(SEEN).display()
+                    repository.cache.directory().join(&self.file).display()
                 ));
                 return;
             }
@@ -377,7 +413,7 @@ impl Seen {
     fn note(&self, repository: &Repository, head: Position, digest: Digest) {
         let line = format!("{} {} {digest}\n", head.incarnation, head.number);
         if line != self.line {
-            repository.cache.write_file(SEEN, line.as_bytes());
+            repository.cache.write_file(&self.file, line.as_bytes());
         }
     }
 }
@@ -436,7 +472,7 @@ pub(crate) fn append_after(
         return Ok(None);
     }
     let position = Position { incarnation, number };
-    let seen = Seen::read(repository);
+    let seen = Seen::of_repository(&repository.cache);
     // Who wrote it has seen it, too. Another process may have seen a newer one by now.
     if seen.parse().is_none_or(|(seen, newest, _)| seen != incarnation || newest < number) {
         seen.note(repository, position, digest);

@@ -245,7 +245,8 @@ impl Repository {
         let url = self.store.url();
         Err(RepositoryError::Refused(format!(
             "{url} is a replica: it can be read and verified, and only `nightjar replicate` writes to \
-             it; do this in the repository that it is a replica of"
+             it; do this in the repository that it is a replica of. (`ledger/replica` marks it: if \
+             nobody replicates to here, somebody else made that object, and deleting it mends this)"
         )))
     }
 

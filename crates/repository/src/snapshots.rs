@@ -347,6 +347,8 @@ fn forget_with(
     why: &str,
     erase: bool,
 ) -> Result<()> {
+    // What it still has of forgotten ones is what a replica is for.
+    repository.require_no_replica()?;
     repository.require_full("forget snapshots")?;
     let now = repository.environment.clock.now();
     ledger::append_decided(repository, |ledger| {

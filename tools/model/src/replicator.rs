@@ -1,6 +1,6 @@
 //! The replicator: lists ledger, snapshots, index; copies packs and index objects; lists the index
-//! once more, and copies what is new; and goes on only if the ledger is as it was: copies the
-//! snapshots, then the ledger.
+//! once more, and copies what is new; and goes on only if the ledger is as it was: copies the ledger,
+//! then the snapshots, which are sealed under keys that the ledger tells of.
 //!
 //! What it lists first it copies last, so that the replica lacks nothing that it names: as no record
 //! came meanwhile, nothing was forgotten or retired, and what was alive at the first listing is still
@@ -32,10 +32,10 @@ pub enum At {
     CopyIndex(Pass),
     /// Reads the ledger again.
     LedgerAgain(Pass),
-    /// Copies snapshots.
-    CopySnapshots(Pass),
     /// Copies the ledger up to the head that was read.
     CopyLedger(Pass),
+    /// Copies snapshots.
+    CopySnapshots(Pass),
 }
 
 /// What one pass has listed.
@@ -163,22 +163,12 @@ fn ledger_again(turn: &mut Turn<'_>, pass: Pass) {
     let is_same = turn.state.store.ledger.head() == pass.head;
     turn.step("reads the ledger again", |next| {
         next.replicator.at = match variant {
-            Variant::ReplicaSnapshotsFirst => At::CopyLedger(pass),
-            Variant::ReplicaLedgerOnce => At::CopySnapshots(pass),
-            _ if is_same => At::CopySnapshots(pass),
+            Variant::ReplicaLedgerOnce => At::CopyLedger(pass),
+            // That was the first thing it did.
+            Variant::ReplicaLedgerFirst if is_same => At::CopySnapshots(pass),
+            _ if is_same => At::CopyLedger(pass),
             _ => At::Ledger,
         };
-    });
-}
-
-fn copy_snapshots(turn: &mut Turn<'_>, pass: Pass) {
-    let then = match turn.configuration.variant {
-        Variant::ReplicaSnapshotsFirst => At::Index(pass, None),
-        _ => At::CopyLedger(pass),
-    };
-    turn.step("copies snapshots", |next| {
-        next.replicator.snapshots = next.replicator.snapshots.or(pass.snapshots);
-        next.replicator.at = then;
     });
 }
 
@@ -186,9 +176,21 @@ fn copy_ledger(turn: &mut Turn<'_>, pass: Pass) {
     let first = turn.configuration.variant == Variant::ReplicaLedgerFirst && pass.index.is_empty();
     turn.step("copies the ledger", |next| {
         next.replicator.head = pass.head;
-        next.replicator.at = match first {
-            true => At::Index(pass, None),
-            false => At::Ledger,
+        next.replicator.at = match (first, turn.configuration.variant) {
+            (true, _) => At::Index(pass, None),
+            (false, Variant::ReplicaSnapshotsFirst) => At::Ledger,
+            (false, _) => At::CopySnapshots(pass),
         };
+    });
+}
+
+fn copy_snapshots(turn: &mut Turn<'_>, pass: Pass) {
+    let then = match turn.configuration.variant {
+        Variant::ReplicaSnapshotsFirst => At::Index(pass, None),
+        _ => At::Ledger,
+    };
+    turn.step("copies snapshots", |next| {
+        next.replicator.snapshots = next.replicator.snapshots.or(pass.snapshots);
+        next.replicator.at = then;
     });
 }

@@ -49,9 +49,9 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "bases", states: 765_267, configure: bases },
     Scenario { name: "circles", states: 2_840_349, configure: circles },
     Scenario { name: "damage", states: 1_075_175, configure: damage },
-    Scenario { name: "replica", states: 2_502_827, configure: replica },
-    Scenario { name: "replica_behind", states: 3_478_063, configure: replica_behind },
-    Scenario { name: "replica_pages", states: 158_622, configure: replica_pages },
+    Scenario { name: "replica", states: 3_111_539, configure: replica },
+    Scenario { name: "replica_behind", states: 4_295_979, configure: replica_behind },
+    Scenario { name: "replica_pages", states: 197_689, configure: replica_pages },
 ];
 
 /// One more in the large size.

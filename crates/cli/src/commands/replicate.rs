@@ -107,7 +107,15 @@ fn find_targets(program: &Program<'_>, named: &[String]) -> Result<Vec<(String, 
         let message = "name a TARGET, or `replicas` of the repository in nightjar.toml".to_owned();
         return Err(CommandError::Usage(message).into());
     }
-    let access = |name: &String| Ok((name.clone(), Access::of_target(program.globals, name)?));
+    let source = program.access()?.url.to_string();
+    let access = |name: &String| {
+        let access = Access::of_target(program.globals, name)?;
+        if access.url.to_string() == source {
+            let message = format!("{name} is the repository itself, not a place for a copy of it");
+            return Err(CommandError::Usage(message).into());
+        }
+        Ok((name.clone(), access))
+    };
     names.iter().map(access).collect()
 }
 
@@ -135,7 +143,8 @@ fn copy_to_all(
             (store, report?)
         };
         let exit = if report.damaged.is_empty() { Exit::Done } else { Exit::Damage };
-        Ok((copied_view(&store, &report, arguments.dry_run), exit))
+        let target = access.url.to_string();
+        Ok((copied_view(target, &store, &report, arguments.dry_run), exit))
     })
 }
 
@@ -184,7 +193,12 @@ fn for_each<View: Serialize>(
     Ok(worst)
 }
 
-fn copied_view(store: &Store, report: &ReplicationReport, dry_run: bool) -> CopiedView {
+fn copied_view(
+    target: String,
+    store: &Store,
+    report: &ReplicationReport,
+    dry_run: bool,
+) -> CopiedView {
     let Amount { objects, bytes } = report.total();
     let amount = |amount: &Amount| AmountView { objects: amount.objects, bytes: amount.bytes };
     let damaged = report.damaged.iter().map(|unsound| DamagedView {
@@ -192,7 +206,7 @@ fn copied_view(store: &Store, report: &ReplicationReport, dry_run: bool) -> Copi
         problem: unsound.problem.clone(),
     });
     CopiedView {
-        target: store.url().to_owned(),
+        target,
         first: report.is_first,
         dry_run,
         copied: report.copied.iter().map(|(kind, it)| (kind.name(), amount(it))).collect(),
@@ -249,6 +263,9 @@ fn lag_view(store: &Store, lag: &Lag) -> LagView {
 
 fn describe_lag(view: &LagView) -> String {
     let behind = match view.lag_snapshots {
+        0 if view.lag_objects > 0 => {
+            "no snapshot is missing, but some may rest on what is".to_owned()
+        }
         0 => "no snapshot is missing".to_owned(),
         many => format!(
             "{} missing, for {}",

@@ -14,7 +14,7 @@ use nightjar_format::pack::PackHeader;
 use nightjar_format::repository::RepositoryRecord;
 use nightjar_format::slot::SlotObject;
 use nightjar_format::snapshot::Register;
-use nightjar_storage::{Purpose, Store, StoreError};
+use nightjar_storage::{Created, Purpose, Store, StoreError};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
@@ -52,8 +52,7 @@ struct Queue<Objects> {
     outcome: Mutex<Outcome>,
     failure: Mutex<Option<RepositoryError>>,
     stop: AtomicBool,
-    bytes: Mutex<u64>,
-    freed: Condvar,
+    room: Budget,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -78,8 +77,7 @@ impl Copier<'_> {
             outcome: Mutex::default(),
             failure: Mutex::default(),
             stop: AtomicBool::new(false),
-            bytes: Mutex::new(0),
-            freed: Condvar::new(),
+            room: Budget::default(),
         };
         thread::scope(|scope| {
             for _ in 1..threads {
@@ -96,9 +94,12 @@ impl Copier<'_> {
     fn work(&self, queue: &Queue<impl Iterator<Item = (ObjectName, u64)>>) {
         while !queue.stop.load(Ordering::Relaxed) {
             let Some((name, size)) = lock(&queue.objects).next() else { return };
-            queue.take_room(size);
-            let copied = self.copy_one(&name);
-            queue.give_room(size);
+            let room = Room::take(&queue.room, size);
+            if queue.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let copied = self.copy_one(&name, size);
+            drop(room);
             match copied {
                 Ok(bytes) => lock(&queue.outcome).copied.push((name, bytes)),
                 Err(Failure::Gone) => lock(&queue.outcome).gone += 1,
@@ -113,9 +114,8 @@ impl Copier<'_> {
         }
     }
 
-    fn copy_one(&self, name: &ObjectName) -> std::result::Result<u64, Failure> {
-        let text = name.to_string();
-        let object = match self.source.get(&text, limit(name)) {
+    fn copy_one(&self, name: &ObjectName, listed: u64) -> std::result::Result<u64, Failure> {
+        let object = match self.source.get(&name.to_string(), limit(name).min(listed)) {
             Err(StoreError::NotFound { .. }) => return Err(Failure::Gone),
             object => object.map_err(RepositoryError::from)?,
         };
@@ -124,27 +124,73 @@ impl Copier<'_> {
             None => check(name, &object),
         }?;
         let size = object.len() as u64;
-        let put = self.target.start_put(text, object, purpose).wait();
-        put.map_err(|error| Failure::Other(error.into()))?;
+        self.write(name, object, purpose)?;
         Progress::add(&self.progress.stored, size);
         Ok(size)
     }
+
+    /// Writes a checked object where the target has none, or one that broke off.
+    fn write(
+        &self,
+        name: &ObjectName,
+        object: Bytes,
+        purpose: Purpose,
+    ) -> std::result::Result<(), Failure> {
+        let text = name.to_string();
+        if let ObjectName::Pack(_) = name {
+            // Its name says which bytes it has.
+            let put = self.target.start_put(text, object, purpose).wait();
+            return put.map_err(|error| Failure::Other(error.into()));
+        }
+        match self.target.create(&text, object.clone()).map_err(RepositoryError::from)? {
+            Created::Created => Ok(()),
+            Created::Exists => {
+                let there = self.target.get(&text, limit(name)).map_err(RepositoryError::from)?;
+                if there == object {
+                    return Ok(());
+                }
+                if is_sound(name, &there) || !is_sound(name, &object) {
+                    let why = "the replica has another object of this name; it is left as it is";
+                    return Err(Failure::Damaged(format!("{name}: {why}")));
+                }
+                let put = self.target.put(&text, object);
+                put.map_err(|error| Failure::Other(error.into()))
+            }
+        }
+    }
 }
 
-impl<Objects> Queue<Objects> {
-    fn take_room(&self, size: u64) {
-        let mut used = lock(&self.bytes);
-        while *used > 0 && used.saturating_add(size) > BYTES_AT_ONCE {
-            used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
-        }
-        *used = used.saturating_add(size);
-    }
+/// Bytes of objects that are under way.
+#[derive(Default)]
+struct Budget {
+    bytes: Mutex<u64>,
+    freed: Condvar,
+}
 
-    fn give_room(&self, size: u64) {
-        let mut used = lock(&self.bytes);
-        *used = used.saturating_sub(size);
+/// A share of the budget, given back when it is dropped.
+struct Room<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
+impl<'a> Room<'a> {
+    /// Waits until there is room.
+    fn take(budget: &'a Budget, bytes: u64) -> Self {
+        let mut used = lock(&budget.bytes);
+        while *used > 0 && used.saturating_add(bytes) > BYTES_AT_ONCE {
+            used = budget.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
+        }
+        *used = used.saturating_add(bytes);
+        Self { budget, bytes }
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let mut used = lock(&self.budget.bytes);
+        *used = used.saturating_sub(self.bytes);
         drop(used);
-        self.freed.notify_all();
+        self.budget.freed.notify_all();
     }
 }
 
@@ -209,6 +255,13 @@ fn check(name: &ObjectName, object: &Bytes) -> Result<Purpose> {
         // A record that is void keeps its number, whatever it is; a gap would be tampering.
         _ => return Ok(Purpose::Metadata),
     };
+    is_metadata(name, kind, object).map(|()| Purpose::Metadata)
+}
+
+/// Whether a sealed object has the header and one of the lengths of its kind.
+fn is_metadata(name: &ObjectName, kind: MetadataKind, object: &Bytes) -> Result<()> {
+    let damaged =
+        |why: &str| RepositoryError::Damaged { object: name.to_string(), why: why.into() };
     let (header, _) =
         MetadataHeader::split(object).map_err(|error| RepositoryError::in_format(name, error))?;
     if header.kind != kind {
@@ -218,7 +271,16 @@ fn check(name: &ObjectName, object: &Bytes) -> Result<Purpose> {
     if padme(len) != len {
         return Err(damaged("it is cut off"));
     }
-    Ok(Purpose::Metadata)
+    Ok(())
+}
+
+/// Whether an object of this name can be what it should be, as far as that shows without a key:
+/// where that cannot be told, it is. What is in the replica gives way only if it cannot.
+fn is_sound(name: &ObjectName, object: &Bytes) -> bool {
+    match name {
+        ObjectName::Ledger(..) => is_metadata(name, MetadataKind::Ledger, object).is_ok(),
+        name => check(name, object).is_ok(),
+    }
 }
 
 /// Checks signatures as well.

@@ -1,8 +1,8 @@
 //! Copies of a repository in other stores (format-spec, chapter 15).
 //!
 //! ```text
-//!  list ledger, snapshots, ─→ copy packs, ─→ list index, packs ─→ is the ledger ─→ copy snapshots,
-//!  index, packs               index          again, copy          as it was?       ledger
+//!  list ledger, snapshots, ─→ copy packs, ─→ list index, packs ─→ is the ledger ─→ copy ledger,
+//!  index, packs               index          again, copy          as it was?       snapshots
 //!            ↑                                                        │ no
 //!            └────────────────────────────────────────────────────────┘
 //! ```
@@ -146,8 +146,14 @@ pub fn replicate(
     let is_first = there.is_none();
     if is_first {
         claim(&object, target)?;
+        // Somebody may have made a repository there at the same moment.
+        look_at_target(&object, target)?;
     }
     let opened = source.opened();
+    if let Some(repository) = opened.filter(|it| it.is_history_altered()) {
+        let why = repository.history_findings().join("; ");
+        return Err(RepositoryError::Tampered(format!("{why}; nothing was copied")));
+    }
     let copier = Copier {
         source: source.store(),
         target,
@@ -156,10 +162,12 @@ pub fn replicate(
         one_at_a_time: source.environment().one_at_a_time,
     };
     let report = ReplicationReport { is_first, ..ReplicationReport::default() };
-    let mut pass = Pass { copier, there: there.unwrap_or_default(), report };
+    let there = there.unwrap_or_default();
+    let mut pass = Pass { copier, there, same_history: false, report };
     for _ in 0..ATTEMPTS {
         if pass.attempt()? {
-            return pass.conclude(opened);
+            pass.require_new_keys()?;
+            return Ok(pass.report);
         }
         tracing::debug!("the source changed while it was copied; going on with what is new");
     }
@@ -181,13 +189,23 @@ fn look_at_target(repository_object: &[u8], target: &Store) -> Result<Option<Lis
     let mark = ObjectName::Replica.to_string();
     if infos.iter().any(|info| info.name == mark) {
         check_mark(repository_object, target)?;
+        let repository = ObjectName::Repository.to_string();
+        if infos.iter().any(|info| info.name == repository)
+            && target.get(&repository, limits::PLAIN_OBJECT_BYTES as u64)? != repository_object
+        {
+            let url = target.url();
+            return Err(RepositoryError::Refused(format!(
+                "{url} holds another repository, or a damaged `repository` object; nothing was \
+                 changed. If the copy there is to be kept, `nightjar repair --from` mends it"
+            )));
+        }
         return Ok(Some(Listing::from(infos)));
     }
     if let Some(info) = infos.iter().find(|info| ObjectName::parse(&info.name).is_some()) {
         let (url, name) = (target.url(), &info.name);
         return Err(RepositoryError::Refused(format!(
             "{url} is not empty (there is {name}) and is no replica: a replica is begun in an empty \
-             place; nothing was changed"
+             place, also where there is a copy that was made in another way; nothing was changed"
         )));
     }
     Ok(None)
@@ -217,15 +235,16 @@ fn claim(repository_object: &[u8], target: &Store) -> Result<()> {
     }
 }
 
-/// In the order that the replica needs.
+/// In the order that the replica needs: who signed a snapshot and what it is sealed under was there
+/// before it, and so was a slot's keyring before the slot.
 fn list_source(source: &Store) -> Result<Listing> {
     let mut listing = Listing::of(source, Kind::Ledger)?;
     for kind in [
-        Kind::Slots,
-        Kind::Keyring,
         Kind::Snapshots,
         Kind::Index,
         Kind::Packs,
+        Kind::Slots,
+        Kind::Keyring,
         Kind::Bundles,
         Kind::Repository,
     ] {
@@ -239,6 +258,8 @@ struct Pass<'a> {
     copier: Copier<'a>,
     /// What is in the target by now.
     there: Listing,
+    /// Whether the replica's newest record is the source's, too, as far as that was looked at.
+    same_history: bool,
     report: ReplicationReport,
 }
 
@@ -247,33 +268,100 @@ impl Pass<'_> {
     /// did.
     fn attempt(&mut self) -> Result<bool> {
         let source = self.copier.source;
-        let here = list_source(source)?;
+        let mut here = list_source(source)?;
+        self.require_same_history(&here)?;
+        if let Some(repository) = self.copier.opened {
+            // What else was theirs may be gone.
+            let forgotten = ledger::read(repository)?.state.forgotten;
+            here.retain(|name| !matches!(name, ObjectName::Snapshot(id) if forgotten.contains(id)));
+        }
         if here.is_in(&self.there) {
             return Ok(true);
         }
-        for kind in [Kind::Slots, Kind::Keyring, Kind::Packs, Kind::Index] {
+        for kind in [Kind::Keyring, Kind::Slots, Kind::Packs, Kind::Index] {
             self.copy(&here, kind)?;
         }
-        let mut again = Listing::of(source, Kind::Index)?;
-        again.extend(Listing::of(source, Kind::Packs)?);
-        self.copy(&again, Kind::Packs)?;
-        self.copy(&again, Kind::Index)?;
+        if !self.follow_index()? {
+            return Ok(false);
+        }
         let ledger = Listing::of(source, Kind::Ledger)?;
         if !ledger.names().eq(here.objects(Kind::Ledger).map(|(name, _)| name)) {
             return Ok(false);
         }
-        if self.copy(&here, Kind::Snapshots)? > 0 {
-            return Ok(false);
-        }
+        self.require_new_keys()?;
         // A reader that sees a later record and not the one before it reports that one as missing.
         let records = here.missing_in(&self.there, Kind::Ledger);
         let outcome = self.copier.copy_in_order(records)?;
         if self.take(&here, Kind::Ledger, outcome) > 0 {
             return Ok(false);
         }
+        if self.copy(&here, Kind::Snapshots)? > 0 {
+            return Ok(false);
+        }
         self.copy(&here, Kind::Bundles)?;
         self.copy(&here, Kind::Repository)?;
         Ok(true)
+    }
+
+    /// Refuses a source that is not what the replica was made of: it was put back to an older state,
+    /// and went on from there in another way.
+    fn require_same_history(&mut self, here: &Listing) -> Result<()> {
+        if self.same_history {
+            return Ok(());
+        }
+        let altered = |name: &ObjectName, why: &str| {
+            Err(RepositoryError::Tampered(format!(
+                "{name} of the replica {why} in the source, which shows an older or another state; \
+                 nothing was copied"
+            )))
+        };
+        let mut records = self.there.objects(Kind::Ledger).map(|(name, _)| *name);
+        if let Some(lost) = records.find(|name| here.get(name).is_none()) {
+            return altered(&lost, "is not there");
+        }
+        let newest = self.there.objects(Kind::Ledger).map(|(name, _)| *name).last();
+        if let Some(name) = newest.filter(|_| !here.is_in(&self.there)) {
+            let limit = limits::METADATA_OBJECT_BYTES as u64;
+            let [ours, theirs] = [self.copier.target, self.copier.source]
+                .map(|store| store.get(&name.to_string(), limit));
+            let (ours, theirs) = (ours?, theirs?);
+            // One that broke off in the replica is copied again.
+            if ours != theirs && !theirs.starts_with(&ours) {
+                return altered(&name, "is another one");
+            }
+        }
+        self.same_history = true;
+        Ok(())
+    }
+
+    /// Lists index objects and packs once more, and again as long as some went: what a collector put
+    /// in their place is there by then. False if that does not end.
+    fn follow_index(&mut self) -> Result<bool> {
+        let source = self.copier.source;
+        for _ in 0..ATTEMPTS {
+            let mut again = Listing::of(source, Kind::Index)?;
+            again.extend(Listing::of(source, Kind::Packs)?);
+            self.copy(&again, Kind::Packs)?;
+            let gone = self.copy(&again, Kind::Index)?;
+            let now = Listing::of(source, Kind::Index)?;
+            let stays = again.objects(Kind::Index).all(|(name, _)| now.get(name).is_some());
+            if gone == 0 && stays {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What was sealed or signed since the keys were read is not damaged.
+    fn require_new_keys(&self) -> Result<()> {
+        match self.copier.opened {
+            Some(repository)
+                if !self.report.damaged.is_empty() && ledger::are_keys_old(repository)? =>
+            {
+                Err(RepositoryError::KeysChanged)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Copies what the target lacks of one kind; says how much was gone.
@@ -296,16 +384,5 @@ impl Pass<'_> {
             self.there.add(here, &name);
         }
         outcome.gone
-    }
-
-    fn conclude(self, opened: Option<&Repository>) -> Result<ReplicationReport> {
-        if let Some(repository) = opened
-            && !self.report.damaged.is_empty()
-            && ledger::are_keys_old(repository)?
-        {
-            // What was sealed or signed since then is not damaged.
-            return Err(RepositoryError::KeysChanged);
-        }
-        Ok(self.report)
     }
 }

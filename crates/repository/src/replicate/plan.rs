@@ -10,18 +10,18 @@ use crate::error::Result;
 /// The kinds of objects that are copied, in the order in which they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Slots.
-    Slots,
     /// Keyrings.
     Keyring,
+    /// Slots.
+    Slots,
     /// Packs.
     Packs,
     /// Index objects.
     Index,
-    /// Registers: snapshots and fences.
-    Snapshots,
     /// Ledger records.
     Ledger,
+    /// Registers: snapshots and fences.
+    Snapshots,
     /// Bundles.
     Bundles,
     /// The `repository` object, which makes a repository of all the others.
@@ -31,12 +31,12 @@ pub enum Kind {
 impl Kind {
     /// All of them.
     pub const ALL: [Self; 8] = [
-        Self::Slots,
         Self::Keyring,
+        Self::Slots,
         Self::Packs,
         Self::Index,
-        Self::Snapshots,
         Self::Ledger,
+        Self::Snapshots,
         Self::Bundles,
         Self::Repository,
     ];
@@ -94,6 +94,11 @@ impl Listing {
     /// The object of a name.
     pub(super) fn get(&self, name: &ObjectName) -> Option<&ObjectInfo> {
         self.objects.get(name)
+    }
+
+    /// Leaves out what is not to be copied.
+    pub(super) fn retain(&mut self, keep: impl Fn(&ObjectName) -> bool) {
+        self.objects.retain(|name, _| keep(name));
     }
 
     /// Adds what another listing shows.

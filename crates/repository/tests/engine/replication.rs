@@ -91,7 +91,8 @@ fn the_next_pass_copies_what_is_new_and_a_pass_without_news_only_lists() {
     assert!(!report.is_first && report.total().objects == 0, "{report:?}");
     let after = target.counters();
     assert_eq!((after.put, after.create), (before.put, before.create));
-    assert_eq!((after.list - before.list, after.get - before.get), (1, 1));
+    // Its mark and its `repository` object are compared with the source's.
+    assert_eq!((after.list - before.list, after.get - before.get), (1, 2));
     let night = dump(1502, 300_000);
     made.push((fixture.night(&night), night));
     let report = replicated(&fixture, &target);
@@ -235,6 +236,77 @@ fn nobody_writes_to_a_replica() {
     refused(gc.map(drop));
     refused(slots::remove(&mut replica.open(), fixture.open().keychain().slot()));
     assert_eq!(names(&target, ""), before);
+    // Not what it alone still has, either.
+    forgotten(&fixture, &[info]);
+    replicated(&fixture, &target);
+    let before = names(&target, "");
+    refused(snapshots::forget(&replica.open(), &[info.id], "me", "test"));
+    refused(snapshots::erase(&replica.open(), &[info.id], "me", "test"));
+    assert_eq!(names(&target, ""), before);
+}
+
+#[test]
+fn what_is_whole_in_a_replica_is_not_replaced_by_what_is_not() {
+    let (fixture, made) = some_nights(518);
+    let target = Store::memory();
+    replicated(&fixture, &target);
+    let before: Vec<(String, Vec<u8>)> =
+        names(&target, "").into_iter().map(|name| (name.clone(), read(&target, &name))).collect();
+    for folder in ["keyring", "slots", "ledger", "snapshots", "index", "packs"] {
+        for longer in [false, true] {
+            let source = fixture.twin();
+            let name = names(&source.store, folder)[0].clone();
+            let mut object = read(&source.store, &name);
+            match longer {
+                true => object.push(0),
+                false => object.truncate(object.len() / 2),
+            }
+            write(&source.store, &name, object);
+            let report = replicated_without_key(&source, &target);
+            let told = match &report {
+                Ok(report) => report.damaged.iter().any(|it| it.object == name),
+                Err(error) => error.is_damage(),
+            };
+            assert!(told, "{name}: {report:?}");
+            for (name, object) in &before {
+                assert!(read(&target, name) == *object, "{name} is another one");
+            }
+        }
+    }
+    assert_sound(&replica_of(&fixture, &target), &made);
+}
+
+#[test]
+fn a_source_that_was_put_back_and_went_another_way_is_refused() {
+    let (fixture, made) = some_nights(519);
+    let earlier = fixture.twin();
+    let target = Store::memory();
+    forgotten(&fixture, &[&made[0].0]);
+    replicated(&fixture, &target);
+    let before = names(&target, "");
+    for _ in 0..3 {
+        let error = replicated_without_key(&earlier, &target).unwrap_err();
+        assert!(error.to_string().contains("nothing was copied"), "{error}");
+        assert_eq!(names(&target, ""), before);
+        // First it lacks a record, then it has another one, then more than the replica.
+        forgotten(&earlier, &[&made[1].0]);
+    }
+}
+
+#[test]
+fn a_mark_that_somebody_makes_in_a_repository_hides_nothing_and_is_named() {
+    let (fixture, made) = some_nights(520);
+    fixture.open();
+    let mark = ObjectName::Replica.to_string();
+    write(&fixture.store, &mark, Vec::new());
+    let repository = fixture.open();
+    assert!(repository.is_history_altered());
+    let told = repository.history_findings().join(" ");
+    assert!(told.contains("was a repository when this machine last used it"), "{told}");
+    let error = back_up(&repository, b"x").unwrap_err();
+    assert!(error.to_string().contains(&mark), "{error}");
+    fixture.store.delete(&mark).unwrap();
+    assert_sound(&fixture, &made);
 }
 
 #[test]
@@ -391,7 +463,8 @@ fn a_machine_may_use_a_repository_and_its_replica_with_the_same_caches() {
     let late = fixture.night(&night);
     forgotten(&fixture, &[&made[0].0]);
     // The replica is behind what this machine has seen, and that is no tampering.
-    let replica = fixture.at(target.clone(), fixture.cache.clone());
+    let elsewhere = Store::over(target.inner(), "memory://replica");
+    let replica = fixture.at(elsewhere, fixture.cache.clone());
     let mut model = Model::default();
     for (info, bytes) in &made {
         model.insert(info, bytes);
