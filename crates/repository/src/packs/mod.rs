@@ -19,7 +19,7 @@ use nightjar_format::PackId;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
 use nightjar_format::pack::PackHeader;
-use nightjar_storage::Pending;
+use nightjar_storage::{Pending, Store};
 
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
@@ -29,12 +29,16 @@ pub(crate) use uploader::{Uploaded, Uploader};
 
 /// The packs in the store, with their sizes.
 pub(crate) fn stored_sizes(repository: &Repository) -> Result<HashMap<PackId, u64>> {
-    let sizes = repository.store.list("packs")?.into_iter().filter_map(|info| {
-        match ObjectName::parse(&info.name) {
+    pack_sizes(&repository.store)
+}
+
+/// The same of any store.
+pub(crate) fn pack_sizes(store: &Store) -> Result<HashMap<PackId, u64>> {
+    let sizes =
+        store.list("packs")?.into_iter().filter_map(|info| match ObjectName::parse(&info.name) {
             Some(ObjectName::Pack(id)) => Some((id, info.size)),
             _ => None,
-        }
-    });
+        });
     Ok(sizes.collect())
 }
 

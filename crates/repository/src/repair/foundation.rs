@@ -64,6 +64,13 @@ impl Pair {
             let why = "the copy is the repository itself; name another store with --from";
             return Err(RepositoryError::Refused(why.into()));
         }
+        if store.head(&ObjectName::Replica.to_string())?.is_some() {
+            let url = store.url();
+            return Err(RepositoryError::Refused(format!(
+                "{url} is a replica, which is mended from its source: delete what is damaged there, \
+                 and `nightjar replicate` copies it again"
+            )));
+        }
         let name = ObjectName::Repository;
         let no_repository =
             |store: &Store| RepositoryError::NoRepository { url: store.url().into() };

@@ -149,6 +149,7 @@ pub fn execute(
     delete_damaged: bool,
     progress: &Progress,
 ) -> Result<IndexReport> {
+    repository.require_no_replica()?;
     repository.require_full("write index objects for others' packs")?;
     let mut report = IndexReport { left: plan.left.clone(), ..IndexReport::default() };
     if !plan.packs.is_empty() {
@@ -157,7 +158,8 @@ pub fn execute(
         session.abandon();
         listed?;
     }
-    if delete_damaged {
+    // What could not be listed anew may be told of by these alone, to whoever has a copy.
+    if delete_damaged && report.left.is_empty() {
         for id in &plan.deletable {
             // Again: whoever restored it meanwhile must not lose it.
             if are_bits_damaged(repository, id)? {

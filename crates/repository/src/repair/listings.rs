@@ -19,7 +19,7 @@ use super::{Left, Mend, Plan, Repairing, Report, Trouble, get, or_damage};
 use crate::ahead::Ahead;
 use crate::error::{RepositoryError, Result};
 use crate::index::sync::{open_index, read_footer};
-use crate::packs::stored_sizes;
+use crate::packs::{pack_sizes, stored_sizes};
 use crate::repository::Repository;
 
 const LIMIT: u64 = limits::METADATA_OBJECT_BYTES as u64;
@@ -131,12 +131,10 @@ pub(super) fn plan(
             (Ok(_), None) => {}
         }
     }
-    let is_missed = |packs: &Listings, id: &PackId| {
-        here.contains_key(id) && !retired.contains(id) && !packs.0.contains_key(id)
-    };
-    if !here.keys().any(|id| is_missed(&planned.packs, id)) {
-        return Ok(planned);
-    }
+    // A pack that nothing lists any more may be lost together with what listed it.
+    let is_missed =
+        |packs: &Listings, id: &PackId| !retired.contains(id) && !packs.0.contains_key(id);
+    let theirs = pack_sizes(copy)?;
     let there = index_names(copy)?.into_iter().filter(|(id, _)| !names.contains(id));
     let there = there.map(|(id, size)| (ObjectName::Index(id), size));
     let one_at_a_time = repository.environment.one_at_a_time;
@@ -144,7 +142,10 @@ pub(super) fn plan(
         // What does not open there is of no use, and not our damage.
         let Ok(object) = or_damage(object)? else { continue };
         let Ok(record) = admit(repository, &here, &name, &object)? else { continue };
-        let fits = |pack: &PackRecord| here.get(&pack.pack_id) == Some(&pack.size);
+        let fits = |pack: &PackRecord| {
+            let sizes = [&here, &theirs].map(|sizes| sizes.get(&pack.pack_id));
+            sizes.contains(&Some(&pack.size))
+        };
         let mut packs = record.packs.iter();
         if packs.any(|pack| fits(pack) && is_missed(&planned.packs, &pack.pack_id)) {
             planned.packs.add(&record);
@@ -212,6 +213,11 @@ pub(super) fn fetch(
     let repository = &repairing.repository;
     let here = stored_sizes(repository)?;
     for mend in planned {
+        let ours = repository.store.get(&mend.name.to_string(), LIMIT);
+        if ours.is_ok_and(|object| open_index(repository, &mend.name, &object).is_ok()) {
+            // Somebody was faster.
+            continue;
+        }
         let Some(object) = repairing.theirs(&mend.name, LIMIT)? else {
             report.left.push(Left::new(mend.name, "the copy does not have it any more"));
             continue;

@@ -205,7 +205,7 @@ impl Repairing {
         }
         // From the store, as everybody sees it now.
         let ledger = ledger::read(&self.repository)?;
-        if ledger.next_epoch.is_some() {
+        if ledger::are_keys_old(&self.repository)? {
             return Err(RepositoryError::KeysChanged);
         }
         if let Some(left) = self.unknown(&ledger) {

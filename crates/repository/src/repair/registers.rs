@@ -117,7 +117,7 @@ pub(super) fn plan(repairing: &Repairing) -> Result<Planned> {
     for (id, problem) in &here.damaged {
         let name = ObjectName::Snapshot(*id);
         let found = get(copy, &name, LIMIT)?;
-        match found.as_ref().map(|object| admit_damaged(repository, &here, &name, object)) {
+        match found.as_ref().map(|object| admit_damaged(repairing, &here, &name, object)) {
             Some(Ok(object)) => planned.mends.push(mend(name, Trouble::Damaged, object)),
             Some(Err(why)) => planned.left.push(Left::new(name, format!("{problem}; {why}"))),
             None => {
@@ -165,20 +165,36 @@ fn is_cached_fence(repository: &Repository, name: &ObjectName) -> bool {
     opened.is_some_and(|opened| matches!(opened.record, Register::Fence { .. }))
 }
 
-/// Whether an object of the copy may take the place of one that does not open.
+/// Whether an object of the copy may take the place of one that does not open. In the copy, a
+/// collector may have fenced a session that committed here, and a removed slot may have signed
+/// anything.
 fn admit_damaged<'o>(
-    repository: &Repository,
+    repairing: &Repairing,
     here: &Here,
     name: &ObjectName,
     object: &'o Bytes,
 ) -> std::result::Result<&'o Bytes, &'static str> {
+    let repository = &repairing.repository;
     let ObjectName::Snapshot(id) = name else { return Err("it is no register") };
-    if open(repository, name, object).is_err() {
+    let Ok(opened) = open(repository, name, object) else {
         return Err("that of the copy does not open either");
-    }
-    match here.naming(id, object) {
-        (_, true) => Err("that of the copy is not the one that a later snapshot names"),
-        _ => Ok(object),
+    };
+    let cached = repository.cache.get(name).filter(|it| open(repository, name, it).is_ok());
+    let (is_named, names_another) = here.naming(id, object);
+    let is_fence = matches!(opened.record, Register::Fence { .. });
+    match cached {
+        _ if names_another => Err("that of the copy is not the one that a later snapshot names"),
+        Some(cached) if cached == *object => Ok(object),
+        Some(_) => Err("that of the copy is not the one that this machine saw here"),
+        None if is_named => Ok(object),
+        None if is_fence => {
+            Err("that of the copy is a fence, and nothing shows that it is here, too")
+        }
+        None if !repairing.has_access(&opened.signer) => Err(
+            "that of the copy is signed by a slot that has no access any more, and nothing shows \
+             that it stood here",
+        ),
+        None => Ok(object),
     }
 }
 
@@ -201,7 +217,10 @@ fn claim(
     let is_cached = repository.cache.get(&name).is_some_and(|cached| cached == *object);
     match here.naming(id, object) {
         (true, _) => return Ok(Some(Claim::WasHere)),
-        _ if is_cached => return Ok(Some(Claim::WasHere)),
+        // This machine may have seen it in a copy.
+        _ if is_cached => {
+            return Ok(Some(if is_fence { Claim::WasHere } else { Claim::MayHave }));
+        }
         (_, true) => {
             return Err(
                 "it is missing, and that of the copy is not the one that a later snapshot \
@@ -241,7 +260,7 @@ pub(super) fn fetch(
     for mend in damaged {
         let ObjectName::Snapshot(id) = mend.name else { continue };
         let object = repairing.theirs(&mend.name, LIMIT)?;
-        let admitted = object.as_ref().map(|it| admit_damaged(repository, &here, &mend.name, it));
+        let admitted = object.as_ref().map(|it| admit_damaged(repairing, &here, &mend.name, it));
         match admitted {
             _ if !here.damaged.contains_key(&id) => {}
             Some(Ok(object)) => repairing.write_small(&mend, object.clone(), report)?,
@@ -250,11 +269,6 @@ pub(super) fn fetch(
         }
     }
     if missing.is_empty() {
-        return Ok(());
-    }
-    if repository.is_replica() {
-        let why = "it is missing; `nightjar replicate` brings it";
-        report.left.extend(missing.iter().map(|mend| Left::new(mend.name, why)));
         return Ok(());
     }
     let session = Session::begin(repository)?;

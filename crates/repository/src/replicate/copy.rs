@@ -150,7 +150,8 @@ impl Copier<'_> {
                     return Ok(());
                 }
                 if is_sound(name, &there) || !is_sound(name, &object) {
-                    let why = "the replica has another object of this name; it is left as it is";
+                    let why = "the replica has another object of this name, which is left as it is; if that is the \
+                                damaged one, delete it there and run this again";
                     return Err(Failure::Damaged(format!("{name}: {why}")));
                 }
                 let put = self.target.put(&text, object);

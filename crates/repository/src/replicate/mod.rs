@@ -196,7 +196,7 @@ fn look_at_target(repository_object: &[u8], target: &Store) -> Result<Option<Lis
             let url = target.url();
             return Err(RepositoryError::Refused(format!(
                 "{url} holds another repository, or a damaged `repository` object; nothing was \
-                 changed. If the copy there is to be kept, `nightjar repair --from` mends it"
+                 changed. If it is damaged, delete that object, and it is copied again"
             )));
         }
         return Ok(Some(Listing::from(infos)));

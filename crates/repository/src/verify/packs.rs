@@ -161,8 +161,18 @@ impl Check<'_> {
         }
         let is_known = self.ledger.state.damaged.contains(&id);
         match (is_sound, is_known) {
-            (true, false) => run.recorder.pack(id, self.level),
-            (true, true) if is_decoded && self.level == Level::Data => {
+            // What rests on a base that could not be had was not decoded.
+            (true, false) if is_decoded || self.level < Level::Data => {
+                run.recorder.pack(id, self.level);
+            }
+            (true, false) => run.recorder.pack(id, Level::Packs),
+            (true, true)
+                if is_decoded
+                    && self.level == Level::Data
+                    // Under every listing, also those that the snapshots do not use.
+                    && self.listed.all().filter(|(_, pack)| pack.id == id).count()
+                        == ordinals.len() =>
+            {
                 self.sound_again.insert(id);
                 run.recorder.pack(id, self.level);
             }

@@ -37,7 +37,9 @@ fn record_damaged(repository: &Repository, outcome: &Outcome) -> Result<Vec<Pack
     }
     ledger::append_decided(repository, |ledger| {
         let is_news = |id: &&PackId| {
-            !ledger.state.damaged.contains(*id) && !ledger.state.retired.contains(*id)
+            !ledger.state.damaged.contains(*id)
+                && !ledger.state.retired.contains(*id)
+                && !is_repaired_after(ledger, id, outcome.head)
         };
         packs = outcome.damaged.iter().filter(is_news).copied().collect();
         Ok((!packs.is_empty()).then(|| LedgerBody::Damaged { packs: packs.clone() }))
@@ -58,6 +60,15 @@ fn record_repaired(repository: &Repository, outcome: &Outcome) -> Result<Vec<Pac
         Ok((!packs.is_empty()).then(|| LedgerBody::Repaired { packs: packs.clone() }))
     })?;
     Ok(packs)
+}
+
+/// Whether somebody mended a pack since that record: what was read before says nothing of it.
+fn is_repaired_after(ledger: &Ledger, id: &PackId, head: u64) -> bool {
+    let names = |record: &LedgerRecord| match &record.body {
+        LedgerBody::Repaired { packs } => packs.contains(id),
+        _ => false,
+    };
+    ledger.records.iter().any(|(record, _)| record.number > head && names(record))
 }
 
 /// Whether somebody found a pack damaged since that record: he may know better than who read it
