@@ -8,6 +8,7 @@ use bytes::Bytes;
 use nightjar_codec::digest;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::index::IndexRecord;
+use nightjar_format::ledger::LedgerRecord;
 use nightjar_format::limits;
 use nightjar_format::object::{MetadataHeader, MetadataKind, ObjectName, padme};
 use nightjar_format::pack::PackHeader;
@@ -149,7 +150,7 @@ impl Copier<'_> {
                 if there == object {
                     return Ok(());
                 }
-                if is_sound(name, &there) || !is_sound(name, &object) {
+                if self.is_sound(name, &there) || !self.is_sound(name, &object) {
                     let why = "the replica has another object of this name, which is left as it is; if that is the \
                                 damaged one, delete it there and run this again";
                     return Err(Failure::Damaged(format!("{name}: {why}")));
@@ -158,6 +159,22 @@ impl Copier<'_> {
                 put.map_err(|error| Failure::Other(error.into()))
             }
         }
+    }
+}
+
+impl Copier<'_> {
+    /// Whether an object of this name can be what it should be, as far as that can be told: what is in
+    /// the replica gives way only if it cannot.
+    fn is_sound(&self, name: &ObjectName, object: &Bytes) -> bool {
+        let checked = match (name, self.opened) {
+            (ObjectName::Ledger(..), None) => is_metadata(name, MetadataKind::Ledger, object),
+            (ObjectName::Ledger(..), Some(repository)) => {
+                repository.unseal::<LedgerRecord>(MetadataKind::Ledger, name, object).map(drop)
+            }
+            (_, None) => check(name, object).map(drop),
+            (_, Some(repository)) => check_opened(repository, name, object).map(drop),
+        };
+        checked.is_ok()
     }
 }
 
@@ -273,15 +290,6 @@ fn is_metadata(name: &ObjectName, kind: MetadataKind, object: &Bytes) -> Result<
         return Err(damaged("it is cut off"));
     }
     Ok(())
-}
-
-/// Whether an object of this name can be what it should be, as far as that shows without a key:
-/// where that cannot be told, it is. What is in the replica gives way only if it cannot.
-fn is_sound(name: &ObjectName, object: &Bytes) -> bool {
-    match name {
-        ObjectName::Ledger(..) => is_metadata(name, MetadataKind::Ledger, object).is_ok(),
-        name => check(name, object).is_ok(),
-    }
 }
 
 /// Checks signatures as well.

@@ -10,7 +10,7 @@ use nightjar_repository::snapshots;
 use nightjar_repository::{RepositoryError, ledger, slots};
 use nightjar_storage::Store;
 use nightjar_testkit::damage::{Damage, copy_of, names, read, write};
-use nightjar_testkit::fixture::{Fixture, PASSPHRASE};
+use nightjar_testkit::fixture::{Fixture, PASSPHRASE, restore};
 use nightjar_testkit::generate::{dump, noise};
 use nightjar_testkit::insider::Insider;
 use nightjar_testkit::model::verify_all;
@@ -303,17 +303,51 @@ fn a_pack_that_is_not_what_an_index_object_says_stays_recorded_as_damaged() {
 }
 
 #[test]
-fn a_snapshot_that_never_was_here_comes_only_if_nothing_is_missing_for_it() {
+fn a_snapshot_that_is_in_the_copy_alone_comes_with_all_that_it_rests_on() {
     let (fixture, copy) = two_nights(509);
     let alone = fixture.at(copy, fixture.world.fresh_cache());
-    let foreign = alone.night(&noise(77, 700_000));
-    let plan = planned(&fixture, &alone.store).unwrap();
-    assert_eq!(plan.mends.len(), 1, "{plan:?}");
-    let (_, report) = repaired(&fixture, &alone.store, PASSPHRASE).unwrap();
-    assert!(report.mended.is_empty(), "{report:?}");
-    assert!(report.left.iter().any(|left| left.object.contains(&foreign.id.to_string())));
-    assert_eq!(verify_all(&fixture.open()).unwrap().findings, []);
+    let bytes = noise(77, 700_000);
+    let foreign = alone.night(&bytes);
+    let (plan, report) = repaired(&fixture, &alone.store, PASSPHRASE).unwrap();
+    assert_eq!((report.mended.len(), report.left.len()), (plan.mends.len(), 0), "{report:?}");
+    let repository = fixture.open();
+    let list = snapshots::list(&repository).unwrap();
+    let info = list.find(&foreign.id.to_string(), None).unwrap();
+    assert!(restore(&repository, info).unwrap() == bytes);
+    assert_eq!(verify_all(&repository).unwrap().findings, []);
     assert_eq!(names(&fixture.store, "sessions"), Vec::<String>::new());
+}
+
+#[test]
+fn packs_come_back_that_are_lost_together_with_what_lists_them() {
+    let (fixture, copy) = two_nights(511);
+    for folder in ["packs", "index"] {
+        for name in names(&fixture.store, folder) {
+            fixture.store.delete(&name).unwrap();
+        }
+    }
+    let (_, report) = repaired(&fixture, &copy, PASSPHRASE).unwrap();
+    assert!(!report.mended.is_empty() && report.left.is_empty(), "{report:?}");
+    assert_eq!(verify_all(&fixture.elsewhere().open()).unwrap().findings, []);
+}
+
+#[test]
+fn a_fence_in_the_copy_does_not_take_the_place_of_a_damaged_snapshot() {
+    let (fixture, copy) = two_nights(512);
+    let repository = fixture.at(copy.clone(), fixture.world.fresh_cache()).open();
+    // The last one: no other names it.
+    let list = snapshots::list(&repository).unwrap();
+    let newest = list.snapshots.last().unwrap().id;
+    let name = ObjectName::Snapshot(newest);
+    let fence = Register::Fence { reason: "taken for dead".into() };
+    copy.delete(&name.to_string()).unwrap();
+    let insider = Insider::first(&fixture.at(copy.clone(), fixture.world.fresh_cache()));
+    insider.write(MetadataKind::Snapshot, &name, &fence);
+    Damage::Flip(500).inflict(&fixture.store, &name.to_string());
+    let elsewhere = fixture.elsewhere();
+    let (_, report) = repaired(&elsewhere, &copy, PASSPHRASE).unwrap();
+    assert!(report.mended.is_empty() && report.left.len() == 1, "{report:?}");
+    assert!(report.left[0].why.contains("fence"), "{report:?}");
 }
 
 #[test]
