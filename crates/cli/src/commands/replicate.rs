@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use nightjar_repository::replicate::{self, Amount, Lag, ReplicationReport, Source};
 use nightjar_repository::{Progress, RepositoryError};
-use nightjar_storage::{Store, StoreError, StoreSettings, StoreUrl};
+use nightjar_storage::{Store, StoreError};
 use serde::Serialize;
 
 use super::Program;
@@ -82,9 +82,9 @@ pub(super) fn run(program: &Program<'_>, arguments: &Replicate) -> Result<Exit> 
             let targets = find_targets(program, &targets.targets)?;
             let found = program.look()?;
             for_each(program, &targets, describe_lag, |access| {
-                let store = open_target(access, Store::open)?;
+                let store = open_or_empty(access)?;
                 let lag = replicate::lag(found.store(), &store)?;
-                Ok((lag_view(&store, &lag), Exit::Done))
+                Ok((lag_view(access.url.to_string(), &lag), Exit::Done))
             })
         }
         None if arguments.without_key => {
@@ -119,12 +119,6 @@ fn find_targets(program: &Program<'_>, named: &[String]) -> Result<Vec<(String, 
     names.iter().map(access).collect()
 }
 
-type Opening = fn(&StoreUrl, &StoreSettings) -> std::result::Result<Store, StoreError>;
-
-fn open_target(access: &Access, open: Opening) -> Result<Store> {
-    Ok(open(&access.url, &access.settings).map_err(RepositoryError::from)?)
-}
-
 fn copy_to_all(
     program: &Program<'_>,
     arguments: &Replicate,
@@ -135,7 +129,8 @@ fn copy_to_all(
         let (store, report) = if arguments.dry_run {
             preview(source, access)?
         } else {
-            let store = open_target(access, Store::open_or_create)?;
+            let store = Store::open_or_create(&access.url, &access.settings)
+                .map_err(RepositoryError::from)?;
             let progress = Arc::new(Progress::default());
             let display = Display::start(program.globals, "copied", &progress);
             let report = replicate::replicate(source, &store, &progress);
@@ -148,12 +143,16 @@ fn copy_to_all(
     })
 }
 
-/// Makes no directory.
+/// A directory that is not there is one in which there is nothing.
+fn open_or_empty(access: &Access) -> Result<Store> {
+    match Store::open(&access.url, &access.settings) {
+        Err(StoreError::NoStore { .. }) => Ok(Store::memory()),
+        store => Ok(store.map_err(RepositoryError::from)?),
+    }
+}
+
 fn preview(source: Source<'_>, access: &Access) -> Result<(Store, ReplicationReport)> {
-    let store = match Store::open(&access.url, &access.settings) {
-        Err(StoreError::NoStore { .. }) => Store::memory(),
-        store => store.map_err(RepositoryError::from)?,
-    };
+    let store = open_or_empty(access)?;
     let report = replicate::preview(source, &store)?;
     Ok((store, report))
 }
@@ -244,10 +243,10 @@ fn describe_copied(view: &CopiedView) -> String {
     text
 }
 
-fn lag_view(store: &Store, lag: &Lag) -> LagView {
+fn lag_view(target: String, lag: &Lag) -> LagView {
     let since = lag.since.map_or(0, |since| environment::now().saturating_sub(since).max(0));
     LagView {
-        target: store.url().to_owned(),
+        target,
         usable: lag.is_usable,
         snapshots: lag.has_snapshots,
         lag_snapshots: lag.snapshots,

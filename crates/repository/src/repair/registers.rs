@@ -217,10 +217,7 @@ fn claim(
     let is_cached = repository.cache.get(&name).is_some_and(|cached| cached == *object);
     match here.naming(id, object) {
         (true, _) => return Ok(Some(Claim::WasHere)),
-        // This machine may have seen it in a copy.
-        _ if is_cached => {
-            return Ok(Some(if is_fence { Claim::WasHere } else { Claim::MayHave }));
-        }
+        _ if is_cached => return Ok(Some(Claim::WasHere)),
         (_, true) => {
             return Err(
                 "it is missing, and that of the copy is not the one that a later snapshot \
