@@ -7,14 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::FormatError;
 use crate::ids::{Digest, IncarnationId, PackId, SessionId, SlotId};
 use crate::record::{Record, strictly_sorted};
-use crate::session::Position;
 
 /// One maintenance record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerRecord {
-    /// The incarnation it belongs to.
+    /// The incarnation that it was written in.
     pub incarnation: IncarnationId,
-    /// Its number there.
+    /// Its number: promotions go on counting.
     pub number: u64,
     /// BLAKE3 of the object before it; zeros for number 0.
     pub previous: Digest,
@@ -27,11 +26,8 @@ pub struct LedgerRecord {
 /// What a ledger record says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LedgerBody {
-    /// First record of an incarnation.
-    Open {
-        /// The record it follows on; none for the repository's first.
-        parent: Option<Parent>,
-    },
+    /// The first record.
+    Open,
     /// These packs are about to go.
     Condemn {
         /// Which.
@@ -130,6 +126,23 @@ pub enum LedgerBody {
         /// Who saw to it.
         who: String,
     },
+    /// The store was a replica and is the repository from here on (format-spec, chapter 15).
+    Promote(Box<Promotion>),
+}
+
+/// What a replica begins with when it becomes the repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// The incarnation that begins: what is written in another one from here on says nothing.
+    pub incarnation: IncarnationId,
+    /// The snapshots that are there, those among them that had been forgotten. Sorted.
+    pub snapshots: BTreeSet<SessionId>,
+    /// Packs that had been retired and are there. Sorted.
+    pub revived: BTreeSet<PackId>,
+    /// Who promoted it.
+    pub who: String,
+    /// And why.
+    pub why: String,
 }
 
 impl LedgerBody {
@@ -142,7 +155,7 @@ impl LedgerBody {
     /// Its name, for people to read.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Open { .. } => "open",
+            Self::Open => "open",
             Self::Condemn { .. } => "condemn",
             Self::Retire { .. } => "retire",
             Self::Reinstate { .. } => "reinstate",
@@ -156,24 +169,16 @@ impl LedgerBody {
             Self::Release { .. } => "release",
             Self::Accept { .. } => "accept",
             Self::Erased { .. } => "erased",
+            Self::Promote(_) => "promote",
         }
     }
-}
-
-/// The record that an incarnation follows on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parent {
-    /// Where.
-    pub position: Position,
-    /// BLAKE3 of its object.
-    pub digest: Digest,
 }
 
 impl Record for LedgerRecord {
     const NAME: &'static str = "ledger record";
 
     fn validate(&self) -> Result<(), FormatError> {
-        let opens = matches!(self.body, LedgerBody::Open { .. });
+        let opens = matches!(self.body, LedgerBody::Open);
         if opens != (self.number == 0) {
             return Err(FormatError::malformed(Self::NAME, "its number and body disagree"));
         }
@@ -254,6 +259,10 @@ pub struct LedgerState {
     pub accepted: BTreeMap<String, i64>,
     /// Numbers of the Forgets with `erase` that no Erased record covers yet.
     pub erasures: BTreeSet<u64>,
+    /// The newest Forget with `erase`, covered or not.
+    pub newest_erasure: Option<u64>,
+    /// The newest promotion: the incarnation that it began, and the snapshots that it found.
+    pub promoted: Option<(IncarnationId, BTreeSet<SessionId>)>,
 }
 
 impl LedgerState {
@@ -271,7 +280,7 @@ impl LedgerState {
     /// Takes one more record into account. Repeating a record changes nothing.
     pub fn apply(&mut self, record: &LedgerRecord) {
         match &record.body {
-            LedgerBody::Open { .. } | LedgerBody::Epoch { .. } | LedgerBody::Slot { .. } => {}
+            LedgerBody::Open | LedgerBody::Epoch { .. } | LedgerBody::Slot { .. } => {}
             LedgerBody::Condemn { packs } => {
                 let sorted: BTreeSet<PackId> = packs.iter().copied().collect();
                 self.condemned.insert(record.number, sorted.into_iter().collect());
@@ -290,6 +299,7 @@ impl LedgerState {
                 }
                 if *erase {
                     self.erasures.insert(record.number);
+                    self.newest_erasure = Some(record.number);
                 }
             }
             LedgerBody::Damaged { packs } => self.damaged.extend(packs),
@@ -314,7 +324,27 @@ impl LedgerState {
                 *accepted = (*accepted).max(*up_to);
             }
             LedgerBody::Erased { up_to, .. } => self.erasures.retain(|number| number > up_to),
+            LedgerBody::Promote(promotion) => self.promote(promotion),
         }
+    }
+
+    /// What rounds and checks said was about packs of another store; so was what had been erased.
+    fn promote(&mut self, promotion: &Promotion) {
+        let Promotion { incarnation, snapshots, revived, .. } = promotion;
+        self.condemned.clear();
+        self.damaged.clear();
+        self.retired.retain(|pack| !revived.contains(pack));
+        self.forgotten.retain(|id| !snapshots.contains(id));
+        self.erasures.extend(self.newest_erasure);
+        self.promoted = Some((*incarnation, snapshots.clone()));
+    }
+
+    /// Whether a snapshot that was committed in this incarnation is one of the repository's: since
+    /// a promotion, only what the promotion found and what was committed after it is.
+    pub fn admits(&self, id: &SessionId, incarnation: IncarnationId) -> bool {
+        self.promoted
+            .as_ref()
+            .is_none_or(|(current, found)| incarnation == *current || found.contains(id))
     }
 
     /// Holds add up: a later one takes nothing from those before it.
@@ -453,6 +483,41 @@ mod tests {
             state.apply(&record(number, LedgerBody::Accept { series, up_to, who, why }));
         }
         assert_eq!(state.accepted, BTreeMap::from([("orders".to_owned(), 70)]));
+    }
+
+    #[test]
+    fn a_promotion_brings_back_what_is_there_and_admits_nothing_that_comes_late() {
+        let [there, gone, late] = [1, 2, 3].map(|byte| SessionId([byte; 16]));
+        let [kept, lost] = [1, 2].map(|byte| PackId([byte; 32]));
+        let [old, new] = [1, 2].map(|byte| IncarnationId([byte; 8]));
+        let mut state = LedgerState::default();
+        state.apply(&forget(1, there, false));
+        state.apply(&forget(2, gone, true));
+        state.apply(&record(3, LedgerBody::Condemn { packs: vec![kept, lost] }));
+        state.apply(&record(4, LedgerBody::Retire { condemned: 3, packs: vec![kept, lost] }));
+        let erased =
+            LedgerBody::Erased { up_to: 2, packs: 1, bytes: 1, kept_until: None, who: "me".into() };
+        state.apply(&record(5, erased));
+        state.apply(&record(6, LedgerBody::Condemn { packs: vec![PackId([9; 32])] }));
+        state.apply(&record(7, LedgerBody::Damaged { packs: vec![PackId([8; 32])] }));
+        assert!(state.admits(&late, old));
+        let promotion = Promotion {
+            incarnation: new,
+            snapshots: BTreeSet::from([there]),
+            revived: BTreeSet::from([kept]),
+            who: "me".into(),
+            why: "the region is gone".into(),
+        };
+        let promoted = record(8, LedgerBody::Promote(Box::new(promotion)));
+        let decoded: LedgerRecord =
+            crate::record::decode(&crate::record::encode(&promoted)).unwrap();
+        state.apply(&decoded);
+        assert_eq!(state.closed_set(), BTreeSet::from([lost]));
+        assert_eq!(state.forgotten, BTreeSet::from([gone]));
+        // What was erased in the other store may be in this one.
+        assert_eq!(state.erasures, BTreeSet::from([2]));
+        assert!(state.admits(&there, old) && state.admits(&late, new));
+        assert!(!state.admits(&late, old));
     }
 
     #[test]

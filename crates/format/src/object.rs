@@ -3,9 +3,7 @@
 use std::fmt;
 
 use crate::bundle::BundleKind;
-use crate::ids::{
-    AttemptId, BundleId, CheckId, IncarnationId, IndexId, PackId, RepositoryId, SessionId, SlotId,
-};
+use crate::ids::{AttemptId, BundleId, CheckId, IndexId, PackId, RepositoryId, SessionId, SlotId};
 use crate::limits;
 use crate::reader::FieldReader;
 use crate::{FormatError, slot::Signature};
@@ -28,7 +26,7 @@ pub enum ObjectName {
     /// The register that a session commits to.
     Snapshot(SessionId),
     /// A maintenance record.
-    Ledger(IncarnationId, u64),
+    Ledger(u64),
     /// Copies of small objects.
     Bundle(BundleKind, BundleId),
     /// Says that the store holds a replica.
@@ -50,7 +48,7 @@ impl fmt::Display for ObjectName {
             Self::Index(id) => write!(f, "index/{id}"),
             Self::Session(id) => write!(f, "sessions/{id}"),
             Self::Snapshot(id) => write!(f, "snapshots/{id}"),
-            Self::Ledger(incarnation, number) => write!(f, "ledger/{incarnation}/{number:012}"),
+            Self::Ledger(number) => write!(f, "ledger/{number:012}"),
             Self::Bundle(kind, id) => write!(f, "{}/{id}", kind.folder()),
             Self::Replica => f.write_str("ledger/replica"),
             Self::Check(id) => write!(f, "checks/{id}"),
@@ -74,9 +72,7 @@ impl ObjectName {
             ["sessions", id] => Self::Session(id.parse().ok()?),
             ["snapshots", id] => Self::Snapshot(id.parse().ok()?),
             ["ledger", "replica"] => Self::Replica,
-            ["ledger", incarnation, number] => {
-                Self::Ledger(incarnation.parse().ok()?, number.parse().ok()?)
-            }
+            ["ledger", number] => Self::Ledger(number.parse().ok()?),
             ["bundles", "index", id] => Self::Bundle(BundleKind::Index, id.parse().ok()?),
             ["bundles", "snapshots", id] => Self::Bundle(BundleKind::Snapshots, id.parse().ok()?),
             ["checks", id] => Self::Check(id.parse().ok()?),
@@ -84,7 +80,7 @@ impl ObjectName {
         };
         let in_bounds = match parsed {
             Self::Keyring(epoch, ..) => epoch <= limits::EPOCH,
-            Self::Ledger(_, number) => number <= limits::LEDGER_NUMBER,
+            Self::Ledger(number) => number <= limits::LEDGER_NUMBER,
             _ => true,
         };
         // One spelling per name: "keyring/1/…" or a pack in the wrong folder is not ours.
@@ -254,7 +250,7 @@ mod tests {
             ObjectName::Index(IndexId([4; 16])),
             ObjectName::Session(SessionId([5; 16])),
             ObjectName::Snapshot(SessionId([6; 16])),
-            ObjectName::Ledger(IncarnationId([7; 8]), 12),
+            ObjectName::Ledger(12),
             ObjectName::Bundle(BundleKind::Index, BundleId([8; 16])),
             ObjectName::Bundle(BundleKind::Snapshots, BundleId([9; 16])),
             ObjectName::Replica,

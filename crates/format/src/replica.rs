@@ -2,17 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Digest;
+use crate::ids::{Digest, IncarnationId};
 use crate::record::{self, Record};
 use crate::{FormatError, limits};
 
 const MAGIC: &[u8; 4] = b"NJC1";
 
-/// Which repository a replica is of. Every replicator of a repository writes the same bytes.
+/// Which repository a replica is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaRecord {
     /// BLAKE3 of its `repository` object.
     pub repository_hash: Digest,
+    /// Random: the incarnation that begins if it is promoted.
+    pub incarnation: IncarnationId,
 }
 
 impl Record for ReplicaRecord {
@@ -41,12 +43,13 @@ mod tests {
 
     #[test]
     fn its_bytes_are_those_of_the_specification() {
-        let record = ReplicaRecord { repository_hash: Digest([7; 32]) };
-        let object = [b"NJC1\x01".as_slice(), &[7; 32]].concat();
+        let (repository_hash, incarnation) = (Digest([7; 32]), IncarnationId([8; 8]));
+        let record = ReplicaRecord { repository_hash, incarnation };
+        let object = [b"NJC1\x01".as_slice(), &[7; 32], &[8; 8]].concat();
         assert_eq!(record.to_object(), object);
         assert_eq!(ReplicaRecord::from_object(&object), Ok(record));
         let longer = [object.as_slice(), &[0]].concat();
-        for bad in [&object[1..], &object[..36], &longer, b"NJC1\x02", b""] {
+        for bad in [&object[1..], &object[..44], &longer, b"NJC1\x02", b""] {
             assert!(ReplicaRecord::from_object(bad).is_err(), "{bad:?}");
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::FormatError;
-use crate::ids::{BlobId, Digest, SessionId};
+use crate::ids::{BlobId, Digest, IncarnationId, SessionId};
 use crate::record::{Record, strictly_sorted};
 
 /// How a session ended.
@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub previous: Option<Previous>,
     /// The snapshot that this one was made from, without some of its entries.
     pub original: Option<Previous>,
+    /// The ledger's incarnation in which the writer read what it relies on.
+    pub incarnation: IncarnationId,
 }
 
 /// A key and a value that the user chose.

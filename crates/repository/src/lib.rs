@@ -34,6 +34,7 @@ pub mod keychain;
 pub mod ledger;
 pub mod manifest;
 mod packs;
+pub mod promote;
 pub mod read;
 pub mod repair;
 pub mod replicate;

@@ -324,7 +324,7 @@ fn refuse_if_used(store: &Store) -> Result<()> {
     Ok(())
 }
 
-fn probe(store: &Store, environment: &Environment) -> Result<bool> {
+pub(crate) fn probe(store: &Store, environment: &Environment) -> Result<bool> {
     let nonce: [u8; 16] = environment.random.array();
     let name = format!("probe/{}", nightjar_format::ids::to_hex(&nonce));
     Ok(store.probe_conditional_create(&name)?)
@@ -398,9 +398,9 @@ fn make_root(
         number: 0,
         previous: Digest([0; 32]),
         time: now,
-        body: LedgerBody::Open { parent: None },
+        body: LedgerBody::Open,
     };
-    let ledger_name = ObjectName::Ledger(repository.incarnation, 0);
+    let ledger_name = ObjectName::Ledger(0);
     let sealer = Sealer {
         repository: id,
         epoch: 1,

@@ -126,6 +126,7 @@ impl<'a> Session<'a> {
         let open = |source| RepositoryError::CommitOpen { session, source };
         match self.repository.store.create(&name.to_string(), bytes).map_err(open)? {
             Created::Created => {
+                self.require_admitted()?;
                 self.delete();
                 Ok(object)
             }
@@ -135,6 +136,27 @@ impl<'a> Session<'a> {
                 Err(RepositoryError::Fenced { session, reason })
             }
         }
+    }
+
+    /// Refuses to call a snapshot committed in a store that a replica stands in for since. Whoever
+    /// promotes one after this look finds the snapshot there.
+    fn require_admitted(&self) -> Result<()> {
+        let session = self.record.session;
+        let ledger = match ledger::read(self.repository) {
+            Ok(ledger) => ledger,
+            Err(error) => {
+                tracing::warn!("the ledger cannot be read after the commit: {error}");
+                return Ok(());
+            }
+        };
+        if !ledger.is_replica && ledger.state.admits(&session, self.ledger.head.incarnation) {
+            return Ok(());
+        }
+        self.delete();
+        let reason = "a replica was promoted while this ran, and what it stored is no part of the \
+                      repository"
+            .to_owned();
+        Err(RepositoryError::Fenced { session, reason })
     }
 
     /// What a collector says that took this session for dead, if one did: what it relied on may be

@@ -35,6 +35,8 @@ pub struct SnapshotInfo {
     pub holds: Vec<Hold>,
     /// A record forgets it, and it is still there: only in a replica.
     pub forgotten: bool,
+    /// It was in the replica that was promoted: when it was stored says nothing about when it was made.
+    pub was_copied: bool,
 }
 
 impl SnapshotInfo {
@@ -87,6 +89,9 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
         exchanged: BTreeSet::new(),
         names: BTreeSet::new(),
     };
+    let was_copied = |id: &SessionId| {
+        ledger.state.promoted.as_ref().is_some_and(|(_, copied)| copied.contains(id))
+    };
     // What is there can be read in a replica, whatever was forgotten since.
     let is_out = |id: &SessionId| forgotten.contains(id) && !ledger.is_replica;
     for id in repository.cache.snapshots().iter().filter(|id| is_out(id)) {
@@ -109,6 +114,10 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
         let forgotten = forgotten.contains(&id);
         match fetch(repository, &name) {
             Ok((digest, Opened { record: Register::Committed(snapshot), signer, role, .. })) => {
+                if !ledger.state.admits(&id, snapshot.incarnation) {
+                    found.findings.push(late(&name));
+                    continue;
+                }
                 let stored = info.modified_unix_nanos;
                 let holds = ledger.state.holds_on(&id).to_vec();
                 let snapshot = *snapshot;
@@ -122,6 +131,7 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
                     snapshot,
                     holds,
                     forgotten,
+                    was_copied: was_copied(&id),
                 });
             }
             Err(error) if forgotten && error.is_damage() => {}
@@ -146,7 +156,7 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
     }
     // One that came and went between two passes of a replicator never was in the replica.
     if !ledger.is_replica {
-        find_missing(repository, forgotten, &mut found)?;
+        find_missing(repository, ledger, &mut found)?;
     }
     find_exchanged(&mut found);
     Ok(found)
@@ -170,16 +180,24 @@ fn find_exchanged(found: &mut SnapshotList) {
     }
 }
 
-/// Reports snapshots that a later one names, or that this machine has seen, and that are neither
-/// there nor forgotten.
-fn find_missing(
-    repository: &Repository,
-    forgotten: &BTreeSet<SessionId>,
-    found: &mut SnapshotList,
-) -> Result<()> {
-    let named = found.snapshots.iter().flat_map(SnapshotInfo::named).map(|named| named.id);
-    let mut missing: BTreeSet<SessionId> =
-        named.chain(repository.cache.snapshots()).filter(|id| !forgotten.contains(id)).collect();
+/// What to say of a snapshot that was committed in a store that was given up, and came after that.
+fn late(name: &ObjectName) -> String {
+    format!(
+        "{name} is no part of the repository: it was backed up in the store that this one stands in \
+         for, and came here after the promotion"
+    )
+}
+
+/// Reports snapshots that a later one names, that this machine has seen or that a promotion found, and
+/// that are neither there nor forgotten.
+fn find_missing(repository: &Repository, ledger: &Ledger, found: &mut SnapshotList) -> Result<()> {
+    let forgotten = &ledger.state.forgotten;
+    // What came and went between two passes of a replicator never was in the replica.
+    let copied = found.snapshots.iter().filter(|info| !info.was_copied);
+    let named = copied.flat_map(SnapshotInfo::named).map(|named| named.id);
+    let promoted = ledger.state.promoted.iter().flat_map(|(_, copied)| copied.iter().copied());
+    let known = named.chain(promoted).chain(repository.cache.snapshots());
+    let mut missing: BTreeSet<SessionId> = known.filter(|id| !forgotten.contains(id)).collect();
     for info in &found.snapshots {
         missing.remove(&info.id);
     }
@@ -188,8 +206,16 @@ fn find_missing(
     if missing.is_empty() {
         return Ok(());
     }
-    // A fence that has gone is no loss: what it fenced never was a snapshot.
-    missing.retain(|id| !is_cached_fence(repository, id));
+    // A fence that has gone is no loss: what it fenced never was a snapshot. And what the store
+    // that was given up had more than this one was told when the promotion was seen.
+    missing.retain(|id| match cached(repository, id) {
+        Some(Register::Fence { .. }) => false,
+        Some(Register::Committed(it)) if !ledger.state.admits(id, it.incarnation) => {
+            repository.cache.remove(&ObjectName::Snapshot(*id));
+            false
+        }
+        _ => true,
+    });
     // It may have been forgotten since the ledger was read.
     let now = ledger::read(repository)?.state.forgotten;
     for id in missing.difference(&now) {
@@ -203,13 +229,11 @@ fn find_missing(
     Ok(())
 }
 
-fn is_cached_fence(repository: &Repository, id: &SessionId) -> bool {
+fn cached(repository: &Repository, id: &SessionId) -> Option<Register> {
     let name = ObjectName::Snapshot(*id);
-    let open = |object: Vec<u8>| {
-        repository.unseal::<Register>(MetadataKind::Snapshot, &name, &object).ok()
-    };
-    let cached = repository.cache.get(&name).and_then(open);
-    cached.is_some_and(|opened| matches!(opened.record, Register::Fence { .. }))
+    let object = repository.cache.get(&name)?;
+    let opened = repository.unseal::<Register>(MetadataKind::Snapshot, &name, &object).ok()?;
+    Some(opened.record)
 }
 
 fn fetch(repository: &Repository, name: &ObjectName) -> Result<(Digest, Opened<Register>)> {

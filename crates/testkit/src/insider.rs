@@ -208,7 +208,7 @@ impl Insider {
         let (incarnation, number) = (ledger.head.incarnation, ledger.head.number + 1);
         let previous = ledger.head_digest;
         let record = LedgerRecord { incarnation, number, previous, time: 0, body };
-        let name = ObjectName::Ledger(incarnation, number);
+        let name = ObjectName::Ledger(number);
         self.write(MetadataKind::Ledger, &name, &record);
         number
     }

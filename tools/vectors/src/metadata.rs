@@ -6,7 +6,7 @@ use nightjar_codec::sign::SignKey;
 use nightjar_format::blob::{Bases, BlobEntry, BlobTable, Encoding};
 use nightjar_format::check::{CheckRecord, PackCheck, SnapshotCheck};
 use nightjar_format::index::{IndexRecord, PackRecord};
-use nightjar_format::ledger::{LedgerBody, LedgerRecord};
+use nightjar_format::ledger::{LedgerBody, LedgerRecord, Promotion};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::record::{self, Record};
 use nightjar_format::session::{Position, SessionRecord};
@@ -38,10 +38,11 @@ pub(crate) fn vectors() -> Result<Value> {
                 ObjectName::Session(session),
                 &announcement(session, incarnation),
             )?,
-            seal(MetadataKind::Snapshot, ObjectName::Snapshot(session), &register())?,
-            seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 7), &forget(incarnation))?,
-            seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 8), &hold(incarnation))?,
-            seal(MetadataKind::Ledger, ObjectName::Ledger(incarnation, 9), &erased(incarnation))?,
+            seal(MetadataKind::Snapshot, ObjectName::Snapshot(session), &register(incarnation))?,
+            seal(MetadataKind::Ledger, ObjectName::Ledger(7), &forget(incarnation))?,
+            seal(MetadataKind::Ledger, ObjectName::Ledger(8), &hold(incarnation))?,
+            seal(MetadataKind::Ledger, ObjectName::Ledger(9), &erased(incarnation))?,
+            seal(MetadataKind::Ledger, ObjectName::Ledger(10), &promote(incarnation))?,
             seal(MetadataKind::Check, ObjectName::Check(CheckId(array("check"))), &check(session))?,
         ],
     }))
@@ -110,7 +111,7 @@ fn announcement(session: SessionId, incarnation: IncarnationId) -> SessionRecord
     }
 }
 
-fn register() -> Register {
+fn register(incarnation: IncarnationId) -> Register {
     Register::Committed(Box::new(Snapshot {
         series: "orders".to_owned(),
         started: 1_700_000_000_000_000_000,
@@ -135,6 +136,7 @@ fn register() -> Register {
             id: SessionId(array("original")),
             digest: Digest(array("original's digest")),
         }),
+        incarnation,
     }))
 }
 
@@ -203,6 +205,22 @@ fn erased(incarnation: IncarnationId) -> LedgerRecord {
             kept_until: Some(1_702_592_004_000_000_000),
             who: "somebody".to_owned(),
         },
+    }
+}
+
+fn promote(incarnation: IncarnationId) -> LedgerRecord {
+    LedgerRecord {
+        incarnation,
+        number: 10,
+        previous: Digest(array("record 9")),
+        time: 1_700_000_005_000_000_000,
+        body: LedgerBody::Promote(Box::new(Promotion {
+            incarnation: IncarnationId(array("promoted")),
+            snapshots: ["session", "original"].map(|label| SessionId(array(label))).into(),
+            revived: ["pack 1", "pack 2"].map(|label| PackId(array(label))).into(),
+            who: "somebody".to_owned(),
+            why: "the region is gone".to_owned(),
+        })),
     }
 }
 

@@ -61,6 +61,9 @@ struct RecordView<'a> {
     condemned: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<u32>,
+    /// The incarnation that begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incarnation: Option<String>,
     /// The slot that was added.
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<String>,
@@ -99,7 +102,12 @@ fn view<'a>(record: &'a LedgerRecord, signer: SlotId, slots: &'a [SlotInfo]) -> 
         ..RecordView::default()
     };
     match &record.body {
-        LedgerBody::Open { .. } | LedgerBody::Checkpoint(_) => {}
+        LedgerBody::Open | LedgerBody::Checkpoint(_) => {}
+        LedgerBody::Promote(promotion) => {
+            view.incarnation = Some(promotion.incarnation.to_string());
+            view.snapshots = Some(promotion.snapshots.iter().map(ToString::to_string).collect());
+            view.packs = Some(promotion.revived.len() as u64);
+        }
         LedgerBody::Condemn { packs }
         | LedgerBody::Damaged { packs }
         | LedgerBody::Repaired { packs } => view.packs = Some(packs.len() as u64),
@@ -145,6 +153,7 @@ fn who_and_why(body: &LedgerBody) -> (Option<&str>, Option<&str>) {
         | LedgerBody::Release { who, why, .. }
         | LedgerBody::Accept { who, why, .. } => (Some(who), Some(why)),
         LedgerBody::Erased { who, .. } => (Some(who), None),
+        LedgerBody::Promote(promotion) => (Some(&promotion.who), Some(&promotion.why)),
         _ => (None, None),
     }
 }
@@ -176,7 +185,7 @@ fn table(records: &[(&LedgerRecord, SlotId)], slots: &[SlotInfo]) -> String {
 fn what(body: &LedgerBody) -> String {
     let packs = |packs: &[_]| count(packs.len() as u64, "pack", "packs");
     match body {
-        LedgerBody::Open { .. } => "began the ledger".to_owned(),
+        LedgerBody::Open => "began the ledger".to_owned(),
         LedgerBody::Condemn { packs: ids } => format!("condemned {}", packs(ids)),
         LedgerBody::Retire { condemned, packs: ids } => {
             format!("retired {} of record {condemned}", packs(ids))
@@ -187,6 +196,10 @@ fn what(body: &LedgerBody) -> String {
         LedgerBody::Damaged { packs: ids } => format!("found {} damaged", packs(ids)),
         LedgerBody::Repaired { packs: ids } => format!("repaired {}", packs(ids)),
         LedgerBody::Checkpoint(_) => "checkpoint".to_owned(),
+        LedgerBody::Promote(promotion) => format!(
+            "promoted a replica, with {}",
+            count(promotion.snapshots.len() as u64, "snapshot", "snapshots")
+        ),
         LedgerBody::Epoch { epoch, .. } => format!("began epoch {epoch}"),
         LedgerBody::Slot { slot } => format!("added slot {}", slot.short()),
         LedgerBody::Forget { snapshots, erase, .. } => {

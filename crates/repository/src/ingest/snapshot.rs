@@ -87,6 +87,7 @@ pub fn create_snapshot<E: From<RepositoryError>>(
         root: assembled.root,
         previous,
         original: None,
+        incarnation: session.ledger().head.incarnation,
     };
     let info = commit(repository, session, snapshot)?;
     // Where nothing is new, this is left to another run: few requests are worth more than order.
@@ -254,5 +255,6 @@ pub(crate) fn commit(
         snapshot,
         holds: Vec::new(),
         forgotten: false,
+        was_copied: false,
     })
 }

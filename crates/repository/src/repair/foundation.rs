@@ -246,8 +246,7 @@ impl Pair {
         let real = ObjectCache::open(&environment.cache_dir, &record.repository_id)?;
         let seen = ledger::head_seen(&real);
         let one_at_a_time = environment.one_at_a_time;
-        let mut records =
-            Records::read(&self.store, &self.copy, record.incarnation, seen, one_at_a_time)?;
+        let mut records = Records::read(&self.store, &self.copy, seen, one_at_a_time)?;
         records.write_to(&scratch)?;
         // What is read here must not be taken for what this machine saw in the store, nor what was
         // believed for a while for what is there.
@@ -269,6 +268,12 @@ impl Pair {
             }
             opened => opened?,
         };
+        let incarnation = ledger::read_with(&repository)?.head.incarnation;
+        if seen.is_some_and(|seen| seen.incarnation != incarnation) {
+            records.forget_what_was_seen();
+            records.write_to(&scratch)?;
+            refresh(&mut repository)?;
+        }
         loop {
             let mut refreshed = Ok(());
             while refreshed.is_ok() && records.improve(&repository)? {

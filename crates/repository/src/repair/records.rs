@@ -13,7 +13,7 @@ use bytes::Bytes;
 use nightjar_codec::digest;
 use nightjar_format::ledger::{LedgerBody, LedgerRecord};
 use nightjar_format::object::{MetadataHeader, ObjectName};
-use nightjar_format::{Digest, IncarnationId, limits};
+use nightjar_format::{Digest, limits};
 use nightjar_storage::Store;
 
 use super::foundation::mend;
@@ -22,7 +22,7 @@ use super::{Left, Small, Trouble, get};
 use crate::ahead::Ahead;
 use crate::error::Result;
 use crate::index::sync::open_index;
-use crate::ledger;
+use crate::ledger::{self, SeenHead};
 use crate::repository::Repository;
 
 const LIMIT: u64 = limits::METADATA_OBJECT_BYTES as u64;
@@ -39,9 +39,8 @@ pub(super) enum Known {
     InPart,
 }
 
-/// The records of one incarnation.
+/// The records.
 pub(super) struct Records {
-    incarnation: IncarnationId,
     store: Store,
     copy: Store,
     /// What lies here; nothing where it cannot be read.
@@ -64,16 +63,14 @@ impl Records {
     pub(super) fn read(
         store: &Store,
         copy: &Store,
-        incarnation: IncarnationId,
-        seen: Option<(IncarnationId, u64, Digest)>,
+        seen: Option<SeenHead>,
         one_at_a_time: bool,
     ) -> Result<Self> {
-        let listed = listed(store, incarnation)?;
-        let names =
-            listed.iter().map(|(number, size)| (ObjectName::Ledger(incarnation, *number), *size));
+        let listed = listed(store)?;
+        let names = listed.iter().map(|(number, size)| (ObjectName::Ledger(*number), *size));
         let mut here = BTreeMap::new();
         for (name, object) in Ahead::over(store, one_at_a_time, names, LIMIT) {
-            let ObjectName::Ledger(_, number) = name else { continue };
+            let ObjectName::Ledger(number) = name else { continue };
             let object = match object {
                 Ok(object) => Some(object),
                 Err(error) if error.is_damage() => None,
@@ -81,13 +78,10 @@ impl Records {
             };
             here.insert(number, object);
         }
-        let newest_there =
-            self::listed(copy, incarnation)?.last_key_value().map(|(number, _)| *number);
-        let seen =
-            seen.filter(|(of, ..)| *of == incarnation).map(|(_, number, digest)| (number, digest));
+        let newest_there = self::listed(copy)?.last_key_value().map(|(number, _)| *number);
+        let seen = seen.map(|seen| (seen.number, seen.digest));
         let chosen = here.iter().filter_map(|(number, object)| Some((*number, object.clone()?)));
         let mut records = Self {
-            incarnation,
             store: store.clone(),
             copy: copy.clone(),
             chosen: chosen.collect(),
@@ -123,8 +117,12 @@ impl Records {
         self.here.last_key_value().map(|(number, _)| *number)
     }
 
-    fn name(&self, number: u64) -> ObjectName {
-        ObjectName::Ledger(self.incarnation, number)
+    /// Lets go of what this machine saw: it was in another store, which this one stands in for.
+    pub(super) fn forget_what_was_seen(&mut self) {
+        self.seen = None;
+        self.top = self.newest_here().or(self.newest_there).unwrap_or(0);
+        let top = self.top;
+        self.chosen.retain(|number, _| *number <= top);
     }
 
     /// The copy's record, asked for once.
@@ -135,21 +133,21 @@ impl Records {
         if let Some(known) = self.asked.get(&number) {
             return Ok(known.clone());
         }
-        let object = get(&self.copy, &self.name(number), LIMIT)?;
+        let object = get(&self.copy, &ObjectName::Ledger(number), LIMIT)?;
         self.asked.insert(number, object.clone());
         Ok(object)
     }
 
     /// Writes the ledger that is to be into a store in memory.
     pub(super) fn write_to(&self, scratch: &Store) -> Result<()> {
-        for (number, size) in listed(scratch, self.incarnation)? {
+        for (number, size) in listed(scratch)? {
             let is_it = self.chosen.get(&number).is_some_and(|it| it.len() as u64 == size);
             if !is_it {
-                scratch.delete(&self.name(number).to_string())?;
+                scratch.delete(&ObjectName::Ledger(number).to_string())?;
             }
         }
         for (number, object) in &self.chosen {
-            scratch.put(&self.name(*number).to_string(), object.clone())?;
+            scratch.put(&ObjectName::Ledger(*number).to_string(), object.clone())?;
         }
         Ok(())
     }
@@ -309,7 +307,7 @@ impl Records {
 
     fn opened(&self, repository: &Repository, number: u64) -> Option<LedgerRecord> {
         let object = self.chosen.get(&number)?;
-        ledger::open_record(repository, &self.name(number), object).ok()
+        ledger::open_record(repository, &ObjectName::Ledger(number), object).ok()
     }
 
     /// Whether an object is the record of that number, as far as its neighbours tell. A void record has
@@ -324,7 +322,8 @@ impl Records {
         if let Some(next) = next {
             return next.previous == digest::hash(object);
         }
-        let Ok(record) = ledger::open_record(repository, &self.name(number), object) else {
+        let Ok(record) = ledger::open_record(repository, &ObjectName::Ledger(number), object)
+        else {
             return false;
         };
         let before = number.checked_sub(1).and_then(|before| self.chosen.get(&before));
@@ -353,7 +352,7 @@ impl Records {
         }
         let newest = repository.keychain.epoch();
         let epoch = MetadataHeader::split(object).map_or(0, |(header, _)| header.epoch);
-        let record = ledger::open_record(repository, &self.name(number), object);
+        let record = ledger::open_record(repository, &ObjectName::Ledger(number), object);
         epoch == newest
             || record.is_ok_and(
                 |record| matches!(record.body, LedgerBody::Epoch { epoch, .. } if epoch == newest),
@@ -388,7 +387,7 @@ impl Records {
                 Some(_) => Trouble::Damaged,
                 None => Trouble::Missing,
             };
-            let mend = mend(self.name(*number), trouble, object);
+            let mend = mend(ObjectName::Ledger(*number), trouble, object);
             small.push(Small { mend, object: object.clone() });
         }
         let mut next = None;
@@ -399,13 +398,13 @@ impl Records {
                     Some(_) => "it is damaged, and the copy has no sound one",
                     None => "it is missing, and the copy has none that fits its neighbours",
                 };
-                left.push(Left::new(self.name(number), why));
+                left.push(Left::new(ObjectName::Ledger(number), why));
                 known = Known::InPart;
             }
             next = self.opened(repository, number);
         }
         if let Some(why) = self.contradicts_what_was_seen() {
-            left.push(Left::new(self.name(self.top), why));
+            left.push(Left::new(ObjectName::Ledger(self.top), why));
             known = Known::InPart;
         }
         if let Some(newest) = self.newest_there.filter(|newest| *newest > self.top) {
@@ -414,7 +413,7 @@ impl Records {
                  that these records stood here: the copy may have gone its own way since, and what it \
                  says is gone may be needed here. A machine that saw them here can bring them back"
             );
-            left.push(Left::new(self.name(self.top + 1), why));
+            left.push(Left::new(ObjectName::Ledger(self.top + 1), why));
             if known == Known::Whole {
                 known = Known::MaybeOlder;
             }
@@ -423,12 +422,12 @@ impl Records {
     }
 }
 
-/// Numbers and sizes of the records of one incarnation.
-fn listed(store: &Store, incarnation: IncarnationId) -> Result<BTreeMap<u64, u64>> {
-    let listed = store.list(&format!("ledger/{incarnation}"))?.into_iter();
+/// Numbers and sizes of the records.
+fn listed(store: &Store) -> Result<BTreeMap<u64, u64>> {
+    let listed = store.list("ledger")?.into_iter();
     Ok(listed
         .filter_map(|info| match ObjectName::parse(&info.name) {
-            Some(ObjectName::Ledger(_, number)) => Some((number, info.size)),
+            Some(ObjectName::Ledger(number)) => Some((number, info.size)),
             _ => None,
         })
         .collect())

@@ -21,9 +21,9 @@ mod plan;
 use std::collections::BTreeMap;
 
 use nightjar_codec::digest;
-use nightjar_format::limits;
 use nightjar_format::object::ObjectName;
 use nightjar_format::replica::ReplicaRecord;
+use nightjar_format::{IncarnationId, limits};
 use nightjar_storage::{Created, Store};
 
 pub use lag::{Lag, lag};
@@ -145,7 +145,7 @@ pub fn replicate(
     let there = look_at_target(&object, target)?;
     let is_first = there.is_none();
     if is_first {
-        claim(&object, target)?;
+        claim(&object, target, source.environment())?;
         // Somebody may have made a repository there at the same moment.
         look_at_target(&object, target)?;
     }
@@ -176,10 +176,6 @@ pub fn replicate(
          fewer commands change its ledger (gc, forget, hold)"
             .into(),
     ))
-}
-
-fn mark_of(repository_object: &[u8]) -> ReplicaRecord {
-    ReplicaRecord { repository_hash: digest::hash(repository_object) }
 }
 
 /// What is in the target; nothing if it is empty. Refuses one that is not for a replica of this
@@ -216,7 +212,7 @@ fn check_mark(repository_object: &[u8], target: &Store) -> Result<()> {
     let object = target.get(&name, limits::PLAIN_OBJECT_BYTES as u64)?;
     let found = ReplicaRecord::from_object(&object)
         .map_err(|error| RepositoryError::in_format(format!("{}/{name}", target.url()), error))?;
-    if found == mark_of(repository_object) {
+    if found.repository_hash == digest::hash(repository_object) {
         return Ok(());
     }
     let url = target.url();
@@ -226,8 +222,12 @@ fn check_mark(repository_object: &[u8], target: &Store) -> Result<()> {
 }
 
 /// Marks an empty target: from now on it is for a replica of this repository.
-fn claim(repository_object: &[u8], target: &Store) -> Result<()> {
-    let object = mark_of(repository_object).to_object();
+fn claim(repository_object: &[u8], target: &Store, environment: &Environment) -> Result<()> {
+    let mark = ReplicaRecord {
+        repository_hash: digest::hash(repository_object),
+        incarnation: IncarnationId(environment.random.array()),
+    };
+    let object = mark.to_object();
     match target.create(&ObjectName::Replica.to_string(), object.into())? {
         Created::Created => Ok(()),
         // Another replicator was faster.
@@ -311,8 +311,9 @@ impl Pass<'_> {
         }
         let altered = |name: &ObjectName, why: &str| {
             Err(RepositoryError::Tampered(format!(
-                "{name} of the replica {why} in the source, which shows an older or another state; \
-                 nothing was copied"
+                "{name} of the replica {why} in the source: either the replica was promoted, and is a \
+                 repository of its own now, or the source shows an older or another state; nothing was \
+                 copied"
             )))
         };
         let mut records = self.there.objects(Kind::Ledger).map(|(name, _)| *name);

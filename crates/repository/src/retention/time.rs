@@ -40,6 +40,7 @@ pub(super) fn doubt(info: &SnapshotInfo, measure: &Measure) -> Option<Doubt> {
         Some(Doubt::InTheFuture)
     } else if started < stored.saturating_sub(tolerance)
         && !info.is_rewritten()
+        && !info.was_copied
         && copied_until.is_none_or(|until| stored > until)
     {
         Some(Doubt::LongBeforeStored)

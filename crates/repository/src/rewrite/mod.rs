@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 use nightjar_format::ledger::LedgerState;
 use nightjar_format::snapshot::{Counts, Previous, Snapshot};
-use nightjar_format::{BlobId, SessionId};
+use nightjar_format::{BlobId, IncarnationId, SessionId};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
@@ -170,7 +170,7 @@ fn require_rest(info: &SnapshotInfo, taken: &Tally) -> Result<()> {
 
 impl Planned {
     /// What the snapshot in its place says.
-    fn record(&self, program: &str) -> Snapshot {
+    fn record(&self, program: &str, incarnation: IncarnationId) -> Snapshot {
         let old = &self.info.snapshot;
         let Tally { files, directories, others, bytes, .. } = self.taken;
         let files = old.counts.files.saturating_sub(files);
@@ -189,6 +189,7 @@ impl Planned {
             counts,
             root: self.root,
             original: Some(Previous { id: self.info.id, digest: self.info.digest }),
+            incarnation,
             ..old.clone()
         }
     }
@@ -198,7 +199,7 @@ impl Planned {
     fn find_successor(&self, list: &SnapshotList) -> Option<SessionId> {
         let fits = |info: &&SnapshotInfo| {
             let there = &info.snapshot;
-            let mut wanted = self.record(&there.program);
+            let mut wanted = self.record(&there.program, there.incarnation);
             wanted.counts.bytes_added = there.counts.bytes_added;
             *there == wanted
         };

@@ -71,7 +71,8 @@ fn store(
     if !unusable.is_empty() {
         kept::require(&reader, &index, &unusable, plan)?;
     }
-    let mut snapshot = plan.record(&repository.environment.program);
+    let mut snapshot =
+        plan.record(&repository.environment.program, session.ledger().head.incarnation);
     snapshot.counts.bytes_added = bytes_added;
     Ok(snapshot)
 }

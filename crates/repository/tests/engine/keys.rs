@@ -300,7 +300,7 @@ fn an_epoch_that_a_write_slot_makes_is_refused() {
         time: 0,
         body: LedgerBody::Epoch { epoch: 2, digest: made },
     };
-    let name = ObjectName::Ledger(forged.incarnation, forged.number);
+    let name = ObjectName::Ledger(forged.number);
     insider.write(MetadataKind::Ledger, &name, &forged);
     let repository = fixture.open();
     assert_eq!(repository.keychain().epoch(), 1);
@@ -331,7 +331,7 @@ fn a_forget_that_a_write_slot_signs_forgets_nothing() {
             erase: false,
         },
     };
-    let name = ObjectName::Ledger(head.head.incarnation, number);
+    let name = ObjectName::Ledger(number);
     writer.write(MetadataKind::Ledger, &name, &forged);
     for fixture in [fixture.clone(), fixture.elsewhere()] {
         let repository = fixture.open();
@@ -354,7 +354,7 @@ fn a_ledger_record_of_a_full_slot_that_does_not_follow_on_is_reported() {
     let info = fixture.night(&dump(1, 1 << 20));
     let insider = Insider::open(&fixture, first_slot(&fixture), PASSPHRASE);
     let head = ledger::read(&fixture.open()).unwrap().head;
-    let name = ObjectName::Ledger(head.incarnation, head.number + 1);
+    let name = ObjectName::Ledger(head.number + 1);
     let record = LedgerRecord {
         incarnation: head.incarnation,
         number: head.number + 1,
@@ -488,8 +488,7 @@ fn a_record_that_is_missing_stops_whoever_would_append() {
     }
     let last = fixture.night(&dump(9, 200_000));
     assert!(!fixture.open().is_history_altered());
-    let incarnation = ledger::read(&fixture.open()).unwrap().head.incarnation;
-    fixture.store.delete(&ObjectName::Ledger(incarnation, 2).to_string()).unwrap();
+    fixture.store.delete(&ObjectName::Ledger(2).to_string()).unwrap();
     for fixture in [fixture.clone(), fixture.elsewhere()] {
         let repository = fixture.open();
         assert!(repository.is_history_altered());

@@ -189,7 +189,7 @@ fn a_removed_slot_gets_nothing_in() {
     // A record in the place of the newest, which removed it.
     let ledger = ledger::read(&held.open()).unwrap();
     let (incarnation, number) = (ledger.head.incarnation, ledger.head.number + 1);
-    let newest = ObjectName::Ledger(incarnation, number);
+    let newest = ObjectName::Ledger(number);
     assert_eq!(names(&fixture.store, "ledger").last(), Some(&newest.to_string()));
     let snapshots = vec![night.id];
     let (who, why) = ("nobody".to_owned(), "why".to_owned());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use nightjar_format::slot::Role;
 use nightjar_format::snapshot::{Counts, Label, Previous, Snapshot, Source};
-use nightjar_format::{BlobId, Digest};
+use nightjar_format::{BlobId, Digest, IncarnationId};
 use proptest::prelude::*;
 
 use super::*;
@@ -34,6 +34,7 @@ fn at(number: u8, started: i64) -> SnapshotInfo {
         stored: finished,
         holds: Vec::new(),
         forgotten: false,
+        was_copied: false,
         snapshot: Snapshot {
             series: "s".into(),
             started,
@@ -47,6 +48,7 @@ fn at(number: u8, started: i64) -> SnapshotInfo {
             root: BlobId([0; 32]),
             previous: None,
             original: None,
+            incarnation: IncarnationId([0; 8]),
         },
     }
 }

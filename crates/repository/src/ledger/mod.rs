@@ -1,26 +1,30 @@
 //! Reading the ledger and appending to it (format-spec, chapter 8).
 //!
-//! A record is valid if a member signed it, a full one where the body asks for that, and if it
-//! names the digest of the record before it. A record that is not is void and stops nobody.
-//! Gaps, broken links and a head older than seen before are tampering: nothing is appended or
-//! backed up then, and every command reports it.
+//! A record is valid if a member signed it, a full one where the body asks for that, in the
+//! incarnation that stands where it does, and if it names the digest of the record before it. A
+//! record that is not is void and stops nobody. Gaps, broken links and a head older than seen before
+//! are tampering: nothing is appended or backed up then, and every command reports it.
+
+mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use nightjar_codec::digest;
 use nightjar_codec::metadata::Opened;
-use nightjar_format::ids::to_hex;
 use nightjar_format::ledger::{LedgerBody, LedgerRecord, LedgerState};
 use nightjar_format::object::{MetadataHeader, MetadataKind, ObjectName};
+use nightjar_format::replica::ReplicaRecord;
 use nightjar_format::session::Position;
 use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, SlotId, limits};
-use nightjar_storage::Created;
+use nightjar_storage::{Created, StoreError};
 
 use crate::ahead::Ahead;
-use crate::cache::ObjectCache;
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
+pub(crate) use seen::{SeenHead, head_seen};
+
+use seen::Seen;
 
 /// The ledger as it stood when it was read.
 #[derive(Debug, Clone)]
@@ -41,6 +45,9 @@ pub struct Ledger {
     pub next_epoch: Option<(u32, Digest)>,
     /// The store holds a replica: nothing is appended, and it may be older than what was seen.
     pub is_replica: bool,
+    /// What the mark of a replica says, if there is one: of a replica that was promoted, it is left
+    /// over.
+    pub mark: Option<ReplicaRecord>,
 }
 
 impl Ledger {
@@ -91,87 +98,69 @@ pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
     // Before the listing: a head that another process notes meanwhile may be newer than it.
     let seen = Seen::of_repository(&repository.cache);
     let seen_in_replica = Seen::of_replica(repository);
-    let incarnation = repository.record.incarnation;
     let mut listed = Listed::look(repository)?;
-    if listed.has_gap(&incarnation) {
+    if listed.has_gap() {
         // A directory that is read while two records are appended may show the second alone.
         listed = Listed::look(repository)?;
     }
-    let Listed { mut incarnations, sizes, is_replica } = listed;
-    let Some(numbers) = incarnations.remove(&incarnation) else {
-        let why = format!("ledger/{incarnation}/ is missing from the store");
-        return Err(RepositoryError::Tampered(why));
-    };
+    let Listed { numbers, sizes, is_marked } = listed;
+    if numbers.is_empty() {
+        return Err(RepositoryError::Tampered("ledger/ is missing from the store".into()));
+    }
     fetch_ahead(repository, sizes)?;
-    let mut ledger = Ledger { is_replica, ..replay(repository, incarnation, &numbers)? };
-    // No program makes a second one yet: whoever did could begin again before its own removal.
-    let others = incarnations.keys().map(|id| format!("ledger/{id}/ is ignored: it is nobody's"));
-    ledger.findings.extend(others);
-    if is_replica {
+    let (mut ledger, line) = replay(repository, &numbers)?;
+    if is_marked {
+        ledger.mark = read_mark(repository)?;
+        ledger.is_replica = ledger.mark.is_none_or(|mark| !line.has_begun(&mark.incarnation));
+    }
+    if ledger.is_replica {
         // That is about packs of the source: what was copied is sound.
         ledger.state.damaged.clear();
-    }
-    if is_replica {
-        seen_in_replica.compare(repository, &mut ledger);
+        seen_in_replica.compare(repository, &mut ledger, &line);
     } else {
-        seen.compare(repository, &mut ledger);
+        seen.compare(repository, &mut ledger, &line);
     }
-    check_mark(repository, &mut ledger);
+    seen::check_mark(repository, &mut ledger);
     ledger.findings.extend(ledger.broken.iter().cloned());
     Ok(ledger)
 }
 
-/// The address of a store, as file names tell it.
-fn address(repository: &Repository) -> String {
-    let hash = digest::hash(repository.store.url().as_bytes());
-    to_hex(hash.0.first_chunk::<8>().unwrap_or(&[0; 8]))
-}
-
-/// Anybody who may write can make a replica of a repository by creating `ledger/replica`, where no
-/// older state would be noticed any more: a machine remembers the addresses at which it was none.
-fn check_mark(repository: &Repository, ledger: &mut Ledger) {
-    let file = format!("repository-{}", address(repository));
-    let was_repository = repository.cache.read_file(&file).is_some();
-    if ledger.is_replica && was_repository {
-        let url = repository.store.url();
-        ledger.broken.push(format!(
-            "{url} was a repository when this machine last used it, and is marked as a replica now: \
-             if nobody replicates to it, somebody made `ledger/replica`, and deleting that object \
-             mends it; if it was replaced on purpose, delete {}",
-            repository.cache.directory().join(file).display()
-        ));
-    } else if !ledger.is_replica && !was_repository {
-        repository.cache.write_file(&file, b"");
+/// What the mark says. One that cannot be read marks a replica all the same.
+fn read_mark(repository: &Repository) -> Result<Option<ReplicaRecord>> {
+    let limit = limits::PLAIN_OBJECT_BYTES as u64;
+    match repository.store.get(&ObjectName::Replica.to_string(), limit) {
+        Ok(object) => Ok(ReplicaRecord::from_object(&object).ok()),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// What the store shows of ledgers.
+/// What the store shows of the ledger.
 struct Listed {
-    incarnations: BTreeMap<IncarnationId, BTreeSet<u64>>,
+    numbers: BTreeSet<u64>,
     sizes: BTreeMap<ObjectName, u64>,
-    is_replica: bool,
+    is_marked: bool,
 }
 
 impl Listed {
     fn look(repository: &Repository) -> Result<Self> {
         let mut listed =
-            Self { incarnations: BTreeMap::new(), sizes: BTreeMap::new(), is_replica: false };
+            Self { numbers: BTreeSet::new(), sizes: BTreeMap::new(), is_marked: false };
         for info in repository.store.list("ledger")? {
             match ObjectName::parse(&info.name) {
-                Some(name @ ObjectName::Ledger(incarnation, number)) => {
-                    listed.incarnations.entry(incarnation).or_default().insert(number);
+                Some(name @ ObjectName::Ledger(number)) => {
+                    listed.numbers.insert(number);
                     listed.sizes.insert(name, info.size);
                 }
-                Some(ObjectName::Replica) => listed.is_replica = true,
+                Some(ObjectName::Replica) => listed.is_marked = true,
                 _ => {}
             }
         }
         Ok(listed)
     }
 
-    fn has_gap(&self, incarnation: &IncarnationId) -> bool {
-        let numbers = self.incarnations.get(incarnation);
-        numbers.is_some_and(|numbers| !(0..).zip(numbers).all(|(place, number)| place == *number))
+    fn has_gap(&self) -> bool {
+        !(0..).zip(&self.numbers).all(|(place, number)| place == *number)
     }
 }
 
@@ -245,11 +234,6 @@ pub(crate) fn open_record(
     open(repository, name, object).map(|valid| valid.record)
 }
 
-/// The newest head that this machine has seen, by the cache it is remembered in.
-pub(crate) fn head_seen(cache: &ObjectCache) -> Option<(IncarnationId, u64, Digest)> {
-    Seen::of_repository(cache).parse()
-}
-
 fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Valid> {
     let opened = repository.unseal::<LedgerRecord>(MetadataKind::Ledger, name, object)?;
     let Opened { record, signer, role, epoch } = opened;
@@ -258,20 +242,40 @@ fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Val
         let (signer, body) = (signer.short(), record.body.name());
         return Err(damaged(format!("slot {signer} has the role write and may not {body}")));
     }
-    if ObjectName::Ledger(record.incarnation, record.number) != *name {
+    if ObjectName::Ledger(record.number) != *name {
         return Err(damaged("it holds another record".into()));
     }
     Ok(Valid { record, signer, epoch })
 }
 
-fn replay(
-    repository: &Repository,
+/// The records as they follow on one another, for what is to be compared with them.
+struct Line {
+    /// Digests of all objects that are there, by number.
+    digests: BTreeMap<u64, Digest>,
+    /// Where each incarnation begins, and under which epoch; the oldest first.
+    incarnations: Vec<Beginning>,
+    /// The newest epoch that has begun.
+    epoch: u32,
+}
+
+/// Where an incarnation begins.
+struct Beginning {
     incarnation: IncarnationId,
-    numbers: &BTreeSet<u64>,
-) -> Result<Ledger> {
+    number: u64,
+    epoch: u32,
+}
+
+impl Line {
+    fn has_begun(&self, incarnation: &IncarnationId) -> bool {
+        self.incarnations.iter().any(|it| it.incarnation == *incarnation)
+    }
+}
+
+fn replay(repository: &Repository, numbers: &BTreeSet<u64>) -> Result<(Ledger, Line)> {
     let newest = numbers.last().copied().unwrap_or(0);
+    let first = repository.record.incarnation;
     let mut ledger = Ledger {
-        head: Position { incarnation, number: newest },
+        head: Position { incarnation: first, number: newest },
         head_digest: Digest([0; 32]),
         state: LedgerState::default(),
         records: Vec::new(),
@@ -279,10 +283,13 @@ fn replay(
         broken: Vec::new(),
         next_epoch: None,
         is_replica: false,
+        mark: None,
     };
-    let mut replay = Replay { previous: Some(Digest([0; 32])), expected: 0, epoch: 1 };
+    let beginning = Beginning { incarnation: first, number: 0, epoch: 1 };
+    let line = Line { digests: BTreeMap::new(), incarnations: vec![beginning], epoch: 1 };
+    let mut replay = Replay { previous: Some(Digest([0; 32])), expected: 0, line };
     for number in numbers {
-        let name = ObjectName::Ledger(incarnation, *number);
+        let name = ObjectName::Ledger(*number);
         if *number != replay.expected {
             let from = replay.expected;
             ledger.broken.push(format!("ledger records {from} to {number} are missing"));
@@ -299,8 +306,9 @@ fn replay(
             Err(why) => ledger.findings.push(why),
         }
         replay.previous = Some(digest);
+        replay.line.digests.insert(*number, digest);
     }
-    Ok(ledger)
+    Ok((ledger, replay.line))
 }
 
 /// What the next record is measured against.
@@ -308,12 +316,12 @@ struct Replay {
     /// Digest of the record before; none if that is missing.
     previous: Option<Digest>,
     expected: u64,
-    /// The newest epoch that has begun.
-    epoch: u32,
+    line: Line,
 }
 
 impl Replay {
-    /// Takes a record into account, unless a removed slot could have made it up.
+    /// Takes a record into account, unless a removed slot could have made it up, or it was meant
+    /// for the store that this one stands in for.
     fn take(
         &mut self,
         repository: &Repository,
@@ -322,99 +330,40 @@ impl Replay {
         ledger: &mut Ledger,
     ) {
         let Valid { record, signer, epoch } = valid;
-        if epoch < self.epoch {
+        if epoch < self.line.epoch {
             let why = format!("{name} is void: it is sealed under epoch {epoch}, which had ended");
             ledger.findings.push(why);
             return;
         }
-        if epoch > self.epoch {
+        if epoch > self.line.epoch {
             let why = format!("{name}: the record that began epoch {epoch} is lost");
             ledger.broken.push(why);
+        }
+        if record.incarnation != ledger.head.incarnation {
+            let of = record.incarnation;
+            ledger.findings.push(format!("{name} is void: it is of another incarnation, {of}"));
+            return;
         }
         if self.previous.is_some_and(|previous| previous != record.previous) {
             ledger.broken.push(format!("{name} does not follow on the record before it"));
         }
         if let LedgerBody::Epoch { epoch: begun, digest } = record.body {
-            if begun != self.epoch + 1 {
+            if begun != self.line.epoch + 1 {
                 ledger.findings.push(format!("{name} is void: epoch {begun} is not the next"));
                 return;
             }
-            self.epoch = begun;
+            self.line.epoch = begun;
             if begun > repository.keychain.epoch() && ledger.next_epoch.is_none() {
                 ledger.next_epoch = Some((begun, digest));
             }
         }
+        if let LedgerBody::Promote(promotion) = &record.body {
+            let (incarnation, number) = (promotion.incarnation, record.number);
+            self.line.incarnations.push(Beginning { incarnation, number, epoch });
+            ledger.head.incarnation = incarnation;
+        }
         ledger.state.apply(&record);
         ledger.records.push((record, signer));
-    }
-}
-
-const HEAD: &str = "head";
-
-/// The newest head that this machine has seen, and of a replica, which may be behind its source, the
-/// newest seen there.
-struct Seen {
-    file: String,
-    line: String,
-}
-
-impl Seen {
-    fn of_repository(cache: &ObjectCache) -> Self {
-        Self::in_file(cache, HEAD.to_owned())
-    }
-
-    fn of_replica(repository: &Repository) -> Self {
-        Self::in_file(&repository.cache, format!("{HEAD}-{}", address(repository)))
-    }
-
-    fn in_file(cache: &ObjectCache, file: String) -> Self {
-        let line = cache.read_file(&file).unwrap_or_default();
-        Self { line: String::from_utf8_lossy(&line).into_owned(), file }
-    }
-
-    fn parse(&self) -> Option<(IncarnationId, u64, Digest)> {
-        let mut words = self.line.split_whitespace();
-        let incarnation = words.next()?.parse().ok()?;
-        let number = words.next()?.parse().ok()?;
-        Some((incarnation, number, words.next()?.parse().ok()?))
-    }
-
-    /// Reports a ledger that is older than, or differs from, what was seen; else remembers it.
-    fn compare(&self, repository: &Repository, ledger: &mut Ledger) {
-        if !ledger.broken.is_empty() {
-            // What stands behind a gap may be anybody's.
-            return;
-        }
-        if let Some((incarnation, number, digest)) = self.parse()
-            && incarnation == ledger.head.incarnation
-        {
-            let head = ledger.head.number;
-            if number > head {
-                ledger.broken.push(format!(
-                    "the ledger ends at record {head}, but record {number} was seen before: the \
-                     store shows an older state (if it was restored from a copy on purpose, \
-                     delete {})",
-                    repository.cache.directory().join(&self.file).display()
-                ));
-                return;
-            }
-            if number == head && digest != ledger.head_digest {
-                ledger.broken.push(format!("ledger record {number} is not the one seen before"));
-                return;
-            }
-        }
-        // One that does not open may be damaged, and must not count against the sound one.
-        if ledger.records.last().is_some_and(|(newest, _)| newest.number == ledger.head.number) {
-            self.note(repository, ledger.head, ledger.head_digest);
-        }
-    }
-
-    /// Remembers a head, unless it is the one that was seen.
-    fn note(&self, repository: &Repository, head: Position, digest: Digest) {
-        let line = format!("{} {} {digest}\n", head.incarnation, head.number);
-        if line != self.line {
-            repository.cache.write_file(&self.file, line.as_bytes());
-        }
     }
 }
 
@@ -449,6 +398,15 @@ pub(crate) fn append_after(
     body: &LedgerBody,
 ) -> Result<Option<Position>> {
     repository.require_no_replica()?;
+    append_anywhere(repository, ledger, body)
+}
+
+/// The same, also in a replica: for the record that ends that.
+pub(crate) fn append_anywhere(
+    repository: &Repository,
+    ledger: &Ledger,
+    body: &LedgerBody,
+) -> Result<Option<Position>> {
     if body.needs_full_role() {
         repository.require_full("write to the ledger")?;
     }
@@ -457,10 +415,9 @@ pub(crate) fn append_after(
         return Err(RepositoryError::KeysChanged);
     }
     let number = ledger.head.number + 1;
-    let incarnation = ledger.head.incarnation;
-    let name = ObjectName::Ledger(incarnation, number);
+    let name = ObjectName::Ledger(number);
     let record = LedgerRecord {
-        incarnation,
+        incarnation: ledger.head.incarnation,
         number,
         previous: ledger.head_digest,
         time: repository.environment.clock.now(),
@@ -471,11 +428,11 @@ pub(crate) fn append_after(
     if repository.store.create(&name.to_string(), object.into())? == Created::Exists {
         return Ok(None);
     }
+    let incarnation = match body {
+        LedgerBody::Promote(promotion) => promotion.incarnation,
+        _ => ledger.head.incarnation,
+    };
     let position = Position { incarnation, number };
-    let seen = Seen::of_repository(&repository.cache);
-    // Who wrote it has seen it, too. Another process may have seen a newer one by now.
-    if seen.parse().is_none_or(|(seen, newest, _)| seen != incarnation || newest < number) {
-        seen.note(repository, position, digest);
-    }
+    seen::note_own(repository, position, digest);
     Ok(Some(position))
 }
