@@ -124,20 +124,27 @@ impl<'a> Survey<'a> {
                 continue;
             }
             let place = *ordinal as usize;
-            if !matches!(self.fates.get(place), Some(Fate::Stays | Fate::Suspect)) {
+            // What is lost, and needed by nobody, or marking would have said so, only stands in the
+            // index.
+            let is_lost = info.standing == Standing::Listed
+                && !self.sizes.contains_key(&info.pack_id)
+                && !ledger.state.retired.contains(&info.pack_id);
+            if !is_lost && !matches!(self.fates.get(place), Some(Fate::Stays | Fate::Suspect)) {
                 continue;
             }
             // Where two index objects tell different things of a pack, what either tells counts.
             let pack = uses.entry(info.pack_id).or_insert(PackUse {
                 pack: info.pack_id,
                 kind: info.kind(),
-                size: info.size,
+                size: if is_lost { 0 } else { info.size },
                 stored_bytes: 0,
                 live_bytes: 0,
                 live_blobs: 0,
                 damaged: ledger.state.damaged.contains(&info.pack_id),
             });
-            pack.stored_bytes = pack.stored_bytes.max(info.stored_bytes);
+            if !is_lost {
+                pack.stored_bytes = pack.stored_bytes.max(info.stored_bytes);
+            }
             pack.live_bytes += self.marks.bytes.get(place).copied().unwrap_or_default();
             pack.live_blobs += self.marks.blobs.get(place).copied().unwrap_or_default();
         }

@@ -17,7 +17,7 @@ use nightjar_format::replica::ReplicaRecord;
 use nightjar_format::session::Position;
 use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, SlotId, limits};
-use nightjar_storage::{Created, StoreError};
+use nightjar_storage::{Created, ObjectInfo, StoreError};
 
 use crate::ahead::Ahead;
 use crate::error::{RepositoryError, Result};
@@ -103,12 +103,20 @@ pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
         // A directory that is read while two records are appended may show the second alone.
         listed = Listed::look(repository)?;
     }
-    let Listed { numbers, sizes, is_marked } = listed;
-    if numbers.is_empty() {
+    let Listed { numbers, sizes, newest, is_marked } = listed;
+    let Some(newest) = newest else {
         return Err(RepositoryError::Tampered("ledger/ is missing from the store".into()));
-    }
+    };
+    seen::follow_store(repository, &newest)?;
     fetch_ahead(repository, sizes)?;
-    let (mut ledger, line) = replay(repository, &numbers)?;
+    let (mut ledger, mut line) = replay(repository, &numbers, Prefer::Cache)?;
+    if !ledger.broken.is_empty() {
+        // What is cached may be of a store that this one stands in for.
+        let there = replay(repository, &numbers, Prefer::Store)?;
+        if there.0.broken.is_empty() {
+            (ledger, line) = there;
+        }
+    }
     if is_marked {
         ledger.mark = read_mark(repository)?;
         ledger.is_replica = ledger.mark.is_none_or(|mark| !line.has_begun(&mark.incarnation));
@@ -139,18 +147,22 @@ fn read_mark(repository: &Repository) -> Result<Option<ReplicaRecord>> {
 struct Listed {
     numbers: BTreeSet<u64>,
     sizes: BTreeMap<ObjectName, u64>,
+    newest: Option<ObjectInfo>,
     is_marked: bool,
 }
 
 impl Listed {
     fn look(repository: &Repository) -> Result<Self> {
-        let mut listed =
-            Self { numbers: BTreeSet::new(), sizes: BTreeMap::new(), is_marked: false };
+        let (numbers, sizes) = Default::default();
+        let mut listed = Self { numbers, sizes, newest: None, is_marked: false };
         for info in repository.store.list("ledger")? {
             match ObjectName::parse(&info.name) {
                 Some(name @ ObjectName::Ledger(number)) => {
-                    listed.numbers.insert(number);
                     listed.sizes.insert(name, info.size);
+                    if listed.numbers.last().is_none_or(|newest| *newest < number) {
+                        listed.newest = Some(info);
+                    }
+                    listed.numbers.insert(number);
                 }
                 Some(ObjectName::Replica) => listed.is_marked = true,
                 _ => {}
@@ -182,17 +194,29 @@ struct Valid {
     epoch: u32,
 }
 
+/// Where a record is read first. A damaged one is read from the other place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prefer {
+    Cache,
+    Store,
+}
+
 /// Reads a record from the cache or the store.
-fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
+fn fetch(repository: &Repository, name: &ObjectName, prefer: Prefer) -> Result<Fetched> {
     let fetched = |object: &[u8], record| Fetched {
         digest: digest::hash(object),
         claimed: MetadataHeader::split(object).map_or(0, |(header, _)| header.epoch),
         record,
     };
-    if let Some(object) = repository.cache.get(name)
-        && let Ok(valid) = open(repository, name, &object)
+    let cached = || {
+        let object = repository.cache.get(name)?;
+        let valid = open(repository, name, &object).ok()?;
+        Some(fetched(&object, Ok(valid)))
+    };
+    if prefer == Prefer::Cache
+        && let Some(fetched) = cached()
     {
-        return Ok(fetched(&object, Ok(valid)));
+        return Ok(fetched);
     }
     let limit = limits::METADATA_OBJECT_BYTES as u64;
     let object = repository.store.get(&name.to_string(), limit)?;
@@ -201,7 +225,10 @@ fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
             repository.cache.put(name, &object);
             Ok(valid)
         }
-        Err(error) if error.is_damage() => Err(error.to_string()),
+        Err(error) if error.is_damage() => match cached() {
+            Some(fetched) => return Ok(fetched),
+            None => Err(error.to_string()),
+        },
         Err(error) => return Err(error),
     };
     Ok(fetched(&object, record))
@@ -271,7 +298,11 @@ impl Line {
     }
 }
 
-fn replay(repository: &Repository, numbers: &BTreeSet<u64>) -> Result<(Ledger, Line)> {
+fn replay(
+    repository: &Repository,
+    numbers: &BTreeSet<u64>,
+    prefer: Prefer,
+) -> Result<(Ledger, Line)> {
     let newest = numbers.last().copied().unwrap_or(0);
     let first = repository.record.incarnation;
     let mut ledger = Ledger {
@@ -296,7 +327,7 @@ fn replay(repository: &Repository, numbers: &BTreeSet<u64>) -> Result<(Ledger, L
             replay.previous = None;
         }
         replay.expected = number + 1;
-        let Fetched { digest, claimed, record } = fetch(repository, &name)?;
+        let Fetched { digest, claimed, record } = fetch(repository, &name, prefer)?;
         ledger.head_digest = digest;
         match record {
             Ok(valid) => replay.take(repository, &name, valid, &mut ledger),

@@ -3,14 +3,19 @@
 
 use nightjar_codec::digest;
 use nightjar_format::ids::to_hex;
+use nightjar_format::object::ObjectName;
 use nightjar_format::session::Position;
-use nightjar_format::{Digest, IncarnationId};
+use nightjar_format::{Digest, IncarnationId, limits};
+use nightjar_storage::ObjectInfo;
 
-use super::{Beginning, Ledger, Line};
+use super::{Beginning, Ledger, Line, open};
 use crate::cache::ObjectCache;
+use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
 
 const HEAD: &str = "head";
+/// Where the newest record that is cached was read.
+const NEWEST: &str = "newest";
 
 /// The newest head that this machine has seen, and of a replica, which may be behind its source, the
 /// newest seen there.
@@ -133,6 +138,28 @@ impl Line {
 /// The newest head that this machine has seen, by the cache it is remembered in.
 pub(crate) fn head_seen(cache: &ObjectCache) -> Option<SeenHead> {
     Seen::of_repository(cache).parse()
+}
+
+/// Sees that the newest record is the store's own: a record of its number may be cached that stood in
+/// the store that this one stands in for. The records before it are what it says they are.
+pub(super) fn follow_store(repository: &Repository, newest: &ObjectInfo) -> Result<()> {
+    let ObjectInfo { name, size, modified_unix_nanos } = newest;
+    let stamp = format!("{} {name} {size} {modified_unix_nanos}\n", address(repository));
+    if repository.cache.read_file(NEWEST).is_some_and(|it| it == stamp.as_bytes()) {
+        return Ok(());
+    }
+    let Some(name) = ObjectName::parse(&newest.name) else { return Ok(()) };
+    let limit = limits::METADATA_OBJECT_BYTES as u64;
+    let object = match repository.store.get(&newest.name, limit).map_err(RepositoryError::from) {
+        // What is wrong with it is told when its turn comes.
+        Err(error) if error.is_damage() => return Ok(()),
+        object => object?,
+    };
+    if open(repository, &name, &object).is_ok() {
+        repository.cache.put(&name, &object);
+        repository.cache.write_file(NEWEST, stamp.as_bytes());
+    }
+    Ok(())
 }
 
 /// Remembers a record that this machine wrote, unless another process saw a newer one by now.

@@ -29,6 +29,7 @@ mod gc_sessions;
 mod keys;
 mod local_index;
 mod looking;
+mod promotion;
 mod repair;
 mod repair_copies;
 mod repair_index;
