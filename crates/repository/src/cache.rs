@@ -4,6 +4,7 @@
 //! <cache dir>/<repository id>/    mode 0700
 //!     objects/<name>              sealed bytes of write-once metadata objects; tables of bundles
 //!     head, head-<address>        the newest ledger head seen, and that in a replica
+//!     newest                      where the newest ledger record in here was read
 //!     repository-<address>        that there was no replica at an address
 //!     lock                        held while the local index is brought up to date
 //!     index/                      the local index, shared

@@ -74,6 +74,21 @@ With --json, an array with, for each target, target, usable, snapshots, lag_snap
 lag_objects, lag_seconds (0 if nothing is missing), newest_snapshot, only_there_objects and
 only_there_bytes (forgotten or collected in the repository since); or error.";
 
+pub(super) const REPLICA_PROMOTE: &str = "\
+Examples:
+  nightjar -r s3://backups-in-ireland/db replica promote --dry-run
+  nightjar -r s3://backups-in-ireland/db replica promote --reason 'eu-central is gone'
+      then give that address to every machine
+  nightjar -r s3://backups-in-ireland/db replicate s3://backups/db-2
+  nightjar -r s3://backups/db-2 replica promote --reason 'eu-central is back'
+      the way home: a replica in an empty place, and a promotion
+
+Ends with exit code 4 if something that the replica should hold is damaged: it is promoted all the
+same, and `nightjar snapshot verify` says what is hit.
+
+With --json: repository, dry_run, record (the ledger's), incarnation, snapshots (how many),
+newest_snapshot, back and stay_forgotten (ids), packs_back and findings.";
+
 pub(super) const SNAPSHOT: &str = "\
 Examples:
   nightjar snapshot create --name orders.sql -- pg_dump -Z0 orders

@@ -7,6 +7,7 @@ mod ledger;
 mod look;
 mod moment;
 mod repair;
+mod replica;
 mod replicate;
 mod retention;
 mod snapshot;
@@ -25,6 +26,7 @@ pub(crate) use ledger::{LedgerCommand, LedgerShow};
 pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 pub(crate) use moment::Moment;
 pub(crate) use repair::{Repair, RepairCommand, RepairIndex, RepairSnapshots};
+pub(crate) use replica::{ReplicaCommand, ReplicaPromote};
 pub(crate) use replicate::{Replicate, ReplicateCommand};
 pub(crate) use retention::{
     RetentionApply, RetentionArguments, RetentionCommand, RetentionPlan, RuleArguments,
@@ -159,6 +161,9 @@ pub(crate) enum Command {
     Index(IndexCommand),
     Gc(Gc),
     Replicate(Replicate),
+    /// Make use of a replica when the repository is lost
+    #[command(subcommand)]
+    Replica(ReplicaCommand),
     Repair(Repair),
     /// Show what the repository holds
     #[command(after_help = examples::STATUS)]

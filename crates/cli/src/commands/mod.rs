@@ -8,6 +8,7 @@ mod init;
 mod key;
 mod ledger;
 mod repair;
+mod replica;
 mod replicate;
 mod retention;
 mod snapshot;
@@ -22,7 +23,8 @@ use nightjar_repository::{Environment, Found, Repository, RepositoryError};
 use nightjar_storage::Store;
 
 use crate::args::{
-    Arguments, Command, Globals, KeyCommand, LedgerCommand, RetentionCommand, SnapshotCommand,
+    Arguments, Command, Globals, KeyCommand, LedgerCommand, ReplicaCommand, RetentionCommand,
+    SnapshotCommand,
 };
 use crate::config::Access;
 use crate::environment;
@@ -81,6 +83,7 @@ fn run_with(program: &Program<'_>, command: &Command) -> Result<Exit> {
         Command::Index(command) => index::run(program, command),
         Command::Gc(arguments) => gc::run(program, arguments),
         Command::Replicate(arguments) => replicate::run(program, arguments),
+        Command::Replica(ReplicaCommand::Promote(promote)) => replica::promote(program, promote),
         Command::Repair(arguments) => repair::run(program, arguments),
         Command::Status => status::run(program),
         Command::Doctor => doctor::run(program),
