@@ -21,7 +21,7 @@ use std::str::FromStr;
 
 use nightjar_format::bundle::BundleKind;
 use nightjar_format::object::ObjectName;
-use nightjar_format::{BundleId, CheckId, RepositoryId, SessionId};
+use nightjar_format::{BundleId, CheckId, IncarnationId, RepositoryId, SessionId};
 
 use crate::error::{Result, local};
 
@@ -95,7 +95,16 @@ impl ObjectCache {
 
     /// The bundles whose tables are cached.
     pub(crate) fn bundles(&self, kind: BundleKind) -> Vec<BundleId> {
-        self.ids(kind.folder())
+        self.ids(&kind.folder())
+    }
+
+    /// The ledger records that are cached.
+    pub(crate) fn records(&self) -> Vec<ObjectName> {
+        let of_incarnation = |incarnation: IncarnationId| {
+            let numbers: Vec<u64> = self.ids(&format!("ledger/{incarnation}"));
+            numbers.into_iter().map(move |number| ObjectName::Ledger(incarnation, number))
+        };
+        self.ids("ledger").into_iter().flat_map(of_incarnation).collect()
     }
 
     /// The check objects that are cached.

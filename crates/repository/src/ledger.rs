@@ -17,7 +17,7 @@ use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, SlotId, limits};
 use nightjar_storage::Created;
 
-use crate::ahead::Ahead;
+use crate::bundles::Records;
 use crate::cache::ObjectCache;
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
@@ -88,6 +88,11 @@ pub(crate) fn are_keys_old(repository: &Repository) -> Result<bool> {
 
 /// The same with the slots that the keychain has, whoever was added since.
 pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
+    read_holding(repository, &mut Records::default())
+}
+
+/// The same with objects that are at hand, and that stay so for another time.
+pub(crate) fn read_holding(repository: &Repository, held: &mut Records) -> Result<Ledger> {
     // Before the listing: a head that another process notes meanwhile may be newer than it.
     let seen = Seen::of_repository(&repository.cache);
     let seen_in_replica = Seen::of_replica(repository);
@@ -102,8 +107,14 @@ pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
         let why = format!("ledger/{incarnation}/ is missing from the store");
         return Err(RepositoryError::Tampered(why));
     };
-    fetch_ahead(repository, sizes)?;
-    let mut ledger = Ledger { is_replica, ..replay(repository, incarnation, &numbers)? };
+    let mut ledger = loop {
+        held.gather(repository, &sizes)?;
+        let ledger = replay(repository, incarnation, &numbers, held)?;
+        // Copies that wait for an epoch which never began: nothing will vouch for them.
+        if ledger.next_epoch.is_some() || !held.refuse_copies() {
+            break Ledger { is_replica, ..ledger };
+        }
+    };
     // No program makes a second one yet: whoever did could begin again before its own removal.
     let others = incarnations.keys().map(|id| format!("ledger/{id}/ is ignored: it is nobody's"));
     ledger.findings.extend(others);
@@ -193,8 +204,8 @@ struct Valid {
     epoch: u32,
 }
 
-/// Reads a record from the cache or the store.
-fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
+/// Reads a record from the cache, from what is at hand, or from the store.
+fn fetch(repository: &Repository, name: &ObjectName, held: &Records) -> Result<Fetched> {
     let fetched = |object: &[u8], record| Fetched {
         digest: digest::hash(object),
         claimed: MetadataHeader::split(object).map_or(0, |(header, _)| header.epoch),
@@ -205,8 +216,14 @@ fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
     {
         return Ok(fetched(&object, Ok(valid)));
     }
-    let limit = limits::METADATA_OBJECT_BYTES as u64;
-    let object = repository.store.get(&name.to_string(), limit)?;
+    if let Some(copy) = held.waiting(name) {
+        let why = format!("{name} is sealed under an epoch that is not known");
+        return Ok(fetched(copy, Err(why)));
+    }
+    let object = match held.object(name) {
+        Some(object) => object.clone(),
+        None => repository.store.get(&name.to_string(), limits::METADATA_OBJECT_BYTES as u64)?,
+    };
     let record = match open(repository, name, &object) {
         Ok(valid) => {
             repository.cache.put(name, &object);
@@ -216,23 +233,6 @@ fn fetch(repository: &Repository, name: &ObjectName) -> Result<Fetched> {
         Err(error) => return Err(error),
     };
     Ok(fetched(&object, record))
-}
-
-/// Fetches into the cache the valid records that it lacks, several at a time.
-fn fetch_ahead(repository: &Repository, sizes: BTreeMap<ObjectName, u64>) -> Result<()> {
-    let lacking = sizes.into_iter().filter(|(name, _)| !repository.cache.has(name));
-    for (name, object) in Ahead::new(repository, lacking, limits::METADATA_OBJECT_BYTES as u64) {
-        match object {
-            Ok(object) if open(repository, &name, &object).is_ok() => {
-                repository.cache.put(&name, &object);
-            }
-            // What is wrong with it is told when its turn comes.
-            Ok(_) => {}
-            Err(error) if error.is_damage() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// The record in an object, if it is validly signed. Whether it follows on the one before it is not
@@ -268,6 +268,7 @@ fn replay(
     repository: &Repository,
     incarnation: IncarnationId,
     numbers: &BTreeSet<u64>,
+    held: &Records,
 ) -> Result<Ledger> {
     let newest = numbers.last().copied().unwrap_or(0);
     let mut ledger = Ledger {
@@ -289,7 +290,7 @@ fn replay(
             replay.previous = None;
         }
         replay.expected = number + 1;
-        let Fetched { digest, claimed, record } = fetch(repository, &name)?;
+        let Fetched { digest, claimed, record } = fetch(repository, &name, held)?;
         ledger.head_digest = digest;
         match record {
             Ok(valid) => replay.take(repository, &name, valid, &mut ledger),

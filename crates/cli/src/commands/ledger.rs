@@ -99,7 +99,7 @@ fn view<'a>(record: &'a LedgerRecord, signer: SlotId, slots: &'a [SlotInfo]) -> 
         ..RecordView::default()
     };
     match &record.body {
-        LedgerBody::Open { .. } | LedgerBody::Checkpoint(_) => {}
+        LedgerBody::Open { .. } => {}
         LedgerBody::Condemn { packs }
         | LedgerBody::Damaged { packs }
         | LedgerBody::Repaired { packs } => view.packs = Some(packs.len() as u64),
@@ -186,7 +186,6 @@ fn what(body: &LedgerBody) -> String {
         }
         LedgerBody::Damaged { packs: ids } => format!("found {} damaged", packs(ids)),
         LedgerBody::Repaired { packs: ids } => format!("repaired {}", packs(ids)),
-        LedgerBody::Checkpoint(_) => "checkpoint".to_owned(),
         LedgerBody::Epoch { epoch, .. } => format!("began epoch {epoch}"),
         LedgerBody::Slot { slot } => format!("added slot {}", slot.short()),
         LedgerBody::Forget { snapshots, erase, .. } => {
