@@ -46,10 +46,6 @@ for o, (name, choice) in zip(metadata["objects"], kinds, strict=True):
 seed("records", "footer", b"\1\1" + b"a" * 32 + b"\1" + b"b" * 32 + b"\1\x30\x20\2\1\1\3\1\1\2\3", 1)
 seed("records", "footer_of_deltas", b"\1\3" + b"a" * 32 + b"b" * 32 + b"c" * 32 + b"\2" + b"d" * 32 + b"e" * 32
      + b"\3\x30\x20\0\x30\x20\2\1\0\1\x30\x20\2\4\4\0\3\1\x20\0", 1)
-seed("records", "checkpoint", b"\1" + bytes(8) + b"\5" + bytes(32) + b"\0\7"
-     + b"\1" + b"r" * 32 + b"\1\3\1" + b"c" * 32 + b"\1" + b"d" * 32 + b"\1" + b"f" * 16 + b"\1" + b"g" * 16
-     + b"\1" + b"s" * 16 + b"t" * 32 + b"\1a\2\4\1h\1\1"
-     + b"\1" + b"h" * 16 + b"\1\2\1\4\1m\1w" + b"\1\1a\2" + b"\2\1\3", 4)
 seed("object_names", "keyring", b"keyring/00000001/" + b"0f" * 16)
 seed("object_names", "pack", b"packs/0f/" + b"0f" * 32)
 

@@ -33,6 +33,7 @@ const COMMANDS: [&str; 34] = [
     "index status",
     "replicate",
     "replicate status",
+    "replica promote",
     "repair",
     "repair index",
     "repair snapshots",

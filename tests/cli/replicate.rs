@@ -213,3 +213,116 @@ fn damage_is_told_and_not_copied() {
     sandbox.nightjar("replicate").arg(replica.place()).done();
     replica.read("snapshot verify --all").done();
 }
+
+#[test]
+fn a_replica_is_promoted_and_takes_backups() {
+    let replica = Replica::new();
+    let Replica { sandbox, dump, id } = &replica;
+    sandbox.nightjar("replicate").arg(replica.place()).done();
+    sandbox.nightjar("snapshot forget --reason attack").arg(id).done();
+    sandbox.nightjar("gc").done();
+    sandbox.nightjar("replicate").arg(replica.place()).done();
+    let late = sandbox.store("dump.sql", &noise(9, 50_000));
+    replica.read("replica promote").exits(2).says("--reason");
+    let planned = replica.read("replica promote --dry-run").json();
+    assert_has_fields(
+        &planned,
+        &[
+            "repository",
+            "dry_run",
+            "record",
+            "incarnation",
+            "snapshots",
+            "newest_snapshot",
+            "back",
+            "stay_forgotten",
+            "packs_back",
+            "findings",
+        ],
+    );
+    assert!(planned["record"].is_null() && planned["back"][0] == **id, "{planned}");
+    assert!(replica.read("status").json()["replica"] == true);
+    let told = replica.read("replica promote --reason").arg("the region is gone").done();
+    told.prints("promoted ").prints("1 snapshot").prints("back again").prints("next:");
+    replica.read("replica promote --reason again").exits(1).says("is the repository already");
+    replica.read("restore latest --stdout").done().prints_bytes(dump);
+    let next = noise(10, 80_000);
+    replica.read("backup --stdin dump.sql").stdin(next.clone()).done();
+    replica.read("gc").done();
+    replica.read("restore latest --stdout").done().prints_bytes(&next);
+    replica.read("restore --stdout").arg(id).done().prints_bytes(dump);
+    replica.read("snapshot verify --all --level data").done().prints("no damage found");
+    replica.read("ledger show").done().prints("promoted a replica").prints("the region is gone");
+    // The lost one is not gone, and the machine that used it moves over.
+    sandbox.nightjar("replicate").arg(replica.place()).exits(1).says("the replica was promoted");
+    let moved = |args: &str| sandbox.nightjar(args).env("NIGHTJAR_REPOSITORY", replica.place());
+    moved("snapshot list").done().says("a replica was promoted");
+    moved("restore --stdout").arg(&late).exits(1);
+    moved("backup --stdin dump.sql").stdin(dump.clone()).done();
+    sandbox.nightjar("backup --stdin dump.sql").stdin(dump.clone()).exits(4);
+    sandbox.nightjar("status").exits(4).says("two stores go on as the same repository");
+}
+
+/// The drill: two regions, of which the first is lost in the middle of a night, and comes back.
+#[test]
+fn the_first_of_two_regions_is_lost_during_a_night_and_comes_back() {
+    let (sandbox, near, far) = (Sandbox::without_repository(), Moto::start(), Moto::start());
+    let (bucket, away, home) = (near.new_bucket(), far.new_bucket(), near.new_bucket());
+    let section = |name: &str, bucket: &str, moto: &Moto, replicas: &str| {
+        format!(
+            "[repository.{name}]\n\
+             url = \"s3://{bucket}/db\"\n\
+             endpoint = \"{}\"\n\
+             allow-http = true\n\
+             password-file = \"passphrase\"\n\
+             cache-dir = \"cache\"\n\
+             replicas = [{replicas}]\n",
+            moto.endpoint()
+        )
+    };
+    let file = [
+        section("near", &bucket, &near, "\"far\""),
+        section("far", &away, &far, "\"home\""),
+        section("home", &home, &near, "\"far\""),
+    ];
+    sandbox.write("nightjar.toml", file.concat());
+    let run = |args: &str| {
+        let run = Nightjar::new().args(args).env("NIGHTJAR_CONFIG", sandbox.path("nightjar.toml"));
+        near.variables().into_iter().fold(run, |run, (name, value)| run.env(name, value))
+    };
+    run("-r near init").args(WEAK).done();
+    let nights: Vec<Vec<u8>> =
+        (0..4).map(|night| [noise(20, 900_000), noise(30 + night, 90_000)].concat()).collect();
+    let back_up = |name: &str, night: usize| {
+        run(&format!("-r {name} backup --stdin dump")).stdin(nights[night].clone())
+    };
+    back_up("near", 0).done();
+    run("-r near replicate").done();
+    back_up("near", 1).done();
+    // It is lost before that night is replicated.
+    run("-r far replica promote --reason drill").done().prints("1 snapshot");
+    run("-r far restore latest --stdout").done().prints_bytes(&nights[0]);
+    let told = back_up("far", 2).done();
+    told.says("was backed up there since its last replication is not here");
+    run("-r far snapshot verify --all --level data").done();
+    // It comes back: what it has more can be restored, by whoever has not moved.
+    back_up("near", 3).exits(4).says("two stores go on as the same repository");
+    let elsewhere = sandbox.path("cache-elsewhere");
+    run("-r near --cache-dir")
+        .arg(&elsewhere)
+        .args("restore latest --stdout")
+        .done()
+        .prints_bytes(&nights[1]);
+    run("-r near replicate").exits(4);
+    // The way home.
+    run("-r far replicate").done();
+    run("-r home replica promote --reason").arg("the drill is over").done().prints("2 snapshots");
+    back_up("home", 3).done();
+    run("-r home gc").done();
+    for (latest, night) in [("latest", 3)] {
+        run(&format!("-r home restore {latest} --stdout")).done().prints_bytes(&nights[night]);
+    }
+    assert_eq!(run("-r home snapshot list").json().as_array().unwrap().len(), 3);
+    run("-r home snapshot verify --all --level data").done().prints("no damage found");
+    back_up("far", 3).exits(4);
+}

@@ -23,17 +23,17 @@ pub enum BundleKind {
     Index,
     /// Snapshots.
     Snapshots,
+    /// Ledger records, for the slot that copied them.
+    Ledger(SlotId),
 }
 
 impl BundleKind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Index, Self::Snapshots];
-
     /// The folder that bundles of this kind lie in.
-    pub fn folder(self) -> &'static str {
+    pub fn folder(self) -> String {
         match self {
-            Self::Index => "bundles/index",
-            Self::Snapshots => "bundles/snapshots",
+            Self::Index => "bundles/index".to_owned(),
+            Self::Snapshots => "bundles/snapshots".to_owned(),
+            Self::Ledger(slot) => format!("bundles/ledger/{slot}"),
         }
     }
 }
@@ -58,7 +58,7 @@ impl Record for BundleTable {
         let known = self.entries.iter().all(|entry| {
             matches!(
                 ObjectName::parse(&entry.name),
-                Some(ObjectName::Index(_) | ObjectName::Snapshot(_))
+                Some(ObjectName::Index(_) | ObjectName::Snapshot(_) | ObjectName::Ledger(..))
             )
         });
         if known && strictly_sorted(&self.entries, |entry| entry.name.as_str()) {
@@ -177,6 +177,7 @@ mod tests {
     fn a_bundle_gives_its_copies_back() {
         let copies = [
             (ObjectName::Index(IndexId([1; 16])), b"one".as_slice()),
+            (ObjectName::Ledger(7), b"three"),
             (ObjectName::Snapshot(SessionId([2; 16])), b""),
         ];
         let object = object(&copies);

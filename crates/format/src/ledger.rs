@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::FormatError;
 use crate::ids::{Digest, IncarnationId, PackId, SessionId, SlotId};
-use crate::record::{Record, strictly_sorted};
+use crate::record::Record;
 
 /// One maintenance record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +66,6 @@ pub enum LedgerBody {
         /// Which.
         packs: Vec<PackId>,
     },
-    /// What all records before it amount to.
-    Checkpoint(Box<LedgerState>),
     /// An epoch begins; sealed under the one before, as the last record that is.
     Epoch {
         /// Its number.
@@ -162,7 +160,6 @@ impl LedgerBody {
             Self::Forget { .. } => "forget",
             Self::Damaged { .. } => "damaged",
             Self::Repaired { .. } => "repaired",
-            Self::Checkpoint(_) => "checkpoint",
             Self::Epoch { .. } => "epoch",
             Self::Slot { .. } => "slot",
             Self::Hold { .. } => "hold",
@@ -185,9 +182,8 @@ impl Record for LedgerRecord {
         if self.number == 0 && self.previous != Digest([0; 32]) {
             return Err(FormatError::malformed(Self::NAME, "nothing precedes number 0"));
         }
-        match &self.body {
-            LedgerBody::Checkpoint(state) => state.validate(),
-            LedgerBody::Erased { up_to, .. } if *up_to >= self.number => {
+        match self.body {
+            LedgerBody::Erased { up_to, .. } if up_to >= self.number => {
                 Err(FormatError::malformed(Self::NAME, "it speaks of records that come after it"))
             }
             _ => Ok(()),
@@ -195,29 +191,8 @@ impl Record for LedgerRecord {
     }
 }
 
-/// A snapshot as a checkpoint lists it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatalogueEntry {
-    /// Which.
-    pub id: SessionId,
-    /// BLAKE3 of its object.
-    pub digest: Digest,
-    /// Its series.
-    pub series: String,
-    /// Unix nanoseconds.
-    pub started: i64,
-    /// Unix nanoseconds.
-    pub finished: i64,
-    /// Where it ran.
-    pub host: String,
-    /// Bytes of the source.
-    pub bytes_read: u64,
-    /// Everything the run left in the store.
-    pub bytes_added: u64,
-}
-
 /// Why a snapshot may not be forgotten.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// When it was placed, in Unix nanoseconds.
     pub since: i64,
@@ -237,7 +212,7 @@ impl Hold {
 }
 
 /// What the records up to some number amount to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LedgerState {
     /// Gone for ever.
     pub retired: BTreeSet<PackId>,
@@ -247,10 +222,6 @@ pub struct LedgerState {
     pub damaged: BTreeSet<PackId>,
     /// No more.
     pub forgotten: BTreeSet<SessionId>,
-    /// Sessions that will never commit.
-    pub fences: BTreeSet<SessionId>,
-    /// Snapshots at the time of the last checkpoint.
-    pub catalogue: Vec<CatalogueEntry>,
     /// Holds on snapshots, in the order in which they were placed; none that was released. Those
     /// whose time has come are among them.
     pub holds: BTreeMap<SessionId, Vec<Hold>>,
@@ -266,17 +237,6 @@ pub struct LedgerState {
 }
 
 impl LedgerState {
-    fn validate(&self) -> Result<(), FormatError> {
-        let packs_sorted = self.condemned.values().all(|packs| packs.is_sorted_by(|a, b| a < b));
-        if !packs_sorted || !strictly_sorted(&self.catalogue, |entry| entry.id) {
-            return Err(FormatError::malformed(LedgerRecord::NAME, "its lists are not sorted"));
-        }
-        if self.holds.values().any(Vec::is_empty) {
-            return Err(FormatError::malformed(LedgerRecord::NAME, "a snapshot has no hold"));
-        }
-        Ok(())
-    }
-
     /// Takes one more record into account. Repeating a record changes nothing.
     pub fn apply(&mut self, record: &LedgerRecord) {
         match &record.body {
@@ -308,7 +268,6 @@ impl LedgerState {
                     self.damaged.remove(pack);
                 });
             }
-            LedgerBody::Checkpoint(state) => *self = (**state).clone(),
             LedgerBody::Hold { snapshots, until, who, why } => {
                 let hold =
                     Hold { since: record.time, until: *until, who: who.clone(), why: why.clone() };
@@ -518,19 +477,5 @@ mod tests {
         assert_eq!(state.erasures, BTreeSet::from([2]));
         assert!(state.admits(&there, old) && state.admits(&late, new));
         assert!(!state.admits(&late, old));
-    }
-
-    #[test]
-    fn a_checkpoint_stands_for_what_came_before_it() {
-        let mut state = LedgerState::default();
-        state.apply(&hold(0, SessionId([1; 16]), Some(7)));
-        state.apply(&record(1, LedgerBody::Condemn { packs: vec![PackId([1; 32])] }));
-        state.apply(&forget(2, SessionId([2; 16]), true));
-        let checkpoint = record(3, LedgerBody::Checkpoint(Box::new(state.clone())));
-        let decoded: LedgerRecord =
-            crate::record::decode(&crate::record::encode(&checkpoint)).unwrap();
-        let mut fresh = LedgerState::default();
-        fresh.apply(&decoded);
-        assert_eq!(fresh, state);
     }
 }

@@ -75,6 +75,9 @@ impl ObjectName {
             ["ledger", number] => Self::Ledger(number.parse().ok()?),
             ["bundles", "index", id] => Self::Bundle(BundleKind::Index, id.parse().ok()?),
             ["bundles", "snapshots", id] => Self::Bundle(BundleKind::Snapshots, id.parse().ok()?),
+            ["bundles", "ledger", slot, id] => {
+                Self::Bundle(BundleKind::Ledger(slot.parse().ok()?), id.parse().ok()?)
+            }
             ["checks", id] => Self::Check(id.parse().ok()?),
             _ => return None,
         };
@@ -253,6 +256,7 @@ mod tests {
             ObjectName::Ledger(12),
             ObjectName::Bundle(BundleKind::Index, BundleId([8; 16])),
             ObjectName::Bundle(BundleKind::Snapshots, BundleId([9; 16])),
+            ObjectName::Bundle(BundleKind::Ledger(SlotId([11; 16])), BundleId([12; 16])),
             ObjectName::Replica,
             ObjectName::Check(CheckId([10; 16])),
         ];

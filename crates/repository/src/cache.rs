@@ -96,7 +96,12 @@ impl ObjectCache {
 
     /// The bundles whose tables are cached.
     pub(crate) fn bundles(&self, kind: BundleKind) -> Vec<BundleId> {
-        self.ids(kind.folder())
+        self.ids(&kind.folder())
+    }
+
+    /// The ledger records that are cached.
+    pub(crate) fn records(&self) -> Vec<ObjectName> {
+        self.ids("ledger").into_iter().map(ObjectName::Ledger).collect()
     }
 
     /// The check objects that are cached.

@@ -24,6 +24,7 @@ use nightjar_format::{Digest, IncarnationId, RepositoryId, SlotId, limits};
 use nightjar_storage::{Created, Store, StoreError};
 use rayon::ScopeFifo;
 
+use crate::bundles::Records;
 use crate::cache::ObjectCache;
 use crate::environment::Environment;
 use crate::error::{RepositoryError, Result};
@@ -146,8 +147,9 @@ impl Repository {
     /// Takes in the epochs that have begun, one ledger record after another, and checks that the
     /// opened slot is part of the newest.
     fn follow_epochs(&mut self) -> Result<()> {
+        let mut held = Records::default();
         let ledger = loop {
-            let ledger = ledger::read_with(self)?;
+            let ledger = ledger::read_holding(self, &mut held)?;
             let Some((epoch, digest)) = ledger.next_epoch else {
                 if ledger::lacking_slots(self, &ledger)?.is_empty() {
                     break ledger;

@@ -1,7 +1,8 @@
 //! What a run costs in requests on a repository that is years old.
 //!
-//! `NIGHTJAR_YEARS=SNAPSHOTS,PACKS,BLOBS` takes another repository than the usual one; what was
-//! measured is printed. A terabyte and ten thousand snapshots are `10000,65536,256`.
+//! `NIGHTJAR_YEARS=SNAPSHOTS,PACKS,BLOBS,NIGHTS` takes another repository than the usual one; what
+//! was measured is printed. A terabyte and ten thousand snapshots, with a ledger of three years in
+//! which every night forgot and collected, are `10000,65536,256,1095`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 #![expect(clippy::print_stdout, reason = "what was measured")]
 #![expect(clippy::disallowed_methods, reason = "another repository can be asked for")]
@@ -21,10 +22,10 @@ use nightjar_testkit::years::{self, Years};
 use nightjar_testservers::GcsFake;
 
 fn years() -> Years {
-    let text = std::env::var("NIGHTJAR_YEARS").unwrap_or_else(|_| "1000,2000,32".into());
+    let text = std::env::var("NIGHTJAR_YEARS").unwrap_or_else(|_| "1000,2000,32,365".into());
     let numbers: Vec<u32> = text.split(',').map(|number| number.parse().unwrap()).collect();
-    let [snapshots, packs, blobs] = numbers[..] else { panic!("NIGHTJAR_YEARS={text}") };
-    Years { snapshots, packs, blobs }
+    let [snapshots, packs, blobs, nights] = numbers[..] else { panic!("NIGHTJAR_YEARS={text}") };
+    Years { snapshots, packs, blobs, nights }
 }
 
 /// A server that holds the repository, and packs of zeros where the index speaks of others.
@@ -102,8 +103,8 @@ fn few_requests_on_a_repository_of_years() {
     let (_, unchanged) = server.night(&home, &bytes, "unchanged");
     let cold = server.fixture.world.fresh_cache();
     let (info, started_cold) = server.night(&cold, &bytes, "without a cache");
-    // Listings come in pages, whatever is done: of packs, index objects and registers.
-    let pages = u64::from(years.packs + 4 * years.snapshots) / 1000;
+    // Listings come in pages, whatever is done: of packs, index objects, registers and the ledger.
+    let pages = u64::from(years.packs + 4 * years.snapshots + 6 * years.nights) / 1000;
     assert!(unchanged.http_requests <= 24 + pages, "{} requests", unchanged.http_requests);
     assert!(started_cold.http_requests <= 200, "{} requests", started_cold.http_requests);
     assert!(restore(&server.from(cold).open(), &info).unwrap() == bytes);

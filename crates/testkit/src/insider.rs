@@ -9,9 +9,10 @@ use nightjar_codec::digest::{self, Identifier};
 use nightjar_codec::hybrid::PublicKey;
 use nightjar_codec::metadata::{self, Sealer};
 use nightjar_codec::pack::{PackCipher, PackKeySource};
-use nightjar_codec::sign::SignKey;
+use nightjar_codec::sign::{SignKey, SignatureContext};
 use nightjar_codec::slot::{Anchor, SlotKeys, open_keyring, unwrap};
 use nightjar_format::blob::{Bases, BlobEntry, BlobKind, BlobTable, Encoding, TAG_LEN};
+use nightjar_format::bundle;
 use nightjar_format::index::{IndexRecord, PackRecord};
 use nightjar_format::keyring::{EpochRecord, Keyring};
 use nightjar_format::ledger::{LedgerBody, LedgerRecord};
@@ -20,7 +21,7 @@ use nightjar_format::pack::PackHeader;
 use nightjar_format::record::{self, Record};
 use nightjar_format::repository::RepositoryRecord;
 use nightjar_format::slot::SlotObject;
-use nightjar_format::{BlobId, IndexId, RepositoryId, SessionId, SlotId};
+use nightjar_format::{BlobId, Digest, IndexId, RepositoryId, SessionId, SlotId};
 use nightjar_repository::{Repository, ledger};
 use nightjar_storage::Store;
 
@@ -106,8 +107,8 @@ impl Insider {
         self.metadata_keys.get(&epoch)
     }
 
-    /// Writes a metadata object of the newest epoch, signed by this slot.
-    pub fn write<R: Record>(&self, kind: MetadataKind, name: &ObjectName, record: &R) {
+    /// A metadata object of the newest epoch, signed by this slot.
+    pub fn seal<R: Record>(&self, kind: MetadataKind, name: &ObjectName, record: &R) -> Vec<u8> {
         let sealer = Sealer {
             repository: self.repository(),
             epoch: self.epoch,
@@ -116,8 +117,20 @@ impl Insider {
             sign_key: &self.sign_key,
         };
         let random = self.fixture.world.random();
-        let object = metadata::seal(&sealer, kind, name, record, random).unwrap();
-        damage::write(&self.store, &name.to_string(), object);
+        metadata::seal(&sealer, kind, name, record, random).unwrap()
+    }
+
+    /// The same, written.
+    pub fn write<R: Record>(&self, kind: MetadataKind, name: &ObjectName, record: &R) {
+        damage::write(&self.store, &name.to_string(), self.seal(kind, name, record));
+    }
+
+    /// Signs copies as a bundle of this name.
+    pub fn bundle(&self, name: &ObjectName, copies: &[(ObjectName, Vec<u8>)]) -> Vec<u8> {
+        let signed = bundle::to_signed(copies);
+        let message = bundle::signed_message(&self.repository(), name, &digest::hash(&signed));
+        let signature = self.sign_key.sign(SignatureContext::Bundle, &message);
+        bundle::to_object(signed, self.slot, &signature)
     }
 
     /// The id of a chunk.
@@ -198,18 +211,41 @@ impl Insider {
         });
         let packs: Vec<_> = parsed.collect();
         let condemn = LedgerBody::Condemn { packs: packs.clone() };
-        let condemned = self.forge_record(repository, condemn);
-        self.forge_record(repository, LedgerBody::Retire { condemned, packs });
+        let condemned = self.append(repository, [condemn]);
+        self.append(repository, [LedgerBody::Retire { condemned, packs }]);
     }
 
-    /// Writes a record behind the newest one and returns its number, whatever the slot may do.
-    fn forge_record(&self, repository: &Repository, body: LedgerBody) -> u64 {
+    /// Writes records behind the newest one and returns the first one's number, whatever the slot
+    /// may do.
+    pub fn append(
+        &self,
+        repository: &Repository,
+        bodies: impl IntoIterator<Item = LedgerBody>,
+    ) -> u64 {
         let ledger = ledger::read(repository).unwrap();
-        let (incarnation, number) = (ledger.head.incarnation, ledger.head.number + 1);
-        let previous = ledger.head_digest;
-        let record = LedgerRecord { incarnation, number, previous, time: 0, body };
-        let name = ObjectName::Ledger(number);
-        self.write(MetadataKind::Ledger, &name, &record);
-        number
+        let first = ledger.head.number + 1;
+        for (name, object) in self.records(first, ledger.head_digest, bodies) {
+            damage::write(&self.store, &name.to_string(), object);
+        }
+        first
+    }
+
+    /// The objects of ledger records from a number on, each of which names the one before it, and
+    /// the first `previous`.
+    pub fn records(
+        &self,
+        first: u64,
+        mut previous: Digest,
+        bodies: impl IntoIterator<Item = LedgerBody>,
+    ) -> Vec<(ObjectName, Vec<u8>)> {
+        let incarnation = self.record.incarnation;
+        let seal = |(number, body)| {
+            let record = LedgerRecord { incarnation, number, previous, time: 0, body };
+            let name = ObjectName::Ledger(number);
+            let object = self.seal(MetadataKind::Ledger, &name, &record);
+            previous = digest::hash(&object);
+            (name, object)
+        };
+        (first..).zip(bodies).map(seal).collect()
     }
 }

@@ -3,6 +3,7 @@
 
 use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable, Encoding};
 use nightjar_format::index::PackRecord;
+use nightjar_format::ledger::LedgerBody;
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::snapshot::{Register, Snapshot};
 use nightjar_format::{BlobId, PackId, SessionId};
@@ -19,6 +20,8 @@ pub struct Years {
     pub packs: u32,
     /// Blobs in each of them.
     pub blobs: u32,
+    /// Nights in which snapshots were forgotten and packs collected: three ledger records each.
+    pub nights: u32,
 }
 
 /// A pack that the store must seem to hold.
@@ -29,6 +32,10 @@ pub struct EmptyPack {
     /// Its size in bytes.
     pub bytes: u64,
 }
+
+/// What a night forgets, and what a collector retires then.
+const FORGOTTEN: usize = 10;
+const RETIRED: usize = 20;
 
 const FULL_PACK_BYTES: u64 = 16 << 20;
 const SMALL_PACK_BYTES: u64 = 16 << 10;
@@ -65,7 +72,23 @@ pub fn pass(fixture: &Fixture, years: &Years, last: &Snapshot) -> Vec<EmptyPack>
         let register = Register::Committed(Box::new(snapshot));
         insider.write(MetadataKind::Snapshot, &ObjectName::Snapshot(session), &register);
     }
+    insider.append(&fixture.open(), nights(fixture, years.nights));
     made
+}
+
+/// What so many nights append to the ledger, which goes on behind record 0.
+fn nights(fixture: &Fixture, nights: u32) -> impl Iterator<Item = LedgerBody> {
+    let random = fixture.world.random();
+    (0..u64::from(nights)).flat_map(move |night| {
+        let snapshots = (0..FORGOTTEN).map(|_| SessionId(random.array())).collect();
+        let packs: Vec<PackId> = (0..RETIRED).map(|_| PackId(random.array())).collect();
+        let (who, why) = ("tester".to_owned(), "retention (keep-daily 30)".to_owned());
+        [
+            LedgerBody::Forget { snapshots, who, why, erase: false },
+            LedgerBody::Condemn { packs: packs.clone() },
+            LedgerBody::Retire { condemned: 3 * night + 2, packs },
+        ]
+    })
 }
 
 /// What an index object says of a pack that has so many blobs, with sketches or without, and so many

@@ -3,7 +3,7 @@
 import struct
 
 from . import crypto, records
-from .store import LIMIT, Refused, about, ascending, hex_of, require
+from .store import LIMIT, Refused, about, hex_of, require
 
 ANY_MEMBER = ("damaged", "repaired", "hold")  # all other ledger records need a full member
 
@@ -11,8 +11,7 @@ ANY_MEMBER = ("damaged", "repaired", "hold")  # all other ledger records need a 
 class Ledger:
     """All records of all incarnations, each under the epoch that stands where it does: an Epoch record begins the
     next. A record under a later one shows that an Epoch record was lost: it counts as tampering, not as void.
-    `tampering` and `void` are to be reported; `forgotten` are the snapshots that any valid Forget, or any valid
-    checkpoint, names."""
+    `tampering` and `void` are to be reported; `forgotten` are the snapshots that any valid Forget names."""
 
     def __init__(self, repository):
         self.repository = repository
@@ -28,8 +27,6 @@ class Ledger:
         for r in self.records.values():
             if r.body.variant == "forget":
                 self.forgotten.update(r.body.snapshots)
-            elif r.body.variant == "checkpoint":
-                self.forgotten.update(r.body.forgotten)
 
     def _follow_incarnations(self):
         """From the first one to those that have it for their parent, and so on."""
@@ -129,8 +126,6 @@ class Ledger:
                 require((r.body.variant == "open") == (number == 0), "an open record stands first, and only there")
                 require(opened.role == "full" or r.body.variant in ANY_MEMBER,
                         f"slot {opened.signer.hex()} may not write a record of this kind ({r.body.variant})")
-                if r.body.variant == "checkpoint":
-                    check_state(r.body)
                 require(r.body.variant != "erased" or r.body.up_to < number, "speaks of records that come after it")
             return opened, data, None
         except Refused as e:
@@ -144,10 +139,3 @@ def record_name(incarnation, number):
 def epoch_of(data):
     """The epoch that a metadata object names."""
     return struct.unpack("<I", data[5:9])[0] if len(data) >= 41 and data[:4] == b"NJM1" else None
-
-
-def check_state(s):
-    for ids in [s.retired, s.damaged, s.forgotten, s.fences, s.erasures, [c.number for c in s.condemned],
-                [c.id for c in s.catalogue], [h.id for h in s.holds], [a.series.encode() for a in s.accepted]] + [c.packs for c in s.condemned]:
-        require(ascending(ids), "the checkpoint's state is not sorted")
-    require(all(h.holds for h in s.holds), "a snapshot among the checkpoint's holds has none")

@@ -97,13 +97,6 @@ LEDGER = Record(
         ("forget", dict(snapshots=Vec(ID16), who=STRING, why=STRING, erase=BOOL)),
         ("damaged", dict(packs=PACKS)),
         ("repaired", dict(packs=PACKS)),
-        ("checkpoint", dict(
-            retired=PACKS, condemned=Vec(Record(number=U64, packs=PACKS)), damaged=PACKS, forgotten=Vec(ID16),
-            fences=Vec(ID16),
-            catalogue=Vec(Record(id=ID16, digest=KEY, series=STRING, started=I64, finished=I64, host=STRING,
-                                 bytes_read=U64, bytes_added=U64)),
-            holds=Vec(Record(id=ID16, holds=Vec(Record(since=I64, until=Option(I64), who=STRING, why=STRING)))),
-            accepted=Vec(Record(series=STRING, up_to=I64)), erasures=Vec(U64))),
         ("epoch", dict(epoch=U32, digest=KEY)),
         ("slot", dict(slot=ID16)),
         ("hold", dict(snapshots=Vec(ID16), until=Option(I64), who=STRING, why=STRING)),

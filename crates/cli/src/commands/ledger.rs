@@ -102,7 +102,7 @@ fn view<'a>(record: &'a LedgerRecord, signer: SlotId, slots: &'a [SlotInfo]) -> 
         ..RecordView::default()
     };
     match &record.body {
-        LedgerBody::Open | LedgerBody::Checkpoint(_) => {}
+        LedgerBody::Open => {}
         LedgerBody::Promote(promotion) => {
             view.incarnation = Some(promotion.incarnation.to_string());
             view.snapshots = Some(promotion.snapshots.iter().map(ToString::to_string).collect());
@@ -195,7 +195,6 @@ fn what(body: &LedgerBody) -> String {
         }
         LedgerBody::Damaged { packs: ids } => format!("found {} damaged", packs(ids)),
         LedgerBody::Repaired { packs: ids } => format!("repaired {}", packs(ids)),
-        LedgerBody::Checkpoint(_) => "checkpoint".to_owned(),
         LedgerBody::Promote(promotion) => format!(
             "promoted a replica, with {}",
             count(promotion.snapshots.len() as u64, "snapshot", "snapshots")

@@ -25,6 +25,15 @@ pub(crate) fn make(repository: &Repository, applied: &[IndexId]) -> Result<()> {
     make_of_kind(repository, BundleKind::Snapshots, &snapshots)
 }
 
+/// The same of ledger records, for this slot alone. Whatever fails, what was done before stands.
+pub(crate) fn make_of_records(repository: &Repository) {
+    let kind = BundleKind::Ledger(repository.keychain.slot());
+    let known = repository.cache.records().into_iter().collect();
+    if let Err(error) = make_of_kind(repository, kind, &known) {
+        tracing::debug!("no bundle of ledger records was made: {error}");
+    }
+}
+
 fn make_of_kind(
     repository: &Repository,
     kind: BundleKind,
@@ -33,7 +42,11 @@ fn make_of_kind(
     if known.difference(&known_to_be_bundled(repository, kind)).count() < FEW {
         return Ok(());
     }
-    let stored = stored(repository, kind)?;
+    let mut stored = stored(repository, kind)?;
+    if matches!(kind, BundleKind::Ledger(_)) {
+        // The others are void: they open for nobody.
+        stored.retain(|name, _| known.contains(name));
+    }
     let bundles = Bundles::look(repository, kind, &stored)?;
     let loose = stored.iter().filter(|(name, _)| !bundles.copied.contains(name));
     let loose: Vec<Piece> =
@@ -53,6 +66,7 @@ pub(super) fn stored(
     let folder = match kind {
         BundleKind::Index => "index",
         BundleKind::Snapshots => "snapshots",
+        BundleKind::Ledger(_) => "ledger",
     };
     let listed = repository.store.list(folder)?;
     Ok(listed.iter().filter_map(|info| Some((ObjectName::parse(&info.name)?, info.size))).collect())
@@ -117,8 +131,16 @@ fn copy_together(
 ) -> Result<()> {
     let mut copies: BTreeMap<String, (ObjectName, Bytes)> = BTreeMap::new();
     let mut replaced = Vec::new();
-    let wanted = group.iter().map(|piece| (piece.name, piece.bytes));
-    for (name, object) in Ahead::new(repository, wanted, limits::BUNDLE_BYTES as u64) {
+    let mut wanted = Vec::new();
+    for piece in group {
+        match cached_record(repository, &piece.name) {
+            Some(object) => {
+                copies.insert(piece.name.to_string(), (piece.name, object));
+            }
+            None => wanted.push((piece.name, piece.bytes)),
+        }
+    }
+    for (name, object) in Ahead::new(repository, wanted.into_iter(), limits::BUNDLE_BYTES as u64) {
         if !matches!(name, ObjectName::Bundle(..)) {
             if let Some(object) = sound(repository, &name, object) {
                 copies.insert(name.to_string(), (name, object));
@@ -147,4 +169,11 @@ fn copy_together(
     create_new(&repository.store, &name, object)?;
     replaced.iter().for_each(|name| delete(repository, name));
     Ok(())
+}
+
+/// A ledger record from the cache, where nothing is that was not in the store.
+fn cached_record(repository: &Repository, name: &ObjectName) -> Option<Bytes> {
+    let ObjectName::Ledger(..) = name else { return None };
+    let object = repository.cache.get(name)?;
+    is_sound(repository, name, &object).then(|| object.into())
 }

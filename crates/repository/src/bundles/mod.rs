@@ -13,15 +13,18 @@
 //! can sign something else for a name that exists, so bundles are signed too, and believed only of
 //! a slot that could do worse: a full one, or the reader's own. They can be lost, damaged or deleted
 //! at any moment, and whatever goes wrong with them, objects are fetched from where they are. Who
-//! checks a repository never looks at them, and ledger records are in none.
+//! checks a repository never looks at them. Ledger records, which say who has access, are held to
+//! more than that: [`records`].
 
 mod make;
 mod plan;
 mod read;
+mod records;
 mod stale;
 
-pub(crate) use make::make;
+pub(crate) use make::{make, make_of_records};
 pub(crate) use read::{fill_cache, take_copies};
+pub(crate) use records::Records;
 pub(crate) use stale::stale;
 
 use std::collections::BTreeSet;
@@ -34,9 +37,10 @@ use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::record;
 use nightjar_format::slot::Role;
 use nightjar_format::snapshot::Register;
-use nightjar_format::{BundleId, FormatError};
+use nightjar_format::{BundleId, FormatError, SlotId};
 
 use crate::error::{RepositoryError, Result};
+use crate::ledger;
 use crate::repository::Repository;
 
 /// With fewer objects than this to fetch, or to copy, bundles are not worth a request.
@@ -46,7 +50,7 @@ const FEW: usize = 8;
 fn list(repository: &Repository, kind: BundleKind) -> Result<Vec<(BundleId, u64)>> {
     let mut found: Vec<_> = repository
         .store
-        .list(kind.folder())?
+        .list(&kind.folder())?
         .iter()
         .filter_map(|info| match ObjectName::parse(&info.name) {
             Some(ObjectName::Bundle(_, id)) => Some((info.modified_unix_nanos, id, info.size)),
@@ -82,6 +86,7 @@ fn is_sound(repository: &Repository, name: &ObjectName, object: &[u8]) -> bool {
         ObjectName::Snapshot(_) => {
             repository.unseal::<Register>(MetadataKind::Snapshot, name, object).is_ok()
         }
+        ObjectName::Ledger(..) => ledger::open_record(repository, name, object).is_ok(),
         _ => false,
     }
 }
@@ -108,15 +113,24 @@ fn open<'a>(
 ) -> std::result::Result<OpenedBundle<'a>, String> {
     let said = |error: FormatError| error.to_string();
     let opened = bundle::from_object(object).map_err(said)?;
-    let keychain = &repository.keychain;
-    let member = keychain.members().find(|it| it.slot_id == opened.signer && it.until.is_none());
-    let trusted = |role: Role| role == Role::Full || opened.signer == keychain.slot();
-    let Some(member) = member.filter(|member| trusted(member.role)) else {
+    let Some(sign_public) = believed_key(repository, name, &opened.signer) else {
         return Err(format!("slot {} may not make it for others", opened.signer.short()));
     };
     let message = bundle::signed_message(&repository.id(), name, &digest::hash(opened.signed));
     let context = SignatureContext::Bundle;
-    sign::verify(&member.sign_public, context, &message, &opened.signature, "bundle")
+    sign::verify(&sign_public, context, &message, &opened.signature, "bundle")
         .map_err(|error| error.to_string())?;
     Ok(opened)
+}
+
+/// The key of a slot whose bundles this slot may believe.
+fn believed_key(repository: &Repository, name: &ObjectName, signer: &SlotId) -> Option<[u8; 32]> {
+    let keychain = &repository.keychain;
+    let is_own = *signer == keychain.slot();
+    if matches!(name, ObjectName::Bundle(BundleKind::Ledger(_), _)) {
+        // Who else is a member follows from what is read here.
+        return is_own.then(|| keychain.sign_key().public());
+    }
+    let member = keychain.members().find(|it| it.slot_id == *signer && it.until.is_none())?;
+    (is_own || member.role == Role::Full).then_some(member.sign_public)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use nightjar_codec::metadata::Trust;
 use nightjar_format::bundle::BundleKind;
 use nightjar_format::object::ObjectName;
 
@@ -12,9 +13,9 @@ use crate::error::Result;
 use crate::repository::Repository;
 
 /// The bundles most of whose objects are gone; with `any`, those that copy so much as one, and those
-/// that cannot be read.
+/// that cannot be read. Ledger records never go, so of their bundles those of slots without access.
 pub(crate) fn stale(repository: &Repository, any: bool) -> Result<BTreeSet<ObjectName>> {
-    let mut stale = BTreeSet::new();
+    let mut stale = of_removed_slots(repository)?;
     for kind in [BundleKind::Index, BundleKind::Snapshots] {
         let bundles = list(repository, kind)?;
         if bundles.is_empty() {
@@ -38,4 +39,18 @@ pub(crate) fn stale(repository: &Repository, any: bool) -> Result<BTreeSet<Objec
         }
     }
     Ok(stale)
+}
+
+fn of_removed_slots(repository: &Repository) -> Result<BTreeSet<ObjectName>> {
+    let keychain = &repository.keychain;
+    let listed = repository.store.list("bundles/ledger")?;
+    let names = listed.iter().filter_map(|info| ObjectName::parse(&info.name));
+    Ok(names
+        .filter(|name| match name {
+            ObjectName::Bundle(BundleKind::Ledger(slot), _) => {
+                keychain.member(keychain.epoch(), *slot).is_none()
+            }
+            _ => false,
+        })
+        .collect())
 }

@@ -42,6 +42,7 @@ pub use reencode::Reencoded;
 pub use sessions::Waiting;
 pub use sweep::Swept;
 
+use crate::bundles;
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::ledger::{self, Ledger};
@@ -253,6 +254,7 @@ impl<'a> Collection<'a> {
         if let Some(up_to) = self.erase {
             self.report.erasure = Some(self.conclude_erasure(session, up_to)?);
         }
+        bundles::make_of_records(self.repository);
         Ok(self.report)
     }
 

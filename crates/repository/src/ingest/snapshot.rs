@@ -96,6 +96,8 @@ pub fn create_snapshot<E: From<RepositoryError>>(
     {
         tracing::debug!("no bundle was made: {error}");
     }
+    // The ledger is others' doing, and no other slot's bundles of it serve this one.
+    bundles::make_of_records(repository);
     Ok(info)
 }
 

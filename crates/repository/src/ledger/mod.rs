@@ -19,7 +19,7 @@ use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, SlotId, limits};
 use nightjar_storage::{Created, ObjectInfo, StoreError};
 
-use crate::ahead::Ahead;
+use crate::bundles::Records;
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
 pub(crate) use seen::{SeenHead, head_seen};
@@ -95,6 +95,11 @@ pub(crate) fn are_keys_old(repository: &Repository) -> Result<bool> {
 
 /// The same with the slots that the keychain has, whoever was added since.
 pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
+    read_holding(repository, &mut Records::default())
+}
+
+/// The same with objects that are at hand, and that stay so for another time.
+pub(crate) fn read_holding(repository: &Repository, held: &mut Records) -> Result<Ledger> {
     // Before the listing: a head that another process notes meanwhile may be newer than it.
     let seen = Seen::of_repository(&repository.cache);
     let seen_in_replica = Seen::of_replica(repository);
@@ -108,11 +113,17 @@ pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
         return Err(RepositoryError::Tampered("ledger/ is missing from the store".into()));
     };
     seen::follow_store(repository, &newest)?;
-    fetch_ahead(repository, sizes)?;
-    let (mut ledger, mut line) = replay(repository, &numbers, Prefer::Cache)?;
+    let (mut ledger, mut line) = loop {
+        held.gather(repository, &sizes)?;
+        let (ledger, line) = replay(repository, &numbers, Some(held))?;
+        // Copies that wait for an epoch which never began: nothing will vouch for them.
+        if ledger.next_epoch.is_some() || !held.refuse_copies() {
+            break (ledger, line);
+        }
+    };
     if !ledger.broken.is_empty() {
         // What is cached may be of a store that this one stands in for.
-        let there = replay(repository, &numbers, Prefer::Store)?;
+        let there = replay(repository, &numbers, None)?;
         if there.0.broken.is_empty() {
             (ledger, line) = there;
         }
@@ -194,15 +205,9 @@ struct Valid {
     epoch: u32,
 }
 
-/// Where a record is read first. A damaged one is read from the other place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Prefer {
-    Cache,
-    Store,
-}
-
-/// Reads a record from the cache or the store.
-fn fetch(repository: &Repository, name: &ObjectName, prefer: Prefer) -> Result<Fetched> {
+/// Reads a record from the cache, from what is at hand, or from the store; from the store first
+/// where nothing is to be believed that was read before.
+fn fetch(repository: &Repository, name: &ObjectName, held: Option<&Records>) -> Result<Fetched> {
     let fetched = |object: &[u8], record| Fetched {
         digest: digest::hash(object),
         claimed: MetadataHeader::split(object).map_or(0, |(header, _)| header.epoch),
@@ -213,13 +218,19 @@ fn fetch(repository: &Repository, name: &ObjectName, prefer: Prefer) -> Result<F
         let valid = open(repository, name, &object).ok()?;
         Some(fetched(&object, Ok(valid)))
     };
-    if prefer == Prefer::Cache
+    if held.is_some()
         && let Some(fetched) = cached()
     {
         return Ok(fetched);
     }
-    let limit = limits::METADATA_OBJECT_BYTES as u64;
-    let object = repository.store.get(&name.to_string(), limit)?;
+    if let Some(copy) = held.and_then(|held| held.waiting(name)) {
+        let why = format!("{name} is sealed under an epoch that is not known");
+        return Ok(fetched(copy, Err(why)));
+    }
+    let object = match held.and_then(|held| held.object(name)) {
+        Some(object) => object.clone(),
+        None => repository.store.get(&name.to_string(), limits::METADATA_OBJECT_BYTES as u64)?,
+    };
     let record = match open(repository, name, &object) {
         Ok(valid) => {
             repository.cache.put(name, &object);
@@ -232,23 +243,6 @@ fn fetch(repository: &Repository, name: &ObjectName, prefer: Prefer) -> Result<F
         Err(error) => return Err(error),
     };
     Ok(fetched(&object, record))
-}
-
-/// Fetches into the cache the valid records that it lacks, several at a time.
-fn fetch_ahead(repository: &Repository, sizes: BTreeMap<ObjectName, u64>) -> Result<()> {
-    let lacking = sizes.into_iter().filter(|(name, _)| !repository.cache.has(name));
-    for (name, object) in Ahead::new(repository, lacking, limits::METADATA_OBJECT_BYTES as u64) {
-        match object {
-            Ok(object) if open(repository, &name, &object).is_ok() => {
-                repository.cache.put(&name, &object);
-            }
-            // What is wrong with it is told when its turn comes.
-            Ok(_) => {}
-            Err(error) if error.is_damage() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// The record in an object, if it is validly signed. Whether it follows on the one before it is not
@@ -301,7 +295,7 @@ impl Line {
 fn replay(
     repository: &Repository,
     numbers: &BTreeSet<u64>,
-    prefer: Prefer,
+    held: Option<&Records>,
 ) -> Result<(Ledger, Line)> {
     let newest = numbers.last().copied().unwrap_or(0);
     let first = repository.record.incarnation;
@@ -327,7 +321,7 @@ fn replay(
             replay.previous = None;
         }
         replay.expected = number + 1;
-        let Fetched { digest, claimed, record } = fetch(repository, &name, prefer)?;
+        let Fetched { digest, claimed, record } = fetch(repository, &name, held)?;
         ledger.head_digest = digest;
         match record {
             Ok(valid) => replay.take(repository, &name, valid, &mut ledger),

@@ -17,6 +17,7 @@ use nightjar_format::ledger::LedgerBody;
 
 use super::plan::{Plan, Request, SeriesPlan, plan};
 use super::policy::Policy;
+use crate::bundles;
 use crate::error::{RepositoryError, Result};
 use crate::ledger;
 use crate::repository::Repository;
@@ -57,6 +58,7 @@ pub fn apply(
         applied.kept.extend(wanted.difference(&forgotten));
         applied.forgotten.extend(forgotten);
     }
+    bundles::make_of_records(repository);
     Ok(applied)
 }
 

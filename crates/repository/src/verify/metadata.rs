@@ -1,5 +1,7 @@
 //! The objects that caches hide: read from the store, whatever was read before.
 
+use std::collections::BTreeMap;
+
 use nightjar_codec::slot::verify_slot;
 use nightjar_codec::{CodecError, digest};
 use nightjar_format::index::IndexRecord;
@@ -7,13 +9,13 @@ use nightjar_format::ledger::LedgerRecord;
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::slot::SlotObject;
 use nightjar_format::snapshot::Register;
-use nightjar_format::{SlotId, limits};
+use nightjar_format::{Digest, SlotId, limits};
 use nightjar_storage::StoreError;
 
 use super::check::Check;
 use crate::ahead::Ahead;
 use crate::error::{RepositoryError, Result};
-use crate::ledger;
+use crate::ledger::{self, Ledger};
 use crate::repository::Repository;
 use crate::snapshots::SnapshotInfo;
 
@@ -22,12 +24,17 @@ impl Check<'_> {
     pub(super) fn metadata_objects(&mut self) -> Result<()> {
         let repository = self.reader.repository;
         let limit = limits::METADATA_OBJECT_BYTES as u64;
+        let named = named_records(self.ledger);
         for folder in ["index", "snapshots", "ledger"] {
             let listed = repository.store.list(folder)?;
             let objects =
                 listed.iter().filter_map(|info| Some((ObjectName::parse(&info.name)?, info.size)));
             for (name, object) in Ahead::new(repository, objects, limit) {
-                match object.and_then(|object| open_metadata(repository, &name, &object)) {
+                let sound = object.and_then(|object| {
+                    open_metadata(repository, &name, &object)?;
+                    require_named(&name, &object, &named)
+                });
+                match sound {
                     Err(error) if error.is_damage() => {
                         if !forgotten_meanwhile(repository, &name)? {
                             self.add(&name.to_string(), error);
@@ -98,6 +105,15 @@ impl Check<'_> {
     }
 }
 
+/// What the objects of ledger records must be, by the record after each.
+fn named_records(ledger: &Ledger) -> BTreeMap<ObjectName, Digest> {
+    let named = ledger.records.iter().filter_map(|(record, _)| {
+        let before = record.number.checked_sub(1)?;
+        Some((ObjectName::Ledger(before), record.previous))
+    });
+    named.chain([(ObjectName::Ledger(ledger.head.number), ledger.head_digest)]).collect()
+}
+
 /// Whether an object that cannot be read is a snapshot that somebody forgot since it was listed.
 fn forgotten_meanwhile(repository: &Repository, name: &ObjectName) -> Result<bool> {
     let ObjectName::Snapshot(id) = name else { return Ok(false) };
@@ -105,6 +121,18 @@ fn forgotten_meanwhile(repository: &Repository, name: &ObjectName) -> Result<boo
         return Ok(false);
     }
     Ok(ledger::read(repository)?.state.forgotten.contains(id))
+}
+
+fn require_named(
+    name: &ObjectName,
+    object: &[u8],
+    named: &BTreeMap<ObjectName, Digest>,
+) -> Result<()> {
+    if named.get(name).is_none_or(|named| *named == digest::hash(object)) {
+        return Ok(());
+    }
+    let why = "it is not the object that was read before, or that the next record names".to_owned();
+    Err(RepositoryError::Damaged { object: name.to_string(), why })
 }
 
 fn open_metadata(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<()> {

@@ -2,8 +2,7 @@
 
 use std::thread;
 
-use nightjar_codec::digest;
-use nightjar_codec::sign::SignatureContext;
+use nightjar_format::BundleId;
 use nightjar_format::bundle::{self, BundleKind};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::slot::Role;
@@ -45,7 +44,7 @@ fn cold_requests(fixture: &Fixture) -> u64 {
 }
 
 fn bundles(fixture: &Fixture) -> Vec<String> {
-    BundleKind::ALL.iter().flat_map(|kind| names(&fixture.store, kind.folder())).collect()
+    names(&fixture.store, "bundles")
 }
 
 #[test]
@@ -64,15 +63,6 @@ fn a_machine_without_a_cache_needs_few_requests() {
 /// Makes something else of a bundle of this name.
 type Damage<'a> = &'a dyn Fn(&str, &[u8]) -> Vec<u8>;
 
-/// Signs copies as a bundle of this name.
-fn signed(insider: &Insider, name: &str, copies: &[(ObjectName, Vec<u8>)]) -> Vec<u8> {
-    let signed = bundle::to_signed(copies);
-    let name = ObjectName::parse(name).unwrap();
-    let message = bundle::signed_message(&insider.repository(), &name, &digest::hash(&signed));
-    let signature = insider.keys.sign_key().sign(SignatureContext::Bundle, &message);
-    bundle::to_object(signed, insider.slot, &signature)
-}
-
 #[test]
 fn damaged_bundles_harm_nobody() {
     let (fixture, model) = after_many_nights(142);
@@ -86,7 +76,8 @@ fn damaged_bundles_harm_nobody() {
         &|name, whole| {
             let copies = bundle::from_object(whole).unwrap().copies;
             let wrong = |(name, copy): &(ObjectName, &[u8])| (*name, vec![0; copy.len()]);
-            signed(&insider, name, &copies.iter().map(wrong).collect::<Vec<_>>())
+            let name = ObjectName::parse(name).unwrap();
+            insider.bundle(&name, &copies.iter().map(wrong).collect::<Vec<_>>())
         },
     ];
     for (number, damage) in damages.iter().enumerate() {
@@ -121,11 +112,12 @@ fn who_may_only_write_bundles_for_itself() {
         })
         .collect();
     bundles(&fixture).iter().for_each(|name| fixture.store.delete(name).unwrap());
-    let name = format!("bundles/snapshots/{}", "0f".repeat(16));
-    write(&fixture.store, &name, signed(&writer, &name, &forged));
+    let bundle = ObjectName::Bundle(BundleKind::Snapshots, BundleId([15; 16]));
+    let name = bundle.to_string();
+    write(&fixture.store, &name, writer.bundle(&bundle, &forged));
     model.check(&fixture.elsewhere().open(), None, "a bundle of a writer's");
     // It is the signer that decides: of a full slot it is believed.
-    write(&fixture.store, &name, signed(&Insider::first(&fixture), &name, &forged));
+    write(&fixture.store, &name, Insider::first(&fixture).bundle(&bundle, &forged));
     let list = snapshots::list(&fixture.elsewhere().open()).unwrap();
     assert!(list.snapshots.is_empty());
 }

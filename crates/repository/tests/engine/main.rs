@@ -27,6 +27,7 @@ mod gc_kills;
 mod gc_places;
 mod gc_sessions;
 mod keys;
+mod ledger_bundles;
 mod local_index;
 mod looking;
 mod promotion;
