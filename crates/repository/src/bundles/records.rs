@@ -1,6 +1,6 @@
 //! Ledger records from bundles. The records say who is a member, so a reader does not know yet whose
 //! signature to believe when it reads them: a slot that was removed is a member until the record is
-//! read that removed it, and a bundle of its could leave that one out. So each slot believes its own
+//! read that removed it, and its bundle could leave that one out. So each slot believes its own
 //! bundles alone; and of what they hold, only what the record after it in the ledger names.
 
 use std::collections::{BTreeMap, BTreeSet};
