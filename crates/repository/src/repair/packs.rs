@@ -206,15 +206,10 @@ pub(super) fn settle(
     }
     let mut sound = look_again(repository, &suspects, report, progress)?;
     ledger::append_decided(repository, |ledger| {
-        // Somebody may have found one damaged after it was read here.
-        for (record, _) in &ledger.records {
-            if let LedgerBody::Damaged { packs } = &record.body
-                && record.number > before.head.number
-            {
-                sound.retain(|id| !packs.contains(id));
-            }
-        }
-        sound.retain(|id| ledger.state.damaged.contains(id) && !ledger.state.retired.contains(id));
+        // Who found one damaged since then may know better than who read it before.
+        let (damaged, _) = ledger.packs_named_after(before.head.number);
+        let LedgerState { damaged: recorded, retired, .. } = &ledger.state;
+        sound.retain(|id| recorded.contains(id) && !retired.contains(id) && !damaged.contains(id));
         let packs: Vec<PackId> = sound.iter().copied().collect();
         Ok((!packs.is_empty()).then_some(LedgerBody::Repaired { packs }))
     })?;
