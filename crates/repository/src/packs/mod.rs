@@ -5,6 +5,7 @@
 //! needs sealing before its place is known. The id is the hash of the finished object.
 
 mod builder;
+mod content;
 pub(crate) mod copies;
 pub(crate) mod reader;
 mod uploader;
@@ -25,6 +26,7 @@ use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
 
 pub(crate) use builder::OpenPack;
+pub(crate) use content::{Decoded, Listing, WholePack, header_of};
 pub(crate) use uploader::{Uploaded, Uploader};
 
 /// The packs in the store, with their sizes.

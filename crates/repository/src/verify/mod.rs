@@ -22,7 +22,7 @@ mod check;
 mod hits;
 mod listed;
 pub(crate) mod metadata;
-pub(crate) mod packs;
+mod packs;
 mod plan;
 mod record;
 mod standing;

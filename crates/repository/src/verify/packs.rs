@@ -1,17 +1,13 @@
 //! Packs, read whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use nightjar_codec::pack::PackCipher;
-use nightjar_codec::{CodecError, digest};
-use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable};
+use nightjar_codec::digest;
+use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
-use nightjar_format::pack::Trailer;
-use nightjar_format::{BlobId, PackId, limits};
-use rayon::iter::ParallelIterator;
-use rayon::slice::ParallelSlice;
+use nightjar_format::{PackId, limits};
 
 use super::check::{Check, Scope};
 use super::hits::{BadPack, Lost};
@@ -19,13 +15,10 @@ use super::plan::Turn;
 use super::{Level, Run};
 use crate::ahead::Ahead;
 use crate::environment::Progress;
-use crate::error::{RepositoryError, Result};
-use crate::index::database::{Location, PackInfo};
-use crate::packs::cipher_from;
-use crate::read::SealedBlob;
+use crate::error::Result;
+use crate::index::database::PackInfo;
+use crate::packs::{Decoded, Listing, WholePack};
 
-/// Blobs of a pack that are decoded together.
-const BATCH_BLOBS: usize = 64;
 /// Lost blobs that are remembered one by one; beyond them, packs count as lost wholly.
 const LOST_BLOBS: usize = 1 << 20;
 
@@ -36,26 +29,6 @@ enum Verdict {
         decoded: bool,
     },
     Damaged(BadPack),
-}
-
-/// What blobs of a pack turned out to be.
-#[derive(Default)]
-struct Inside {
-    decoded: u64,
-    /// Those whose bases could not be had.
-    passed_over: u64,
-    lost: Vec<BlobId>,
-    /// What is wrong with the first of these.
-    why: Option<String>,
-}
-
-impl Inside {
-    fn add(&mut self, other: Self) {
-        self.decoded += other.decoded;
-        self.passed_over += other.passed_over;
-        self.lost.extend(other.lost);
-        self.why = self.why.take().or(other.why);
-    }
 }
 
 impl Check<'_> {
@@ -184,14 +157,7 @@ impl Check<'_> {
     /// Says what is wrong with the bytes of a pack.
     fn examine(&mut self, pack: &PackInfo, object: &[u8], altered: bool) -> Result<Verdict> {
         const ALTERED: &str = "its bytes do not hash to its id: they were altered";
-        let may_look = self.level == Level::Data || pack.kind() == BlobKind::Tree;
-        if !may_look {
-            return Ok(match altered {
-                true => Verdict::Damaged(BadPack { problem: ALTERED.into(), lost: Lost::All }),
-                false => Verdict::Sound { decoded: false },
-            });
-        }
-        let inside = match self.look_inside(pack, object) {
+        let inside = match self.look_inside(&pack.listing(), object) {
             Ok(inside) => inside,
             Err(error) if error.is_damage() => {
                 let problem = if altered { ALTERED.to_owned() } else { error.to_string() };
@@ -199,11 +165,17 @@ impl Check<'_> {
             }
             Err(error) => return Err(error),
         };
-        self.report.blobs += inside.decoded;
+        let Some(inside) = inside else {
+            return Ok(match altered {
+                true => Verdict::Damaged(BadPack { problem: ALTERED.into(), lost: Lost::All }),
+                false => Verdict::Sound { decoded: false },
+            });
+        };
+        self.report.blobs += inside.blobs;
         let problem = match (altered, inside.why) {
             (true, _) => ALTERED.to_owned(),
             (false, Some(why)) => why,
-            (false, None) => return Ok(Verdict::Sound { decoded: inside.passed_over == 0 }),
+            (false, None) => return Ok(Verdict::Sound { decoded: inside.lost_bases.is_empty() }),
         };
         let remembered = self.bad.values().map(|bad| match &bad.lost {
             Lost::All => 0,
@@ -216,99 +188,15 @@ impl Check<'_> {
         Ok(Verdict::Damaged(BadPack { problem, lost }))
     }
 
-    /// Compares the footer with the index and decodes every blob that has its bases.
-    fn look_inside(&self, pack: &PackInfo, object: &[u8]) -> Result<Inside> {
-        let name = ObjectName::Pack(pack.pack_id);
-        let damaged =
-            |why: &str| RepositoryError::Damaged { object: name.to_string(), why: why.to_owned() };
-        let cipher = cipher_from(self.reader.repository, &pack.pack_id, object)?;
-        let table =
-            footer_of(&cipher, object).map_err(|error| RepositoryError::in_object(name, error))?;
-        let encoded = postcard::to_allocvec(&table)
-            .map_err(|_| RepositoryError::Internal("a table does not encode"))?;
-        if digest::hash(&encoded).0 != pack.table_digest {
-            return Err(damaged("an index object tells other blobs than its footer"));
+    /// Compares a pack with a listing and decodes what of it the level asks for, and the slot may;
+    /// nothing if that is none.
+    fn look_inside(&self, listing: &Listing, object: &[u8]) -> Result<Option<Decoded>> {
+        listing.require_outside(object)?;
+        if self.level < Level::Data && listing.kind == BlobKind::Data {
+            return Ok(None);
         }
-        let entries: Vec<_> = table.entries(cipher.blobs_offset()).collect();
-        let check = |entries: &[BlobEntry]| self.check_entries(&name, &cipher, object, entries);
-        let parts: Vec<Inside> = if self.reader.repository.environment.one_at_a_time {
-            entries.chunks(BATCH_BLOBS).map(check).collect::<Result<_>>()?
-        } else {
-            entries.par_chunks(BATCH_BLOBS).map(check).collect::<Result<_>>()?
-        };
-        let mut inside = Inside::default();
-        parts.into_iter().for_each(|part| inside.add(part));
-        Ok(inside)
+        let whole = WholePack::open(self.reader.repository, &listing.pack_id, object)?;
+        whole.require(listing)?;
+        whole.decode(self.reader).map(Some)
     }
-
-    /// Decodes blobs of a pack. What they rest on is read together, and decoded once.
-    fn check_entries(
-        &self,
-        name: &ObjectName,
-        cipher: &PackCipher,
-        object: &[u8],
-        entries: &[BlobEntry],
-    ) -> Result<Inside> {
-        let mut inside = Inside::default();
-        let reader = self.reader;
-        let kind = cipher.header().kind;
-        let bases: Vec<BlobId> =
-            entries.iter().flat_map(|entry| entry.encoding.bases()).copied().collect();
-        let mut fetched = reader.begin(kind, &bases)?.wait(reader)?;
-        let mut scratch = Vec::new();
-        for entry in entries {
-            let start = entry.offset as usize;
-            let sealed = object.get(start..start + entry.stored_len as usize);
-            let sealed = sealed.ok_or_else(|| RepositoryError::Damaged {
-                object: name.to_string(),
-                why: "a blob lies outside it".into(),
-            })?;
-            scratch.clear();
-            scratch.extend_from_slice(sealed);
-            // A base that is lost is the fault of the pack it lay in, which is checked by itself if a
-            // snapshot needs it; if none does, it may have been collected.
-            let bases: Result<HashMap<BlobId, Bytes>> = entry
-                .encoding
-                .bases()
-                .iter()
-                .map(|base| Ok((*base, fetched.blob(base)?)))
-                .collect();
-            let bases = match bases {
-                Err(error) if error.is_damage() => {
-                    inside.passed_over += 1;
-                    continue;
-                }
-                bases => bases?,
-            };
-            let at = Location::new(0, 0, entry);
-            let blob = SealedBlob { id: entry.id, at, name, cipher };
-            let base = |base: &BlobId| bases.get(base).cloned().unwrap_or_default();
-            match reader.decode(kind, &blob, &mut scratch, &mut |id| Ok(base(id))) {
-                Ok(_) => inside.decoded += 1,
-                Err(error) if error.is_damage() => {
-                    inside.lost.push(entry.id);
-                    inside.why.get_or_insert_with(|| error.to_string());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(inside)
-    }
-}
-
-/// The blob table in the footer of a whole pack.
-pub(crate) fn footer_of(
-    cipher: &PackCipher,
-    object: &[u8],
-) -> std::result::Result<BlobTable, CodecError> {
-    let short = CodecError::NotAuthentic { what: "pack trailer" };
-    let trailer_start =
-        object.len().checked_sub(Trailer::SEALED_LEN).ok_or_else(|| short.clone())?;
-    let sealed = object.get(trailer_start..).unwrap_or_default();
-    let trailer = cipher.open_trailer(sealed, object.len() as u64)?;
-    let range = trailer.footer_range(object.len() as u64);
-    let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
-    let sealed =
-        start.ok().zip(end.ok()).and_then(|(start, end)| object.get(start..end)).ok_or(short)?;
-    cipher.open_footer(sealed, &trailer, object.len() as u64)
 }
