@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use nightjar_codec::digest;
 use nightjar_format::index::IndexRecord;
 use nightjar_format::object::{MetadataKind, ObjectName};
-use nightjar_format::{BlobId, PackId, SessionId, limits};
+use nightjar_format::{BlobId, SessionId, limits};
 
 use super::Finding;
 use super::check::each_place;
@@ -18,6 +17,7 @@ use super::walk::{Met, through};
 use crate::ahead::Ahead;
 use crate::error::{RepositoryError, Result};
 use crate::index::database::Database;
+use crate::packs::Listing;
 use crate::read::Reader;
 use crate::snapshots::SnapshotInfo;
 
@@ -288,10 +288,9 @@ fn blobs_of(
     while ordinals.len() > PACKS_WITH_BLOBS {
         ordinals.pop_last();
     }
-    let mut wanted: BTreeMap<(PackId, [u8; 32]), u32> = BTreeMap::new();
+    let mut wanted: BTreeMap<Listing, u32> = BTreeMap::new();
     for ordinal in &ordinals {
-        let info = reader.index.pack(*ordinal)?;
-        wanted.insert((info.pack_id, info.table_digest), *ordinal);
+        wanted.insert(reader.index.pack(*ordinal)?.listing(), *ordinal);
     }
     let mut found = BTreeMap::new();
     if wanted.is_empty() {
@@ -314,9 +313,7 @@ fn blobs_of(
             Err(error) => return Err(error),
         };
         for pack in record.packs {
-            let table = postcard::to_allocvec(&pack.table)
-                .map_err(|_| RepositoryError::Internal("a table does not encode"))?;
-            if let Some(ordinal) = wanted.get(&(pack.pack_id, digest::hash(&table).0)) {
+            if let Some(ordinal) = wanted.get(&Listing::of(&pack)?) {
                 found.insert(*ordinal, pack.table.ids.into_iter().take(BLOBS).collect());
             }
         }
