@@ -70,6 +70,7 @@ pub(super) fn once(run: &mut Run<'_>) -> Result<Outcome> {
         // A replica need not have what none of its snapshots needs.
         touched: (!request.whole_repository || repository.is_replica()).then(BTreeSet::new),
         all_present: request.whole_repository,
+        walked: HashSet::new(),
         unsound: BTreeSet::new(),
         suspects: run.doubts.packs.clone(),
         bad: BTreeMap::new(),
@@ -128,7 +129,9 @@ pub(super) struct Check<'a> {
     touched: Option<BTreeSet<u32>>,
     /// Whether those that are there are checked, too.
     all_present: bool,
-    /// Snapshots that lack something.
+    /// Snapshots that were walked.
+    walked: HashSet<SessionId>,
+    /// Those that lack something.
     unsound: BTreeSet<SessionId>,
     /// Packs that there is reason to doubt.
     suspects: BTreeSet<PackId>,
@@ -196,9 +199,8 @@ impl Check<'_> {
     /// Decodes a snapshot's nodes and looks up its chunks; whether nothing is missing.
     fn walk_one(&mut self, info: &SnapshotInfo) -> Result<bool> {
         self.report.snapshots += 1;
-        let findings = self.report.findings.len();
-        self.register(info)?;
-        let mut is_sound = self.report.findings.len() == findings;
+        self.walked.insert(info.id);
+        let mut is_sound = self.has_register(info)?;
         through(self.reader, &info.snapshot.root, &mut |_, met| {
             match met {
                 Met::Reference { kind, id, length } => {
@@ -339,8 +341,12 @@ impl Check<'_> {
         }
         let hits = hits::find(self.reader, self.listed, &self.bad, scope)?;
         let hit: HashSet<SessionId> = hits.snapshots.iter().map(|hit| hit.snapshot).collect();
-        let whole = scope.iter().map(|info| info.id).filter(|id| !hit.contains(id));
-        whole.filter(|id| !self.unsound.contains(id)).for_each(|id| run.recorder.snapshot(id));
+        for info in scope.iter().filter(|info| !hit.contains(&info.id)) {
+            // This was a walk, too, but for the snapshot's own object.
+            if self.walked.insert(info.id) && self.has_register(info)? {
+                run.recorder.snapshot(info.id);
+            }
+        }
         self.report.findings.extend(hits::pack_findings(
             self.reader,
             self.listed,
