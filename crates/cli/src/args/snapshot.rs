@@ -261,8 +261,8 @@ pub(crate) enum VerifyLevel {
 ///
 /// What was checked, and when, is kept in the repository. With --sample, --older-than or
 /// --time-limit a run takes what was checked longest ago, on whatever machine, so that successive runs
-/// come around to everything. That everything is there is checked all the same, and what was found is
-/// traced to snapshots and paths even if the time is up.
+/// come around to everything. That everything is there is checked all the same. What was found is
+/// traced to snapshots and paths; if time runs out before that is done, the result says so.
 #[derive(Debug, Args)]
 #[command(after_help = examples::VERIFY)]
 #[command(group(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::ids::SessionId;
+use nightjar_format::object::ObjectName;
 use nightjar_format::slot::Role;
 use nightjar_format::{BlobId, PackId, limits};
 
@@ -13,7 +14,7 @@ use super::hits::{self, BadPack, Lost};
 use super::listed::{Listed, Pack};
 use super::plan::{self, Candidate, Turn};
 use super::walk::{Met, through};
-use super::{Doubts, Finding, Level, Run, VerifyReport};
+use super::{Doubts, Finding, IN_ALL, Level, Run, TO_WALK, VerifyReport};
 use crate::error::{RepositoryError, Result};
 use crate::index::database::Database;
 use crate::index::sync::{self, Copies, open_private};
@@ -182,7 +183,7 @@ impl Check<'_> {
             };
             // One at least, and one that lacks something does not count: so runs that are cut off
             // come around as well.
-            if sound > 0 && candidate.turn != Turn::First && run.is_over(true) {
+            if sound > 0 && candidate.turn != Turn::First && run.is_over(TO_WALK) {
                 self.report.out_of_time = true;
                 break;
             }
@@ -334,14 +335,34 @@ impl Check<'_> {
         }
     }
 
+    /// Whether anything was found that snapshots may be hit by.
+    pub(super) fn has_damage(&self) -> bool {
+        !self.bad.is_empty() || !self.unsound.is_empty()
+    }
+
     /// Walks the snapshots once more if anything is wrong, and makes findings of all of it.
     fn tell_hits(&mut self, run: &mut Run<'_>, scope: &[&SnapshotInfo]) -> Result<()> {
-        if self.bad.is_empty() && self.unsound.is_empty() {
+        if !self.has_damage() {
             return Ok(());
         }
-        let hits = hits::find(self.reader, self.listed, &self.bad, scope)?;
+        // What is known to lack something first, then the newest: time may run out.
+        let mut order: Vec<&SnapshotInfo> = scope.iter().rev().copied().collect();
+        order.sort_by_key(|info| !self.unsound.contains(&info.id));
+        let is_over = || run.is_over(IN_ALL);
+        let hits = hits::find(self.reader, self.listed, &self.bad, &order, &is_over)?;
+        let (walked, unknown) = order.split_at(hits.walked);
+        self.report.hits_unknown = unknown.len() as u64;
+        self.report.out_of_time |= !unknown.is_empty();
+        for info in unknown.iter().filter(|info| self.unsound.contains(&info.id)) {
+            self.report.findings.push(Finding {
+                object: ObjectName::Snapshot(info.id).to_string(),
+                problem: "it lacks something; there was no time to find out what".to_owned(),
+                snapshots: vec![info.id],
+                ..Finding::default()
+            });
+        }
         let hit: HashSet<SessionId> = hits.snapshots.iter().map(|hit| hit.snapshot).collect();
-        for info in scope.iter().filter(|info| !hit.contains(&info.id)) {
+        for info in walked.iter().filter(|info| !hit.contains(&info.id)) {
             // This was a walk, too, but for the snapshot's own object.
             if self.walked.insert(info.id) && self.has_register(info)? {
                 run.recorder.snapshot(info.id);

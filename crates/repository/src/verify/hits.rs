@@ -85,20 +85,27 @@ pub(super) struct Hits {
     pub(super) snapshots: Vec<SnapshotHit>,
     /// What is wrong with snapshots besides.
     pub(super) findings: Vec<Finding>,
+    /// How many snapshots were walked.
+    pub(super) walked: usize,
 }
 
 /// Walks snapshots and looks what of them is lost with these packs, and with those that are not in
-/// the store.
+/// the store. Walks one at least, and the others as long as the time is not over.
 pub(super) fn find(
     reader: &Reader<'_>,
     listed: &Listed,
     bad: &BTreeMap<u32, BadPack>,
     snapshots: &[&SnapshotInfo],
+    is_over: &dyn Fn() -> bool,
 ) -> Result<Hits> {
     let mut hits = Hits::default();
     let search = Search { reader, listed, bad };
     let mut paths_left = PATHS_IN_ALL;
     for info in snapshots {
+        if hits.walked > 0 && is_over() {
+            break;
+        }
+        hits.walked += 1;
         let mut found = Found { paths_left: PATHS.min(paths_left), ..Found::default() };
         through(reader, &info.snapshot.root, &mut |path, met| search.meet(path, met, &mut found))?;
         paths_left -= found.paths.len();

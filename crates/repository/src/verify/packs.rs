@@ -12,7 +12,7 @@ use nightjar_format::{PackId, limits};
 use super::check::{Check, Scope};
 use super::hits::{BadPack, Lost};
 use super::plan::Turn;
-use super::{Level, Run};
+use super::{IN_ALL, Level, Run, TO_READ};
 use crate::ahead::Ahead;
 use crate::environment::Progress;
 use crate::error::Result;
@@ -67,11 +67,13 @@ impl Check<'_> {
         let names = queue.iter().map(|(id, pack, _)| (ObjectName::Pack(*id), pack.size));
         let names: Vec<(ObjectName, u64)> = names.collect();
         let mut objects = Ahead::new(self.reader.repository, names.into_iter(), limits::PACK_BYTES);
+        let known = scope.keys().any(|id| self.ledger.state.damaged.contains(id));
         let mut sound = 0;
         for (id, pack, turn) in queue {
             // One at least, and a damaged one does not count: so runs that are cut off come around
             // as well.
-            if sound > 0 && turn != Turn::First && run.is_over(false) {
+            let quarters = if known || self.has_damage() { TO_READ } else { IN_ALL };
+            if sound > 0 && turn != Turn::First && run.is_over(quarters) {
                 self.report.out_of_time = true;
                 break;
             }

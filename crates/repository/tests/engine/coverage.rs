@@ -345,7 +345,7 @@ impl Clock for Ticking {
 }
 
 /// The repository as somebody sees it whose clock goes fast, and what he writes.
-fn hurried(fixture: &Fixture) -> (Repository, Arc<FaultStore>) {
+pub(crate) fn hurried(fixture: &Fixture) -> (Repository, Arc<FaultStore>) {
     let recording = Arc::new(FaultStore::new(fixture.store.inner(), FaultPlan::record()));
     let store = Store::over(recording.clone(), "memory://recorded");
     let environment = fixture.world.environment(&fixture.cache);

@@ -43,6 +43,8 @@ struct VerifiedView<'a> {
     requests: RequestsView,
     findings: Vec<FindingView<'a>>,
     hits: Vec<HitView<'a>>,
+    /// Snapshots of which there was no time to find out whether they are among these.
+    hits_unknown: u64,
     recorded_damaged: Vec<String>,
     recorded_repaired: Vec<String>,
     unrecorded: &'a [String],
@@ -149,6 +151,7 @@ fn view<'a>(
         requests: RequestsView::of(store),
         findings: findings.collect(),
         hits: report.hits.iter().map(|hit| HitView::new(hit, &list.snapshots)).collect(),
+        hits_unknown: report.hits_unknown,
         recorded_damaged: report.recorded_damaged.iter().map(ToString::to_string).collect(),
         recorded_repaired: report.recorded_repaired.iter().map(ToString::to_string).collect(),
         unrecorded: &report.unrecorded,
@@ -162,6 +165,7 @@ fn describe(level: Level, report: &VerifyReport, list: &SnapshotList) -> String 
         let snapshot = damage::snapshot(&hit.snapshot, &list.snapshots);
         text += &format!("{snapshot} cannot be restored whole:\n{}", damage::paths(hit));
     }
+    text += &damage::unknown(report.hits_unknown);
     for id in &report.recorded_damaged {
         let pack = ObjectName::Pack(*id);
         text += &format!("{pack} is recorded as damaged: backups store anew what lay in it\n");
