@@ -20,7 +20,7 @@ use nightjar_format::PackId;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
 use nightjar_format::pack::PackHeader;
-use nightjar_storage::{Pending, Store};
+use nightjar_storage::{Pending, Purpose, Store};
 
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
@@ -42,6 +42,14 @@ pub(crate) fn pack_sizes(store: &Store) -> Result<HashMap<PackId, u64>> {
             _ => None,
         });
     Ok(sizes.collect())
+}
+
+/// What packs of a kind are for: readers of manifests need those of nodes.
+pub(crate) fn purpose_of(kind: BlobKind) -> Purpose {
+    match kind {
+        BlobKind::Data => Purpose::Data,
+        BlobKind::Tree => Purpose::Metadata,
+    }
 }
 
 /// Opens a pack of `size` bytes in the store: fetches its beginning and derives its key.

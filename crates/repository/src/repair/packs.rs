@@ -24,7 +24,7 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::index::sync::{self, Copies, open_private};
 use crate::ledger::{self, Ledger};
-use crate::packs::{Decoded, WholePack, header_of, stored_sizes};
+use crate::packs::{Decoded, WholePack, header_of, purpose_of, stored_sizes};
 use crate::read::Reader;
 use crate::repository::Repository;
 
@@ -150,11 +150,8 @@ pub(super) fn fetch(
             }
         };
         Progress::add(&progress.bytes, object.len() as u64);
-        // As writers do: what readers of manifests need is with them.
-        let purpose = match object.get(4) {
-            Some(kind) if *kind == BlobKind::Data as u8 => Purpose::Data,
-            _ => Purpose::Metadata,
-        };
+        let header = header_of(&id, &object);
+        let purpose = header.map_or(Purpose::Metadata, |header| purpose_of(header.kind));
         if under_way.len() >= at_once {
             settle_oldest(&mut under_way, report, progress)?;
         }
