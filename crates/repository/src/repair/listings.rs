@@ -1,8 +1,8 @@
 //! Index objects, read from the store itself: what is damaged or missing, and which packs they list.
 //!
 //! A collector replaces index objects, so one that the copy has and that is missing here need not be
-//! lost. It is, if it lists a pack that lies here, is not retired and is listed by no other: a collector
-//! lists what it keeps before it deletes.
+//! lost. It is, if it lists a pack that lies here or in the copy, is not retired, and is listed by no
+//! other: a collector lists what it keeps before it deletes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
