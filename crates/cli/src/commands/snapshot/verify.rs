@@ -65,13 +65,14 @@ struct FindingView<'a> {
 pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify) -> Result<Exit> {
     let repository = program.open()?;
     // Where no ids are given, what is wrong with the list is among the findings.
-    let by_ids = !arguments.ids.is_empty();
+    let meant = &arguments.snapshots;
+    let by_ids = !meant.ids.is_empty();
     let list = if by_ids { list_snapshots(&repository)? } else { snapshots::list(&repository)? };
-    let wanted = selection::snapshots(&list, &arguments.ids, arguments.series.as_deref())?;
+    let wanted = selection::snapshots(&list, &meant.ids, meant.series.as_deref())?;
     let request = VerifyRequest {
         level: level(arguments.level, &repository),
         snapshots: wanted.iter().map(|info| info.id).collect(),
-        whole_repository: arguments.all,
+        whole_repository: meant.all,
         bounds: bounds(arguments),
         record: !arguments.no_record,
     };
@@ -80,7 +81,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify
     let verified = verify::verify(&repository, &request, &progress);
     drop(display);
     let mut report = verified?;
-    if !by_ids && !arguments.all {
+    if !by_ids && !meant.all {
         // A snapshot that cannot be read may be one of the series.
         report.findings.extend(list.findings.iter().map(|problem| finding(problem)));
     }
