@@ -167,7 +167,8 @@ pub fn execute(
             }
         }
     }
-    for (id, why) in plan.damaged.iter().filter(|(id, _)| !report.deleted.contains(id)) {
+    let deleted: BTreeSet<IndexId> = report.deleted.iter().copied().collect();
+    for (id, why) in plan.damaged.iter().filter(|(id, _)| !deleted.contains(*id)) {
         report.left.push(Left::new(ObjectName::Index(*id), why));
     }
     Ok(report)

@@ -4,7 +4,7 @@
 //! index objects say is another matter: one that is recorded as damaged is relied on again only when
 //! it was read whole from the store and found to be sound, as `packs::content` defines it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -233,6 +233,7 @@ fn look_again(
     let here = stored_sizes(repository)?;
     let names =
         suspects.iter().map(|id| (ObjectName::Pack(*id), here.get(id).copied().unwrap_or(0)));
+    let told: HashSet<String> = report.left.iter().map(|left| left.object.clone()).collect();
     let mut sound = BTreeSet::new();
     for (name, object) in Ahead::new(repository, names, limits::PACK_BYTES) {
         let ObjectName::Pack(id) = name else { continue };
@@ -240,9 +241,7 @@ fn look_again(
         let checked = object.and_then(|object| check(&reader, &id, listed, &object));
         match or_damage(checked)? {
             Ok(Ok(())) => drop(sound.insert(id)),
-            Ok(Err(why)) | Err(why)
-                if !report.left.iter().any(|it| it.object == name.to_string()) =>
-            {
+            Ok(Err(why)) | Err(why) if !told.contains(&name.to_string()) => {
                 let why = format!("{why}; it stays recorded as damaged");
                 report.left.push(Left::new(name, why));
             }

@@ -267,21 +267,21 @@ impl Records {
     ) -> Result<bool> {
         Ok(match &record.body {
             LedgerBody::Epoch { epoch, .. } => was_seen || self.is_in_use(repository, *epoch)?,
-            LedgerBody::Retire { packs, .. } => !self.lies_here(
-                "packs",
-                |name| matches!(name, ObjectName::Pack(id) if packs.contains(&id)),
-            )?,
-            LedgerBody::Forget { snapshots, .. } => !self.lies_here(
-                "snapshots",
-                |name| matches!(name, ObjectName::Snapshot(id) if snapshots.contains(&id)),
-            )?,
+            LedgerBody::Retire { packs, .. } => {
+                !self.lies_here("packs", packs.iter().map(|id| ObjectName::Pack(*id)))?
+            }
+            LedgerBody::Forget { snapshots, .. } => !self
+                .lies_here("snapshots", snapshots.iter().map(|id| ObjectName::Snapshot(*id)))?,
             _ => true,
         })
     }
 
-    fn lies_here(&self, folder: &str, is_meant: impl Fn(ObjectName) -> bool) -> Result<bool> {
+    /// Whether one of these lies in a folder of the store.
+    fn lies_here(&self, folder: &str, names: impl Iterator<Item = ObjectName>) -> Result<bool> {
+        let names: BTreeSet<ObjectName> = names.collect();
         let listed = self.store.list(folder)?;
-        Ok(listed.iter().any(|info| ObjectName::parse(&info.name).is_some_and(&is_meant)))
+        let is_meant = |name| names.contains(&name);
+        Ok(listed.iter().any(|info| ObjectName::parse(&info.name).is_some_and(is_meant)))
     }
 
     /// Whether an epoch's keys open what is here and says that it is sealed under them: more of it

@@ -74,7 +74,9 @@ pub(super) fn once(run: &mut Run<'_>) -> Result<Outcome> {
         walked: HashSet::new(),
         unsound: BTreeSet::new(),
         suspects: run.doubts.packs.clone(),
+        times_listed: listed.times_listed(&ledger.state.damaged),
         bad: BTreeMap::new(),
+        lost_blobs: 0,
         damaged: BTreeSet::new(),
         sound_again: BTreeSet::new(),
     };
@@ -136,8 +138,12 @@ pub(super) struct Check<'a> {
     unsound: BTreeSet<SessionId>,
     /// Packs that there is reason to doubt.
     suspects: BTreeSet<PackId>,
+    /// How often each pack that is recorded as damaged is listed, in scope or not.
+    pub(super) times_listed: HashMap<PackId, usize>,
     /// What is wrong with packs, by ordinal.
     pub(super) bad: BTreeMap<u32, BadPack>,
+    /// Lost blobs that are remembered there one by one.
+    pub(super) lost_blobs: usize,
     pub(super) damaged: BTreeSet<PackId>,
     pub(super) sound_again: BTreeSet<PackId>,
 }

@@ -145,8 +145,7 @@ impl Check<'_> {
                 if is_decoded
                     && self.level == Level::Data
                     // Under every listing, also those that the snapshots do not use.
-                    && self.listed.all().filter(|(_, pack)| pack.id == id).count()
-                        == ordinals.len() =>
+                    && self.times_listed.get(&id) == Some(&ordinals.len()) =>
             {
                 self.sound_again.insert(id);
                 run.recorder.pack(id, self.level);
@@ -179,12 +178,11 @@ impl Check<'_> {
             (false, Some(why)) => why,
             (false, None) => return Ok(Verdict::Sound { decoded: inside.lost_bases.is_empty() }),
         };
-        let remembered = self.bad.values().map(|bad| match &bad.lost {
-            Lost::All => 0,
-            Lost::Blobs(lost) => lost.len(),
-        });
-        let lost = match remembered.sum::<usize>() + inside.lost.len() <= LOST_BLOBS {
-            true => Lost::Blobs(inside.lost.into_iter().collect()),
+        let lost = match self.lost_blobs + inside.lost.len() <= LOST_BLOBS {
+            true => {
+                self.lost_blobs += inside.lost.len();
+                Lost::Blobs(inside.lost.into_iter().collect())
+            }
             false => Lost::All,
         };
         Ok(Verdict::Damaged(BadPack { problem, lost }))
