@@ -509,6 +509,8 @@ fn unreadable() -> RepositoryError {
 
 #[cfg(test)]
 mod tests {
+    use nightjar_codec::digest;
+
     use super::*;
 
     fn id(number: u32) -> BlobId {

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
 use nightjar_codec::pack::PackCipher;
 use nightjar_codec::{CodecError, digest};
 use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable};
