@@ -32,7 +32,7 @@ pub(crate) struct Listing {
     pub(crate) kind: BlobKind,
     /// Bytes of the whole pack.
     pub(crate) size: u64,
-    /// See [`table_digest`].
+    /// BLAKE3 of its encoded table.
     pub(crate) table: Digest,
 }
 
@@ -60,8 +60,7 @@ impl Listing {
     }
 }
 
-/// BLAKE3 of an encoded table.
-pub(crate) fn table_digest(table: &BlobTable) -> Result<Digest> {
+fn table_digest(table: &BlobTable) -> Result<Digest> {
     let encoded = postcard::to_allocvec(table)
         .map_err(|_| RepositoryError::Internal("a table does not encode"))?;
     Ok(digest::hash(&encoded))

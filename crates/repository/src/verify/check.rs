@@ -74,6 +74,7 @@ pub(super) fn once(run: &mut Run<'_>) -> Result<Outcome> {
         walked: HashSet::new(),
         unsound: BTreeSet::new(),
         suspects: run.doubts.packs.clone(),
+        doubted: BTreeSet::new(),
         times_listed: listed.times_listed(&ledger.state.damaged),
         bad: BTreeMap::new(),
         lost_blobs: 0,
@@ -138,6 +139,8 @@ pub(super) struct Check<'a> {
     unsound: BTreeSet<SessionId>,
     /// Packs that there is reason to doubt.
     suspects: BTreeSet<PackId>,
+    /// Packs of which one holds, or held, a blob that could not be had when another pack was read.
+    pub(super) doubted: BTreeSet<PackId>,
     /// How often each pack that is recorded as damaged is listed, in scope or not.
     pub(super) times_listed: HashMap<PackId, usize>,
     /// What is wrong with packs, by ordinal.
@@ -229,10 +232,7 @@ impl Check<'_> {
         self.report.references += 1;
         let is_whole = |_: &Database, ordinal| self.listed.is_whole(ordinal);
         let Some(support) = self.reader.index.support(&[*id], &is_whole)? else {
-            let mut ordinals = BTreeSet::new();
-            each_place(self.reader, *id, |_, ordinal| {
-                ordinals.insert(ordinal);
-            })?;
+            let ordinals = self.ordinals_of(*id)?;
             if let Some(touched) = &mut self.touched {
                 touched.extend(ordinals);
             }
@@ -253,16 +253,22 @@ impl Check<'_> {
 
     /// Something that was to be read from these packs could not be.
     fn suspect(&mut self, id: BlobId) -> Result<()> {
-        let mut ordinals = BTreeSet::new();
-        each_place(self.reader, id, |_, ordinal| {
-            ordinals.insert(ordinal);
-        })?;
+        let ordinals = self.ordinals_of(id)?;
         let packs = ordinals.iter().filter_map(|ordinal| Some(self.listed.get(*ordinal)?.id));
         self.suspects.extend(packs);
         if let Some(touched) = &mut self.touched {
             touched.extend(ordinals);
         }
         Ok(())
+    }
+
+    /// Every pack in which a blob, or something that it may rest on, lies or lay.
+    pub(super) fn ordinals_of(&self, id: BlobId) -> Result<BTreeSet<u32>> {
+        let mut ordinals = BTreeSet::new();
+        each_place(self.reader, id, |_, ordinal| {
+            ordinals.insert(ordinal);
+        })?;
+        Ok(ordinals)
     }
 
     /// Says which packs are in scope, and which of these are not in the store as they should be.

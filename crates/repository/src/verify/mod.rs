@@ -14,9 +14,10 @@
 //! hits, and where (`hits`); if time is limited, as far as it goes.
 //!
 //! A run need not check everything: `plan` takes what was checked longest ago, by what `coverage`
-//! knows from earlier runs, and what is found sound is published there. Packs that are damaged are
-//! recorded in the ledger (`record`), so that the next backup stores anew what lay in them; what that
-//! leaves is told by [`standing_damage`].
+//! knows from earlier runs, and what is found sound is published there. Packs that may be to blame for
+//! what does not decode on the way are read as well. Packs that are damaged are recorded in the ledger
+//! (`record`), so that the next backup stores anew what lay in them; what that leaves is told by
+//! [`standing_damage`].
 
 mod check;
 mod hits;

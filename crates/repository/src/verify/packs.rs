@@ -9,7 +9,7 @@ use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
 use nightjar_format::{PackId, limits};
 
-use super::check::{Check, Scope};
+use super::check::{Check, InScope, Scope};
 use super::hits::{BadPack, Lost};
 use super::plan::Turn;
 use super::{IN_ALL, Level, Run, TO_READ};
@@ -60,6 +60,29 @@ impl Check<'_> {
             pack.is_some_and(|it| !it.ordinals.iter().any(|it| self.listed.is_whole(*it)))
         };
         done.extend(scope.keys().filter(is_lost));
+        let mut sound = 0;
+        self.read_queue(run, scope, queue, TO_READ, &mut sound, &mut done)?;
+        // A sample may have left them out; whatever is wrong with them is told now.
+        while !self.doubted.is_empty() {
+            let doubted = std::mem::take(&mut self.doubted).into_iter();
+            let doubted = doubted.filter(|id| !done.contains(id));
+            let queue = doubted.filter_map(|id| Some((id, scope.get(&id)?, Turn::Queue))).collect();
+            self.read_queue(run, scope, queue, IN_ALL, &mut sound, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    /// Reads packs in this order, and notes which were read and how many are sound. Where there is
+    /// damage to be traced, none is begun after so many quarters of the time.
+    fn read_queue(
+        &mut self,
+        run: &mut Run<'_>,
+        scope: &Scope,
+        queue: Vec<(PackId, &InScope, Turn)>,
+        quarters: i64,
+        sound: &mut u64,
+        done: &mut HashSet<PackId>,
+    ) -> Result<()> {
         let progress = self.reader.progress;
         let before = progress.bytes.load(Ordering::Relaxed);
         let planned: u64 = queue.iter().map(|(_, pack, _)| pack.size).sum();
@@ -68,24 +91,24 @@ impl Check<'_> {
         let names: Vec<(ObjectName, u64)> = names.collect();
         let mut objects = Ahead::new(self.reader.repository, names.into_iter(), limits::PACK_BYTES);
         let known = scope.keys().any(|id| self.ledger.state.damaged.contains(id));
-        let mut sound = 0;
         for (id, pack, turn) in queue {
             // One at least, and a damaged one does not count: so runs that are cut off come around
             // as well.
-            let quarters = if known || self.has_damage() { TO_READ } else { IN_ALL };
-            if sound > 0 && turn != Turn::First && run.is_over(quarters) {
+            let has_damage = known || self.has_damage() || !self.doubted.is_empty();
+            let quarters = if has_damage { quarters } else { IN_ALL };
+            if *sound > 0 && turn != Turn::First && run.is_over(quarters) {
                 self.report.out_of_time = true;
                 break;
             }
             let Some((_, object)) = objects.next() else { break };
             if self.read_pack(run, id, &pack.ordinals, object)? {
-                sound += 1;
+                *sound += 1;
             }
             self.report.packs += 1;
             done.insert(id);
             Progress::add(&progress.items, 1);
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Checks a pack under all that it is listed as; whether it is sound.
@@ -173,6 +196,13 @@ impl Check<'_> {
             });
         };
         self.report.blobs += inside.blobs;
+        for base in inside.lost_bases.keys() {
+            let packs = self.ordinals_of(*base)?.into_iter();
+            let packs = packs.filter_map(|ordinal| Some(self.listed.get(ordinal)?.id));
+            // What is recorded as damaged is told anyway.
+            let is_news = |id: &PackId| !self.ledger.state.damaged.contains(id);
+            self.doubted.extend(packs.filter(is_news));
+        }
         let problem = match (altered, inside.why) {
             (true, _) => ALTERED.to_owned(),
             (false, Some(why)) => why,
