@@ -368,7 +368,8 @@ impl Check<'_> {
         for info in unknown.iter().filter(|info| self.unsound.contains(&info.id)) {
             self.report.findings.push(Finding {
                 object: ObjectName::Snapshot(info.id).to_string(),
-                problem: "it lacks something; there was no time to find out what".to_owned(),
+                problem: "something is wrong with it, and there was no time to find out what"
+                    .to_owned(),
                 snapshots: vec![info.id],
                 ..Finding::default()
             });

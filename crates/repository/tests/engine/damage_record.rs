@@ -289,13 +289,13 @@ fn a_time_limit_holds_for_tracing_damage_and_what_is_unknown_is_said() {
     assert_eq!((told.damage.hits.len(), told.damage.hits_unknown), (1, 2));
     assert_eq!(told.damage.packs[0].snapshots, [newest]);
     assert!(told.findings.iter().any(|it| it.contains("2 that were not looked at")));
-    // A snapshot that was found to lack something is named, whether there is time to say what or not.
+    // A snapshot that lacks something is named, whether there is time to find out what or not.
     Damage::Delete.inflict(&fixture.store, &name);
     let report = check(fixture, Level::Data, over);
     assert_eq!((report.hits.len(), report.hits_unknown, report.out_of_time), (1, 2, true));
     for (info, _) in &made[..2] {
         let finding = about(&report, &ObjectName::Snapshot(info.id).to_string());
-        assert!(finding.problem.contains("lacks something"), "{finding:?}");
+        assert!(finding.problem.contains("something is wrong"), "{finding:?}");
     }
 }
 
