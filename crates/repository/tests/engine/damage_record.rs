@@ -50,7 +50,8 @@ impl Nights {
             Damage::Delete.inflict(&twin.store, name);
             self.unrestorable(&twin).len() == many
         };
-        data_packs(&self.fixture).into_iter().find(is_it).expect("a pack that so many need")
+        let found = data_packs(&self.fixture).into_iter().find(is_it);
+        found.unwrap_or_else(|| panic!("no pack that {many} need"))
     }
 
     fn unrestorable(&self, fixture: &Fixture) -> BTreeSet<SessionId> {
