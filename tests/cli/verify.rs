@@ -43,7 +43,8 @@ fn successive_samples_check_everything_and_status_shows_it() {
         assert_has_fields(
             &report,
             "level snapshots snapshots_in_scope packs packs_in_scope references blobs bytes complete \
-             out_of_time coverage requests findings hits recorded_damaged recorded_repaired unrecorded",
+             out_of_time coverage requests findings hits hits_unknown recorded_damaged recorded_repaired \
+             unrecorded",
         );
         assert_has_fields(
             &report["coverage"]["data"],
@@ -122,6 +123,12 @@ fn damage_is_named_down_to_paths_recorded_and_healed_by_the_next_backup() {
 
     let run = sandbox.nightjar("snapshot verify --all").exits(4);
     run.prints(&path).prints("cannot be restored whole").prints("cannot be relied on");
+    // The newest is looked at, and then there is no time for the other one.
+    let hurried = sandbox.nightjar("snapshot verify --all --time-limit 0s").exits(4);
+    hurried.prints("there was no time to look at 1 snapshot").never_says("cannot be restored");
+    let hurried = sandbox.nightjar("snapshot verify --all --time-limit 0s").with_json().exits(4);
+    let hurried = hurried.json();
+    assert_eq!((&hurried["hits"], number(&hurried, "hits_unknown")), (&serde_json::json!([]), 1));
     sandbox.nightjar("ledger show").done().prints("damaged");
     let told = sandbox.nightjar("status").exits(4);
     told.prints(&id).prints("the ledger records it as damaged").prints(&first[..12]);
@@ -129,7 +136,7 @@ fn damage_is_named_down_to_paths_recorded_and_healed_by_the_next_backup() {
     let show = sandbox.nightjar("snapshot show").arg(&first).exits(4);
     show.prints("rests on packs that are damaged or missing").prints(&path).prints(&id);
     let show = sandbox.nightjar("snapshot show").arg(&first).with_json().exits(4).json();
-    assert_has_fields(&show["damage"], "packs hits");
+    assert_has_fields(&show["damage"], "packs hits hits_unknown");
 
     backup().done();
     let healed = sandbox.nightjar("snapshot show").arg(&first).json();

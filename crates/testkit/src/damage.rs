@@ -24,6 +24,18 @@ pub enum Damage {
 }
 
 impl Damage {
+    /// What can be done to any object, whatever others there are.
+    pub const BASIC: &[Self] = &[
+        Self::Delete,
+        Self::Halve,
+        Self::Empty,
+        Self::Flip(0),
+        Self::Flip(8),
+        Self::Flip(310),
+        Self::Flip(700),
+        Self::Flip(1000),
+    ];
+
     /// Does it.
     pub fn inflict(&self, store: &Store, name: &str) {
         let mut object = read(store, name);

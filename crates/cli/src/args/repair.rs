@@ -1,7 +1,8 @@
 //! `nightjar repair …`
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Args, Subcommand};
 
+use super::snapshot::SeveralSnapshots;
 use super::{examples, values};
 
 /// Bring back what is damaged or lost.
@@ -66,19 +67,9 @@ pub(crate) struct RepairIndex {
 /// snapshot verify` find what is damaged. Needs a full slot.
 #[derive(Debug, Args)]
 #[command(after_help = examples::REPAIR_SNAPSHOTS)]
-#[command(group(
-    ArgGroup::new("where").required(true).multiple(true).args(["ids", "of_series", "all"])
-))]
 pub(crate) struct RepairSnapshots {
-    /// The snapshots: `latest`, or ids or their beginnings
-    #[arg(value_name = "ID", value_parser = values::snapshot)]
-    pub(crate) ids: Vec<String>,
-    /// All snapshots of this series; or with `latest`, the one that it means
-    #[arg(long = "series", id = "of_series", value_name = "NAME")]
-    pub(crate) series: Option<String>,
-    /// All snapshots
-    #[arg(long, conflicts_with_all = ["ids", "of_series"])]
-    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) snapshots: SeveralSnapshots,
     /// Only tell what would be left out
     #[arg(long, short = 'n')]
     pub(crate) dry_run: bool,

@@ -177,6 +177,23 @@ pub(crate) struct OneSnapshot {
     pub(crate) series: Option<String>,
 }
 
+/// Which snapshots are meant.
+#[derive(Debug, Args)]
+#[command(group(
+    ArgGroup::new("which").required(true).multiple(true).args(["ids", "of_series", "all"])
+))]
+pub(crate) struct SeveralSnapshots {
+    /// The snapshots: `latest`, or ids or their beginnings
+    #[arg(value_name = "ID", value_parser = values::snapshot)]
+    pub(crate) ids: Vec<String>,
+    /// All snapshots of this series; or with `latest`, the one that it means
+    #[arg(long = "series", id = "of_series", value_name = "NAME")]
+    pub(crate) series: Option<String>,
+    /// All snapshots
+    #[arg(long, conflicts_with_all = ["ids", "of_series"])]
+    pub(crate) all: bool,
+}
+
 /// Give back what a snapshot holds.
 ///
 /// Every byte is checked before it is given out. With `--stdout` or a command, exactly one file
@@ -261,23 +278,14 @@ pub(crate) enum VerifyLevel {
 ///
 /// What was checked, and when, is kept in the repository. With --sample, --older-than or
 /// --time-limit a run takes what was checked longest ago, on whatever machine, so that successive runs
-/// come around to everything. That everything is there is checked all the same, and what was found is
-/// traced to snapshots and paths even if the time is up.
+/// come around to everything. That everything is there is checked all the same. What was found is
+/// traced to snapshots and paths; if time runs out before that is done, the result says so.
 #[derive(Debug, Args)]
 #[command(after_help = examples::VERIFY)]
-#[command(group(
-    ArgGroup::new("what").required(true).multiple(true).args(["ids", "of_series", "all"])
-))]
+#[command(mut_arg("all", |all| all.help("All snapshots, and everything else in the repository")))]
 pub(crate) struct SnapshotVerify {
-    /// The snapshots: `latest`, or ids or their beginnings
-    #[arg(value_name = "ID", value_parser = values::snapshot)]
-    pub(crate) ids: Vec<String>,
-    /// All snapshots of this series; or with `latest`, the one that it means
-    #[arg(long = "series", id = "of_series", value_name = "NAME")]
-    pub(crate) series: Option<String>,
-    /// All snapshots, and everything else in the repository
-    #[arg(long, conflicts_with_all = ["ids", "of_series"])]
-    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) snapshots: SeveralSnapshots,
     /// How thoroughly [default: data; packs if the slot has the role write]
     #[arg(long, value_enum)]
     pub(crate) level: Option<VerifyLevel>,

@@ -41,6 +41,8 @@ impl<'a> HitView<'a> {
 pub(crate) struct DamageView<'a> {
     packs: Vec<DamagedPackView<'a>>,
     hits: Vec<HitView<'a>>,
+    /// Snapshots of which there was no time to find out whether they are among these.
+    hits_unknown: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,6 +67,7 @@ impl<'a> DamageView<'a> {
         Self {
             packs: damage.packs.iter().map(pack).collect(),
             hits: damage.hits.iter().map(|hit| HitView::new(hit, snapshots)).collect(),
+            hits_unknown: damage.hits_unknown,
         }
     }
 }
@@ -107,9 +110,18 @@ pub(crate) fn packs(damage: &StandingDamage, snapshots: &[SnapshotInfo]) -> Stri
         if more > 0 {
             text += &format!("  and {}\n", count(more, "more snapshot", "more snapshots"));
         }
-        if it.snapshots.is_empty() {
+        if it.snapshots.is_empty() && damage.hits_unknown == 0 {
             text += "  no snapshot needs it any more\n";
         }
     }
-    text
+    text + &unknown(damage.hits_unknown)
+}
+
+/// That time ran out before it was found out of so many snapshots whether they are hit.
+pub(crate) fn unknown(snapshots: u64) -> String {
+    if snapshots == 0 {
+        return String::new();
+    }
+    let snapshots = count(snapshots, "snapshot", "snapshots");
+    format!("what is hit is not all known: there was no time to look at {snapshots}\n")
 }

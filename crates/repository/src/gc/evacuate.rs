@@ -25,9 +25,9 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::gc::mark::{Fate, Move};
 use crate::gc::survey::Survey;
-use crate::index::database::{Database, Location, PackInfo};
+use crate::index::database::{Database, Location};
 use crate::ingest::PackWriter;
-use crate::packs::Uploader;
+use crate::packs::{Listing, Uploader};
 use crate::read::batch::PendingBlobs;
 use crate::repository::Repository;
 use crate::session::Session;
@@ -74,13 +74,6 @@ pub(super) fn evacuate(
 
 /// Packs that a run wrote, each as it must be listed: others may list it otherwise.
 pub(super) type Copies = HashSet<Listing>;
-/// Id, digest of the table, kind, and bytes of a pack.
-pub(super) type Listing = (PackId, [u8; 32], BlobKind, u64);
-
-/// As what a pack is listed.
-pub(super) fn listing(info: &PackInfo) -> Listing {
-    (info.pack_id, info.table_digest, info.kind(), info.size)
-}
 
 /// What was copied before packs are condemned.
 #[derive(Debug, Default)]
@@ -105,7 +98,7 @@ pub(super) fn copy_ahead(
     // The survey's index is this run's alone: what came since is what it wrote.
     let written = survey.reader.index.packs()?.into_iter();
     let written = written.filter(|(ordinal, _)| *ordinal as usize >= survey.fates.len());
-    let packs = written.map(|(_, info)| listing(&info)).collect();
+    let packs = written.map(|(_, info)| info.listing()).collect();
     Ok(Ahead { blobs: moved.blobs, bytes: moved.bytes, packs })
 }
 

@@ -12,7 +12,7 @@ use nightjar_format::{BlobId, PackId, SessionId};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
-use crate::gc::evacuate::{Copies, listing};
+use crate::gc::evacuate::Copies;
 use crate::gc::mark::{Fate, Marks, mark};
 use crate::gc::plan::{Candidates, PackUse};
 use crate::index::database::{PackInfo, Standing};
@@ -73,7 +73,7 @@ impl<'a> Survey<'a> {
                 true if ledger.state.damaged.contains(&info.pack_id) => Fate::Suspect,
                 true => Fate::Stays,
             };
-            if copied.contains(&listing(info)) {
+            if copied.contains(&info.listing()) {
                 copies.insert(*ordinal);
             }
             let place = *ordinal as usize;

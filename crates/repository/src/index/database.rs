@@ -19,12 +19,11 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use nightjar_codec::digest;
 use nightjar_codec::sketch::Sketch;
 use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable, Encoding, RowEncoding};
 use nightjar_format::index::PackRecord;
 use nightjar_format::pack::PackHeader;
-use nightjar_format::{BlobId, IndexId, PackId, SessionId};
+use nightjar_format::{BlobId, Digest, IndexId, PackId, SessionId};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
     DBCompressionType, MergeOperands, Options, WriteBatch,
@@ -32,6 +31,7 @@ use rocksdb::{
 use serde::{Deserialize, Serialize};
 
 use crate::error::{RepositoryError, Result};
+use crate::packs::Listing;
 
 /// Changed whenever the tables change: another number means "make it anew".
 const LAYOUT: &[u8] = b"4";
@@ -100,7 +100,7 @@ pub(crate) struct PackInfo {
     kind: u8,
     pub(crate) session: SessionId,
     /// BLAKE3 of its encoded table.
-    pub(crate) table_digest: [u8; 32],
+    table_digest: Digest,
     pub(crate) blobs: u64,
     pub(crate) raw_bytes: u64,
     /// What its blobs take in it.
@@ -124,6 +124,12 @@ pub(crate) enum Standing {
 impl PackInfo {
     pub(crate) fn kind(&self) -> BlobKind {
         BlobKind::from_byte(self.kind).unwrap_or(BlobKind::Tree)
+    }
+
+    /// As what it is listed.
+    pub(crate) fn listing(&self) -> Listing {
+        let Self { pack_id, size, table_digest: table, .. } = *self;
+        Listing { pack_id, kind: self.kind(), size, table }
     }
 }
 
@@ -233,10 +239,9 @@ impl Database {
         session: SessionId,
         standing: Standing,
     ) -> Result<u32> {
-        let table = postcard::to_allocvec(&pack.table).map_err(|_| unreadable())?;
-        let table_digest = digest::hash(&table).0;
-        let (id, size) = (pack.pack_id.as_bytes(), pack.size.to_be_bytes());
-        let listing = [id.as_slice(), &table_digest, &[pack.kind], &size].concat();
+        let Listing { pack_id, size, table, .. } = Listing::of(pack)?;
+        let (id, size) = (pack_id.as_bytes(), size.to_be_bytes());
+        let listing = [id.as_slice(), table.as_bytes(), &[pack.kind], &size].concat();
         if let Some(known) = self.get(LISTINGS, &listing)? {
             let ordinal = ordinal_of(&known)?;
             if standing == Standing::Listed {
@@ -251,7 +256,7 @@ impl Database {
             size: pack.size,
             kind: pack.kind,
             session,
-            table_digest,
+            table_digest: table,
             blobs: pack.table.ids.len() as u64,
             stored_bytes: pack.table.stored_bytes(),
             raw_bytes: pack.table.rows.iter().map(|row| u64::from(row.raw_len)).sum(),
@@ -504,6 +509,8 @@ fn unreadable() -> RepositoryError {
 
 #[cfg(test)]
 mod tests {
+    use nightjar_codec::digest;
+
     use super::*;
 
     fn id(number: u32) -> BlobId {

@@ -16,7 +16,7 @@ use nightjar_format::object::{MetadataHeader, MetadataKind, ObjectName};
 use nightjar_format::replica::ReplicaRecord;
 use nightjar_format::session::Position;
 use nightjar_format::slot::Role;
-use nightjar_format::{Digest, IncarnationId, SlotId, limits};
+use nightjar_format::{Digest, IncarnationId, PackId, SlotId, limits};
 use nightjar_storage::{Created, ObjectInfo, StoreError};
 
 use crate::bundles::Records;
@@ -57,6 +57,19 @@ impl Ledger {
             Some(finding) => Err(RepositoryError::Tampered(finding.clone())),
             None => Ok(()),
         }
+    }
+
+    /// Packs that records after that number call damaged, and those that they call repaired.
+    pub(crate) fn packs_named_after(&self, number: u64) -> (BTreeSet<PackId>, BTreeSet<PackId>) {
+        let (mut damaged, mut repaired) = (BTreeSet::new(), BTreeSet::new());
+        for (record, _) in self.records.iter().filter(|(record, _)| record.number > number) {
+            match &record.body {
+                LedgerBody::Damaged { packs } => damaged.extend(packs),
+                LedgerBody::Repaired { packs } => repaired.extend(packs),
+                _ => {}
+            }
+        }
+        (damaged, repaired)
     }
 }
 

@@ -5,6 +5,7 @@
 //! needs sealing before its place is known. The id is the hash of the finished object.
 
 mod builder;
+mod content;
 pub(crate) mod copies;
 pub(crate) mod reader;
 mod uploader;
@@ -19,12 +20,13 @@ use nightjar_format::PackId;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
 use nightjar_format::pack::PackHeader;
-use nightjar_storage::{Pending, Store};
+use nightjar_storage::{Pending, Purpose, Store};
 
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
 
 pub(crate) use builder::OpenPack;
+pub(crate) use content::{Decoded, Listing, WholePack, header_of};
 pub(crate) use uploader::{Uploaded, Uploader};
 
 /// The packs in the store, with their sizes.
@@ -40,6 +42,14 @@ pub(crate) fn pack_sizes(store: &Store) -> Result<HashMap<PackId, u64>> {
             _ => None,
         });
     Ok(sizes.collect())
+}
+
+/// What packs of a kind are for: readers of manifests need those of nodes.
+pub(crate) fn purpose_of(kind: BlobKind) -> Purpose {
+    match kind {
+        BlobKind::Data => Purpose::Data,
+        BlobKind::Tree => Purpose::Metadata,
+    }
 }
 
 /// Opens a pack of `size` bytes in the store: fetches its beginning and derives its key.

@@ -5,14 +5,12 @@ use std::thread::Scope;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use nightjar_format::blob::BlobKind;
 use nightjar_format::index::PackRecord;
-use nightjar_storage::Purpose;
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
-use crate::packs::OpenPack;
 use crate::packs::copies::PackCopies;
+use crate::packs::{OpenPack, purpose_of};
 use crate::repository::Repository;
 
 /// Packs sealed and sent at once. Handing over another waits until one is durable: this, and
@@ -76,10 +74,7 @@ fn upload(
 ) -> Uploaded {
     let sealed = pack.seal()?;
     let object = Bytes::from(sealed.object);
-    let purpose = match sealed.cipher.header().kind {
-        BlobKind::Data => Purpose::Data,
-        BlobKind::Tree => Purpose::Metadata,
-    };
+    let purpose = purpose_of(sealed.cipher.header().kind);
     repository.store.start_put(sealed.name.to_string(), object.clone(), purpose).wait()?;
     if let Some(copies) = copies {
         copies.keep_own(&sealed.record.pack_id, &sealed.cipher, &object);

@@ -22,10 +22,9 @@ use crate::ahead::Ahead;
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::ledger;
-use crate::packs::{cipher_from, stored_sizes};
+use crate::packs::{WholePack, stored_sizes};
 use crate::repository::{Repository, create_new};
 use crate::session::Session;
-use crate::verify::packs::footer_of;
 
 /// Blobs that one index object lists.
 const BLOBS: usize = 100_000;
@@ -168,7 +167,8 @@ pub fn execute(
             }
         }
     }
-    for (id, why) in plan.damaged.iter().filter(|(id, _)| !report.deleted.contains(id)) {
+    let deleted: BTreeSet<IndexId> = report.deleted.iter().copied().collect();
+    for (id, why) in plan.damaged.iter().filter(|(id, _)| !deleted.contains(*id)) {
         report.left.push(Left::new(ObjectName::Index(*id), why));
     }
     Ok(report)
@@ -213,16 +213,11 @@ fn list_packs(
 
 /// What an index object has to say of a whole pack.
 fn record_of(repository: &Repository, id: &PackId, object: &Bytes) -> Result<PackRecord> {
-    let name = ObjectName::Pack(*id);
     if digest::pack_id(object) != *id {
         let why = "its bytes do not hash to its id: they were altered".to_owned();
-        return Err(RepositoryError::Damaged { object: name.to_string(), why });
+        return Err(RepositoryError::Damaged { object: ObjectName::Pack(*id).to_string(), why });
     }
-    let cipher = cipher_from(repository, id, object)?;
-    let table =
-        footer_of(&cipher, object).map_err(|error| RepositoryError::in_object(name, error))?;
-    let PackHeader { kind, epoch, .. } = *cipher.header();
-    Ok(PackRecord { pack_id: *id, size: object.len() as u64, kind: kind as u8, epoch, table })
+    Ok(WholePack::open(repository, id, object)?.into_record())
 }
 
 fn publish(

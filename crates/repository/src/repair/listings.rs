@@ -1,17 +1,15 @@
 //! Index objects, read from the store itself: what is damaged or missing, and which packs they list.
 //!
 //! A collector replaces index objects, so one that the copy has and that is missing here need not be
-//! lost. It is, if it lists a pack that lies here, is not retired and is listed by no other: a collector
-//! lists what it keeps before it deletes.
+//! lost. It is, if it lists a pack that lies here or in the copy, is not retired, and is listed by no
+//! other: a collector lists what it keeps before it deletes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
-use nightjar_codec::digest;
-use nightjar_format::blob::{BlobKind, BlobTable};
 use nightjar_format::index::{IndexRecord, PackRecord};
 use nightjar_format::object::{MetadataKind, ObjectName};
-use nightjar_format::{Digest, IndexId, PackId, limits};
+use nightjar_format::{IndexId, PackId, limits};
 use nightjar_storage::{ObjectInfo, Store};
 
 use super::foundation::mend;
@@ -19,19 +17,17 @@ use super::{Left, Mend, Plan, Repairing, Report, Trouble, get, or_damage};
 use crate::ahead::Ahead;
 use crate::error::{RepositoryError, Result};
 use crate::index::sync::{open_index, read_footer};
-use crate::packs::{pack_sizes, stored_sizes};
+use crate::packs::{Listing, pack_sizes, stored_sizes};
 use crate::repository::Repository;
 
 const LIMIT: u64 = limits::METADATA_OBJECT_BYTES as u64;
 
-/// What index objects say of one pack.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
-    /// One, unless one of them lies.
-    pub(super) sizes: BTreeSet<u64>,
-    pub(super) kind: BlobKind,
-    /// BLAKE3 of each table that is told.
-    pub(super) tables: BTreeSet<Digest>,
+/// As what index objects list one pack: once, unless one of them lies.
+pub(super) type Listed = BTreeSet<Listing>;
+
+/// Whether an index object tells that a pack has so many bytes.
+pub(super) fn is_listed_with(listed: &Listed, size: u64) -> bool {
+    listed.iter().any(|listing| listing.size == size)
 }
 
 /// By pack, what index objects say of it.
@@ -39,23 +35,12 @@ pub(super) struct Listed {
 pub(super) struct Listings(pub(super) BTreeMap<PackId, Listed>);
 
 impl Listings {
-    fn add(&mut self, index: &IndexRecord) {
+    fn add(&mut self, index: &IndexRecord) -> Result<()> {
         for pack in &index.packs {
-            let listed = self.0.entry(pack.pack_id).or_insert_with(|| Listed {
-                sizes: BTreeSet::new(),
-                kind: pack.blob_kind(),
-                tables: BTreeSet::new(),
-            });
-            listed.sizes.insert(pack.size);
-            listed.tables.insert(table_digest(&pack.table));
+            self.0.entry(pack.pack_id).or_default().insert(Listing::of(pack)?);
         }
+        Ok(())
     }
-}
-
-/// Tells tables apart.
-pub(super) fn table_digest(table: &BlobTable) -> Digest {
-    // A table that was decoded encodes.
-    digest::hash(&postcard::to_allocvec(table).unwrap_or_default())
 }
 
 /// The index objects that open, as one, and those that do not.
@@ -76,7 +61,7 @@ pub(super) fn read(repository: &Repository) -> Result<Read> {
         let ObjectName::Index(id) = name else { continue };
         let opened = object.and_then(|object| open_index(repository, &name, &object));
         match or_damage(opened)? {
-            Ok(record) => read.packs.add(&record),
+            Ok(record) => read.packs.add(&record)?,
             // Replaced by a collector since it was listed.
             Err(_) if repository.store.head(&name.to_string())?.is_none() => continue,
             Err(why) => drop(read.damaged.insert(id, why)),
@@ -121,7 +106,7 @@ pub(super) fn plan(
         };
         match (admitted, found) {
             (Ok(record), Some(object)) => {
-                planned.packs.add(&record);
+                planned.packs.add(&record)?;
                 planned.mends.push(mend(name, Trouble::Damaged, &object));
             }
             (Err(why), _) => {
@@ -148,7 +133,7 @@ pub(super) fn plan(
         };
         let mut packs = record.packs.iter();
         if packs.any(|pack| fits(pack) && is_missed(&planned.packs, &pack.pack_id)) {
-            planned.packs.add(&record);
+            planned.packs.add(&record)?;
             planned.mends.push(mend(name, Trouble::Missing, &object));
         }
     }

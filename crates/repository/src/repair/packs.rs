@@ -2,34 +2,31 @@
 //!
 //! A pack's id is the hash of its bytes, so whoever hands it out needs no trust. Whether it holds what
 //! index objects say is another matter: one that is recorded as damaged is relied on again only when
-//! it was read whole from the store, its footer tells what all index objects tell, and its blobs
-//! decode.
+//! it was read whole from the store and found to be sound, as `packs::content` defines it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use nightjar_codec::digest;
-use nightjar_format::blob::{BlobEntry, BlobKind};
+use nightjar_format::blob::BlobKind;
 use nightjar_format::ledger::{LedgerBody, LedgerState};
 use nightjar_format::object::ObjectName;
 use nightjar_format::slot::Role;
 use nightjar_format::{PackId, limits};
 use nightjar_storage::{Pending, Purpose};
 
-use super::listings::{Listed, Listings, table_digest};
+use super::listings::{Listed, Listings, is_listed_with};
 use super::{Left, Means, Mend, Plan, Repairing, Report, Trouble, listings, or_damage};
 use crate::ahead::Ahead;
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
-use crate::index::database::Location;
 use crate::index::sync::{self, Copies, open_private};
 use crate::ledger::{self, Ledger};
-use crate::packs::{cipher_from, stored_sizes};
-use crate::read::{Reader, SealedBlob};
+use crate::packs::{Decoded, WholePack, header_of, purpose_of, stored_sizes};
+use crate::read::Reader;
 use crate::repository::Repository;
-use crate::verify::packs::footer_of;
 
 /// Packs written at once: this bounds the memory they take.
 const AT_ONCE: usize = 3;
@@ -60,7 +57,7 @@ pub(super) fn plan(
     }
     let state = &ledger.state;
     let to_read = |id: &PackId, listed: &Listed| {
-        let has_size = here.get(id).is_some_and(|size| listed.sizes.contains(size));
+        let has_size = here.get(id).is_some_and(|size| is_listed_with(listed, *size));
         has_size && !state.retired.contains(id) && (check || state.damaged.contains(id))
     };
     let to_read = listings.0.iter().filter(|(id, listed)| to_read(id, listed));
@@ -90,7 +87,7 @@ fn decide(
     altered: &BTreeSet<PackId>,
 ) -> Planned {
     let mut planned = Planned::default();
-    for (id, Listed { sizes, .. }) in &listings.0 {
+    for (id, listed) in &listings.0 {
         if state.retired.contains(id) {
             continue;
         }
@@ -99,13 +96,15 @@ fn decide(
         }
         let (trouble, problem) = match here.get(id) {
             None => (Trouble::Missing, "it is missing"),
-            Some(size) if !sizes.contains(size) => (Trouble::Damaged, "it has another size"),
+            Some(size) if !is_listed_with(listed, *size) => {
+                (Trouble::Damaged, "it has another size")
+            }
             Some(_) if altered.contains(id) => (Trouble::Damaged, "its bytes were altered"),
             Some(_) => continue,
         };
         let name = ObjectName::Pack(*id);
         let why = match there.get(id) {
-            Some(bytes) if sizes.contains(bytes) => {
+            Some(bytes) if is_listed_with(listed, *bytes) => {
                 planned.mends.push(Mend { name, trouble, means: Means::Copy, bytes: *bytes });
                 continue;
             }
@@ -151,11 +150,8 @@ pub(super) fn fetch(
             }
         };
         Progress::add(&progress.bytes, object.len() as u64);
-        // As writers do: what readers of manifests need is with them.
-        let purpose = match object.get(4) {
-            Some(kind) if *kind == BlobKind::Data as u8 => Purpose::Data,
-            _ => Purpose::Metadata,
-        };
+        let header = header_of(&id, &object);
+        let purpose = header.map_or(Purpose::Metadata, |header| purpose_of(header.kind));
         if under_way.len() >= at_once {
             settle_oldest(&mut under_way, report, progress)?;
         }
@@ -206,15 +202,10 @@ pub(super) fn settle(
     }
     let mut sound = look_again(repository, &suspects, report, progress)?;
     ledger::append_decided(repository, |ledger| {
-        // Somebody may have found one damaged after it was read here.
-        for (record, _) in &ledger.records {
-            if let LedgerBody::Damaged { packs } = &record.body
-                && record.number > before.head.number
-            {
-                sound.retain(|id| !packs.contains(id));
-            }
-        }
-        sound.retain(|id| ledger.state.damaged.contains(id) && !ledger.state.retired.contains(id));
+        // Who found one damaged since then may know better than who read it before.
+        let (damaged, _) = ledger.packs_named_after(before.head.number);
+        let LedgerState { damaged: recorded, retired, .. } = &ledger.state;
+        sound.retain(|id| recorded.contains(id) && !retired.contains(id) && !damaged.contains(id));
         let packs: Vec<PackId> = sound.iter().copied().collect();
         Ok((!packs.is_empty()).then_some(LedgerBody::Repaired { packs }))
     })?;
@@ -242,6 +233,7 @@ fn look_again(
     let here = stored_sizes(repository)?;
     let names =
         suspects.iter().map(|id| (ObjectName::Pack(*id), here.get(id).copied().unwrap_or(0)));
+    let told: HashSet<String> = report.left.iter().map(|left| left.object.clone()).collect();
     let mut sound = BTreeSet::new();
     for (name, object) in Ahead::new(repository, names, limits::PACK_BYTES) {
         let ObjectName::Pack(id) = name else { continue };
@@ -249,9 +241,7 @@ fn look_again(
         let checked = object.and_then(|object| check(&reader, &id, listed, &object));
         match or_damage(checked)? {
             Ok(Ok(())) => drop(sound.insert(id)),
-            Ok(Err(why)) | Err(why)
-                if !report.left.iter().any(|it| it.object == name.to_string()) =>
-            {
+            Ok(Err(why)) | Err(why) if !told.contains(&name.to_string()) => {
                 let why = format!("{why}; it stays recorded as damaged");
                 report.left.push(Left::new(name, why));
             }
@@ -268,70 +258,43 @@ fn check(
     listed: &Listed,
     object: &Bytes,
 ) -> Result<std::result::Result<(), String>> {
-    let name = ObjectName::Pack(*id);
     if digest::pack_id(object) != *id {
         return Ok(Err("its bytes do not hash to its id".into()));
     }
     let repository = reader.repository;
-    if listed.kind == BlobKind::Data && repository.keychain.role() != Role::Full {
-        return Ok(Err(
-            "its bytes are right; whether it holds what the index says, only a full slot \
-                       can tell"
-                .into(),
-        ));
+    let is_data = header_of(id, object)?.kind == BlobKind::Data;
+    if is_data && repository.keychain.role() != Role::Full {
+        let why = "its bytes are right; whether it holds what the index says, only a full slot \
+                   can tell";
+        return Ok(Err(why.into()));
     }
-    let cipher = cipher_from(repository, id, object)?;
-    let table =
-        footer_of(&cipher, object).map_err(|error| RepositoryError::in_object(name, error))?;
-    if listed.tables != BTreeSet::from([table_digest(&table)]) {
-        return Ok(Err("an index object tells other blobs than its footer".into()));
-    }
-    let kind = cipher.header().kind;
-    for entry in table.entries(cipher.blobs_offset()) {
-        let mut bases = HashMap::new();
-        for base in entry.encoding.bases() {
-            match or_damage(reader.blob(kind, base))? {
-                Ok(plaintext) => drop(bases.insert(*base, Bytes::from(plaintext))),
-                Err(why) => return Ok(Err(format!("what a blob of it rests on is lost: {why}"))),
-            }
-        }
-        let Some(sealed) = sealed_of(object, &entry) else {
-            return Ok(Err("a blob lies outside it".into()));
-        };
-        let at = Location::new(0, 0, &entry);
-        let blob = SealedBlob { id: entry.id, at, name: &name, cipher: &cipher };
-        let decoded = reader.decode(kind, &blob, &mut sealed.to_vec(), &mut |base| {
-            Ok(bases.get(base).cloned().unwrap_or_default())
-        });
-        if let Err(why) = or_damage(decoded)? {
-            return Ok(Err(why));
-        }
-    }
-    Ok(Ok(()))
-}
-
-fn sealed_of<'o>(object: &'o [u8], entry: &BlobEntry) -> Option<&'o [u8]> {
-    let start = usize::try_from(entry.offset).ok()?;
-    let len = usize::try_from(entry.stored_len).ok()?;
-    object.get(start..start.checked_add(len)?)
+    let whole = WholePack::open(repository, id, object)?;
+    listed.iter().try_for_each(|listing| whole.require(listing))?;
+    let Decoded { why, lost_bases, .. } = whole.decode(reader)?;
+    let base = lost_bases.into_values().next();
+    let base = base.map(|why| format!("what a blob of it rests on is lost: {why}"));
+    Ok(why.or(base).map_or(Ok(()), Err))
 }
 
 #[cfg(test)]
 mod tests {
+    use nightjar_format::Digest;
+
     use super::*;
+    use crate::packs::Listing;
 
     fn id(number: u8) -> PackId {
         PackId([number; 32])
     }
 
-    fn listing(size: u64) -> Listed {
-        let (sizes, tables) = (BTreeSet::from([size]), BTreeSet::new());
-        Listed { sizes, kind: BlobKind::Data, tables }
+    fn listing(pack_id: PackId, size: u64) -> Listed {
+        BTreeSet::from([Listing { pack_id, kind: BlobKind::Data, size, table: Digest([0; 32]) }])
     }
 
     #[test]
     fn what_is_missing_or_altered_here_and_not_retired_is_fetched() {
-        let listings = Listings((1..=8).map(|number| (id(number), listing(10))).collect());
+        let listings = (1..=8).map(|number| (id(number), listing(id(number), 10)));
+        let listings = Listings(listings.collect());
         let here = HashMap::from([(id(1), 10), (id(3), 9), (id(4), 10), (id(5), 10), (id(8), 10)]);
         let there = HashMap::from([
             (id(1), 10),

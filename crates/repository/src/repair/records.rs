@@ -1,11 +1,15 @@
 //! The ledger, put together from both stores.
 //!
-//! Each record names the digest of the one before it, so a valid record says for all before it what
-//! they must be. Where no record that is here vouches for one of the copy, there is nothing but its
-//! signature, and two ways to be deceived: the copy may have gone on by itself, and what it says is gone
-//! may be needed here; and whoever was removed by an epoch may have made up another one in its place.
-//! The first does not come back, the second only if what is here is sealed under it. What stands behind the newest record here comes back only if this machine has
-//! seen it here.
+//! Each record names the digest of the one before it, so a valid record vouches for all before it.
+//! Where no record that is here vouches for one of the copy, there is nothing but its signature, and
+//! that may deceive:
+//!
+//! - The copy may have gone its own way. A record that says that something is gone does not come back
+//!   if that is here.
+//! - Whoever was removed by an epoch may have made up another one in its place. One that begins an
+//!   epoch comes back only if what is here is sealed under that.
+//! - What stands behind the newest record here may never have stood here. It comes back only if this
+//!   machine has seen it here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +36,8 @@ const LIMIT: u64 = limits::METADATA_OBJECT_BYTES as u64;
 pub(super) enum Known {
     /// All of it, as far as anybody can tell.
     Whole,
-    /// All that is here; the copy has more, which nobody vouches for. Who was removed by it is not
-    /// known.
+    /// All that is here. The copy has more, for which nobody vouches: somebody may have been removed by
+    /// that.
     MaybeOlder,
     /// Records are missing or damaged.
     InPart,
@@ -103,7 +107,7 @@ impl Records {
         Ok(records)
     }
 
-    /// The newest record that is here, or that was: this machine saw it, and the copy has it.
+    /// The newest record that is here; or a newer one that this machine saw here and the copy has.
     fn find_top(&mut self) -> Result<u64> {
         let Some(newest) = self.newest_here() else { return Ok(self.newest_there.unwrap_or(0)) };
         let Some((number, digest)) = self.seen.filter(|(number, _)| *number > newest) else {
@@ -153,7 +157,7 @@ impl Records {
     }
 
     /// Takes the copy's record wherever it differs, for now: without the keys of an epoch nobody can
-    /// tell which record of the two began it.
+    /// tell which of the two began it.
     pub(super) fn prefer_copy(&mut self) -> Result<()> {
         for number in 0..=self.top {
             if let Some(object) = self.theirs(number)? {
@@ -163,8 +167,8 @@ impl Records {
         Ok(())
     }
 
-    /// Takes for each number the record that fits, that which is here before that of the copy. True if
-    /// that changed something: then more keys may be known, and it is worth another look.
+    /// Takes for each number the record that fits; if both do, the one that is here. True if anything
+    /// changed: then more keys may be known, and it is worth another look.
     pub(super) fn improve(&mut self, repository: &Repository) -> Result<bool> {
         let mut changed = false;
         let mut next: Option<LedgerRecord> = None;
@@ -186,8 +190,8 @@ impl Records {
         Ok(changed)
     }
 
-    /// Lets go of what was taken from the copy and nobody vouches for, and of all that stands behind
-    /// it: keys that were believed for its sake must be forgotten, so open again. True if there was any.
+    /// Lets go of what was taken from the copy and is not to be believed, and of all that stands behind
+    /// it. True if there was any: then keys may have been believed for its sake, so open again.
     pub(super) fn bar_the_unbelievable(&mut self, repository: &Repository) -> Result<bool> {
         let unbelievable = self.unbelievable(repository)?;
         Ok(self.bar(unbelievable))
@@ -205,8 +209,8 @@ impl Records {
         true
     }
 
-    /// Lets go of every record of the copy that begins an epoch: the keys of one of them cannot be had.
-    /// True if there was any.
+    /// Lets go of every record of the copy that begins an epoch, as the keys of one of them cannot be
+    /// had. True if there was any.
     pub(super) fn bar_epochs(&mut self, repository: &Repository) -> bool {
         let begins = |number: &u64| {
             let record = self.opened(repository, *number);
@@ -219,9 +223,8 @@ impl Records {
         self.bar(barred)
     }
 
-    /// Records of the copy that do not fit; and those above which no record that is here vouches for
-    /// them, if they begin an epoch under which nothing here is sealed (whoever was removed by the true
-    /// one may have made up another) or say that something is gone that is here (the copy may have gone its own way).
+    /// Records of the copy that do not fit, and those for which nothing but their signature speaks, if
+    /// they may do harm.
     fn unbelievable(&self, repository: &Repository) -> Result<BTreeSet<u64>> {
         let mut found = BTreeSet::new();
         let (mut anchored, mut was_seen) = (false, false);
@@ -262,25 +265,25 @@ impl Records {
     ) -> Result<bool> {
         Ok(match &record.body {
             LedgerBody::Epoch { epoch, .. } => was_seen || self.is_in_use(repository, *epoch)?,
-            LedgerBody::Retire { packs, .. } => !self.lies_here(
-                "packs",
-                |name| matches!(name, ObjectName::Pack(id) if packs.contains(&id)),
-            )?,
-            LedgerBody::Forget { snapshots, .. } => !self.lies_here(
-                "snapshots",
-                |name| matches!(name, ObjectName::Snapshot(id) if snapshots.contains(&id)),
-            )?,
+            LedgerBody::Retire { packs, .. } => {
+                !self.lies_here("packs", packs.iter().map(|id| ObjectName::Pack(*id)))?
+            }
+            LedgerBody::Forget { snapshots, .. } => !self
+                .lies_here("snapshots", snapshots.iter().map(|id| ObjectName::Snapshot(*id)))?,
             _ => true,
         })
     }
 
-    fn lies_here(&self, folder: &str, is_meant: impl Fn(ObjectName) -> bool) -> Result<bool> {
+    /// Whether one of these lies in a folder of the store.
+    fn lies_here(&self, folder: &str, names: impl Iterator<Item = ObjectName>) -> Result<bool> {
+        let names: BTreeSet<ObjectName> = names.collect();
         let listed = self.store.list(folder)?;
-        Ok(listed.iter().any(|info| ObjectName::parse(&info.name).is_some_and(&is_meant)))
+        let is_meant = |name| names.contains(&name);
+        Ok(listed.iter().any(|info| ObjectName::parse(&info.name).is_some_and(is_meant)))
     }
 
-    /// Whether what is here and says that it is sealed under an epoch opens with its keys: more of it
-    /// than does not.
+    /// Whether an epoch's keys open what is here and says that it is sealed under them: more of it
+    /// than they do not open.
     fn is_in_use(&self, repository: &Repository, epoch: u32) -> Result<bool> {
         let (mut opened, mut refused) = (0u64, 0u64);
         for folder in ["index", "snapshots"] {
@@ -310,8 +313,8 @@ impl Records {
         ledger::open_record(repository, &ObjectName::Ledger(number), object).ok()
     }
 
-    /// Whether an object is the record of that number, as far as its neighbours tell. A void record has
-    /// its place all the same: the next one names it.
+    /// Whether an object is the record of that number, as far as its neighbours tell. A void record
+    /// has its place all the same: the next one names it.
     fn fits(
         &self,
         repository: &Repository,
@@ -330,9 +333,9 @@ impl Records {
         before.is_none_or(|before| digest::hash(before) == record.previous)
     }
 
-    /// The same of one from the copy, whose operator may have helped a slot that was removed: what only
-    /// its signature vouches for must be of the newest epoch, and must not be another one than this
-    /// machine saw.
+    /// The same of one from the copy, whose operator may have helped a slot that was removed: it must
+    /// not be another one than this machine saw, and if no neighbour vouches for it, it must be of the
+    /// newest epoch.
     fn may_come(
         &self,
         repository: &Repository,
@@ -359,13 +362,13 @@ impl Records {
             )
     }
 
-    /// What is wrong with the newest record, if this machine has seen another one, or newer ones.
+    /// What is wrong with the newest record, if this machine has seen another one, or a newer one.
     fn contradicts_what_was_seen(&self) -> Option<String> {
         let (number, digest) = self.seen?;
         if number > self.top {
             return Some(format!(
-                "the ledger ends here, but record {number} was seen before, and the copy does not have \
-                 it as it was"
+                "the ledger ends here, but record {number} was seen before, and the copy does not \
+                 have it as it was"
             ));
         }
         let newest = self.chosen.get(&self.top).map(|newest| digest::hash(newest));

@@ -6,7 +6,6 @@ use std::thread;
 
 use bytes::Bytes;
 use nightjar_codec::digest;
-use nightjar_format::blob::BlobKind;
 use nightjar_format::index::IndexRecord;
 use nightjar_format::ledger::LedgerRecord;
 use nightjar_format::limits;
@@ -19,6 +18,7 @@ use nightjar_storage::{Created, Purpose, Store, StoreError};
 
 use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
+use crate::packs::purpose_of;
 use crate::repository::Repository;
 
 /// Objects under way at once, and the bytes that they may take: one at least, however large it is.
@@ -253,10 +253,7 @@ fn check(name: &ObjectName, object: &Bytes) -> Result<Purpose> {
             }
             let header = PackHeader::from_bytes(object);
             let header = header.map_err(|error| RepositoryError::in_format(name, error))?;
-            return Ok(match header.kind {
-                BlobKind::Data => Purpose::Data,
-                BlobKind::Tree => Purpose::Metadata,
-            });
+            return Ok(purpose_of(header.kind));
         }
         ObjectName::Index(_) => MetadataKind::Index,
         ObjectName::Snapshot(_) => MetadataKind::Snapshot,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use nightjar_format::blob::BlobKind;
 use nightjar_format::ids::SessionId;
+use nightjar_format::object::ObjectName;
 use nightjar_format::slot::Role;
 use nightjar_format::{BlobId, PackId, limits};
 
@@ -13,7 +14,7 @@ use super::hits::{self, BadPack, Lost};
 use super::listed::{Listed, Pack};
 use super::plan::{self, Candidate, Turn};
 use super::walk::{Met, through};
-use super::{Doubts, Finding, Level, Run, VerifyReport};
+use super::{Doubts, Finding, IN_ALL, Level, Run, TO_WALK, VerifyReport};
 use crate::error::{RepositoryError, Result};
 use crate::index::database::Database;
 use crate::index::sync::{self, Copies, open_private};
@@ -70,9 +71,13 @@ pub(super) fn once(run: &mut Run<'_>) -> Result<Outcome> {
         // A replica need not have what none of its snapshots needs.
         touched: (!request.whole_repository || repository.is_replica()).then(BTreeSet::new),
         all_present: request.whole_repository,
+        walked: HashSet::new(),
         unsound: BTreeSet::new(),
         suspects: run.doubts.packs.clone(),
+        doubted: BTreeSet::new(),
+        times_listed: listed.times_listed(&ledger.state.damaged),
         bad: BTreeMap::new(),
+        lost_blobs: 0,
         damaged: BTreeSet::new(),
         sound_again: BTreeSet::new(),
     };
@@ -128,12 +133,20 @@ pub(super) struct Check<'a> {
     touched: Option<BTreeSet<u32>>,
     /// Whether those that are there are checked, too.
     all_present: bool,
-    /// Snapshots that lack something.
+    /// Snapshots that were walked.
+    walked: HashSet<SessionId>,
+    /// Those that lack something.
     unsound: BTreeSet<SessionId>,
     /// Packs that there is reason to doubt.
     suspects: BTreeSet<PackId>,
+    /// Packs of which one holds, or held, a blob that could not be had when another pack was read.
+    pub(super) doubted: BTreeSet<PackId>,
+    /// How often each pack that is recorded as damaged is listed, in scope or not.
+    pub(super) times_listed: HashMap<PackId, usize>,
     /// What is wrong with packs, by ordinal.
     pub(super) bad: BTreeMap<u32, BadPack>,
+    /// Lost blobs that are remembered there one by one.
+    pub(super) lost_blobs: usize,
     pub(super) damaged: BTreeSet<PackId>,
     pub(super) sound_again: BTreeSet<PackId>,
 }
@@ -179,7 +192,7 @@ impl Check<'_> {
             };
             // One at least, and one that lacks something does not count: so runs that are cut off
             // come around as well.
-            if sound > 0 && candidate.turn != Turn::First && run.is_over(true) {
+            if sound > 0 && candidate.turn != Turn::First && run.is_over(TO_WALK) {
                 self.report.out_of_time = true;
                 break;
             }
@@ -196,9 +209,8 @@ impl Check<'_> {
     /// Decodes a snapshot's nodes and looks up its chunks; whether nothing is missing.
     fn walk_one(&mut self, info: &SnapshotInfo) -> Result<bool> {
         self.report.snapshots += 1;
-        let findings = self.report.findings.len();
-        self.register(info)?;
-        let mut is_sound = self.report.findings.len() == findings;
+        self.walked.insert(info.id);
+        let mut is_sound = self.has_register(info)?;
         through(self.reader, &info.snapshot.root, &mut |_, met| {
             match met {
                 Met::Reference { kind, id, length } => {
@@ -220,10 +232,7 @@ impl Check<'_> {
         self.report.references += 1;
         let is_whole = |_: &Database, ordinal| self.listed.is_whole(ordinal);
         let Some(support) = self.reader.index.support(&[*id], &is_whole)? else {
-            let mut ordinals = BTreeSet::new();
-            each_place(self.reader, *id, |_, ordinal| {
-                ordinals.insert(ordinal);
-            })?;
+            let ordinals = self.ordinals_of(*id)?;
             if let Some(touched) = &mut self.touched {
                 touched.extend(ordinals);
             }
@@ -244,16 +253,22 @@ impl Check<'_> {
 
     /// Something that was to be read from these packs could not be.
     fn suspect(&mut self, id: BlobId) -> Result<()> {
-        let mut ordinals = BTreeSet::new();
-        each_place(self.reader, id, |_, ordinal| {
-            ordinals.insert(ordinal);
-        })?;
+        let ordinals = self.ordinals_of(id)?;
         let packs = ordinals.iter().filter_map(|ordinal| Some(self.listed.get(*ordinal)?.id));
         self.suspects.extend(packs);
         if let Some(touched) = &mut self.touched {
             touched.extend(ordinals);
         }
         Ok(())
+    }
+
+    /// Every pack in which a blob, or something that it may rest on, lies or lay.
+    pub(super) fn ordinals_of(&self, id: BlobId) -> Result<BTreeSet<u32>> {
+        let mut ordinals = BTreeSet::new();
+        each_place(self.reader, id, |_, ordinal| {
+            ordinals.insert(ordinal);
+        })?;
+        Ok(ordinals)
     }
 
     /// Says which packs are in scope, and which of these are not in the store as they should be.
@@ -332,15 +347,40 @@ impl Check<'_> {
         }
     }
 
+    /// Whether anything was found that snapshots may be hit by.
+    pub(super) fn has_damage(&self) -> bool {
+        !self.bad.is_empty() || !self.unsound.is_empty()
+    }
+
     /// Walks the snapshots once more if anything is wrong, and makes findings of all of it.
     fn tell_hits(&mut self, run: &mut Run<'_>, scope: &[&SnapshotInfo]) -> Result<()> {
-        if self.bad.is_empty() && self.unsound.is_empty() {
+        if !self.has_damage() {
             return Ok(());
         }
-        let hits = hits::find(self.reader, self.listed, &self.bad, scope)?;
+        // What is known to lack something first, then the newest: time may run out.
+        let mut order: Vec<&SnapshotInfo> = scope.iter().rev().copied().collect();
+        order.sort_by_key(|info| !self.unsound.contains(&info.id));
+        let is_over = || run.is_over(IN_ALL);
+        let hits = hits::find(self.reader, self.listed, &self.bad, &order, &is_over)?;
+        let (walked, unknown) = order.split_at(hits.walked);
+        self.report.hits_unknown = unknown.len() as u64;
+        self.report.out_of_time |= !unknown.is_empty();
+        for info in unknown.iter().filter(|info| self.unsound.contains(&info.id)) {
+            self.report.findings.push(Finding {
+                object: ObjectName::Snapshot(info.id).to_string(),
+                problem: "something is wrong with it, and there was no time to find out what"
+                    .to_owned(),
+                snapshots: vec![info.id],
+                ..Finding::default()
+            });
+        }
         let hit: HashSet<SessionId> = hits.snapshots.iter().map(|hit| hit.snapshot).collect();
-        let whole = scope.iter().map(|info| info.id).filter(|id| !hit.contains(id));
-        whole.filter(|id| !self.unsound.contains(id)).for_each(|id| run.recorder.snapshot(id));
+        for info in walked.iter().filter(|info| !hit.contains(&info.id)) {
+            // This was a walk, too, but for the snapshot's own object.
+            if self.walked.insert(info.id) && self.has_register(info)? {
+                run.recorder.snapshot(info.id);
+            }
+        }
         self.report.findings.extend(hits::pack_findings(
             self.reader,
             self.listed,

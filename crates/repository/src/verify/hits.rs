@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use nightjar_codec::digest;
 use nightjar_format::index::IndexRecord;
 use nightjar_format::object::{MetadataKind, ObjectName};
-use nightjar_format::{BlobId, PackId, SessionId, limits};
+use nightjar_format::{BlobId, SessionId, limits};
 
 use super::Finding;
 use super::check::each_place;
@@ -18,6 +17,7 @@ use super::walk::{Met, through};
 use crate::ahead::Ahead;
 use crate::error::{RepositoryError, Result};
 use crate::index::database::Database;
+use crate::packs::Listing;
 use crate::read::Reader;
 use crate::snapshots::SnapshotInfo;
 
@@ -85,20 +85,27 @@ pub(super) struct Hits {
     pub(super) snapshots: Vec<SnapshotHit>,
     /// What is wrong with snapshots besides.
     pub(super) findings: Vec<Finding>,
+    /// How many snapshots were walked.
+    pub(super) walked: usize,
 }
 
 /// Walks snapshots and looks what of them is lost with these packs, and with those that are not in
-/// the store.
+/// the store. Walks one at least, and the others as long as the time is not over.
 pub(super) fn find(
     reader: &Reader<'_>,
     listed: &Listed,
     bad: &BTreeMap<u32, BadPack>,
     snapshots: &[&SnapshotInfo],
+    is_over: &dyn Fn() -> bool,
 ) -> Result<Hits> {
     let mut hits = Hits::default();
     let search = Search { reader, listed, bad };
     let mut paths_left = PATHS_IN_ALL;
     for info in snapshots {
+        if hits.walked > 0 && is_over() {
+            break;
+        }
+        hits.walked += 1;
         let mut found = Found { paths_left: PATHS.min(paths_left), ..Found::default() };
         through(reader, &info.snapshot.root, &mut |path, met| search.meet(path, met, &mut found))?;
         paths_left -= found.paths.len();
@@ -288,10 +295,9 @@ fn blobs_of(
     while ordinals.len() > PACKS_WITH_BLOBS {
         ordinals.pop_last();
     }
-    let mut wanted: BTreeMap<(PackId, [u8; 32]), u32> = BTreeMap::new();
+    let mut wanted: BTreeMap<Listing, u32> = BTreeMap::new();
     for ordinal in &ordinals {
-        let info = reader.index.pack(*ordinal)?;
-        wanted.insert((info.pack_id, info.table_digest), *ordinal);
+        wanted.insert(reader.index.pack(*ordinal)?.listing(), *ordinal);
     }
     let mut found = BTreeMap::new();
     if wanted.is_empty() {
@@ -314,9 +320,7 @@ fn blobs_of(
             Err(error) => return Err(error),
         };
         for pack in record.packs {
-            let table = postcard::to_allocvec(&pack.table)
-                .map_err(|_| RepositoryError::Internal("a table does not encode"))?;
-            if let Some(ordinal) = wanted.get(&(pack.pack_id, digest::hash(&table).0)) {
+            if let Some(ordinal) = wanted.get(&Listing::of(&pack)?) {
                 found.insert(*ordinal, pack.table.ids.into_iter().take(BLOBS).collect());
             }
         }

@@ -1,6 +1,6 @@
 //! The packs that index objects list, and which of them are in the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use nightjar_format::PackId;
 use nightjar_format::blob::BlobKind;
@@ -63,6 +63,15 @@ impl Listed {
     /// Every pack, with its ordinal.
     pub(super) fn all(&self) -> impl Iterator<Item = (u32, &Pack)> {
         (0..).zip(&self.packs).filter_map(|(ordinal, pack)| Some((ordinal, pack.as_ref()?)))
+    }
+
+    /// How often each of these packs is listed.
+    pub(super) fn times_listed(&self, packs: &BTreeSet<PackId>) -> HashMap<PackId, usize> {
+        let mut times = HashMap::new();
+        for (_, pack) in self.all().filter(|(_, pack)| packs.contains(&pack.id)) {
+            *times.entry(pack.id).or_default() += 1;
+        }
+        times
     }
 
     /// Whether it is in the store, with the size that it should have.

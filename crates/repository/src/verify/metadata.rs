@@ -47,22 +47,23 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Compares a snapshot's object in the store with what was listed, which a cache may have given.
-    pub(super) fn register(&mut self, info: &SnapshotInfo) -> Result<()> {
+    /// Whether a snapshot's object in the store is what was listed, which a cache may have given.
+    pub(super) fn has_register(&mut self, info: &SnapshotInfo) -> Result<bool> {
         let repository = self.reader.repository;
         let name = ObjectName::Snapshot(info.id);
         let limit = limits::METADATA_OBJECT_BYTES as u64;
         match repository.store.get(&name.to_string(), limit).map_err(RepositoryError::from) {
-            Ok(object) if digest::hash(&object) == info.digest => {}
+            Ok(object) if digest::hash(&object) == info.digest => return Ok(true),
             Ok(_) => self.add(&name.to_string(), "it is not the object that was read before"),
             Err(error) if error.is_damage() => {
-                if !forgotten_meanwhile(repository, &name)? {
-                    self.add(&name.to_string(), error);
+                if forgotten_meanwhile(repository, &name)? {
+                    return Ok(true);
                 }
+                self.add(&name.to_string(), error);
             }
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Every slot that has access needs its object, as its voucher signed it, and its keyrings.

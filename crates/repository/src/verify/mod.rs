@@ -11,18 +11,19 @@
 //! its hash, its footer against the table in the local index, and each blob of that table. As all
 //! index entries of a pack are its table, every chunk that was looked up is covered by the check of
 //! its pack. Only when something is found, snapshots are walked once more, to say which of them it
-//! hits, and where (`hits`).
+//! hits, and where (`hits`); if time is limited, as far as it goes.
 //!
 //! A run need not check everything: `plan` takes what was checked longest ago, by what `coverage`
-//! knows from earlier runs, and what is found sound is published there. Packs that are damaged are
-//! recorded in the ledger (`record`), so that the next backup stores anew what lay in them; what that
-//! leaves is told by [`standing_damage`].
+//! knows from earlier runs, and what is found sound is published there. Packs that may be to blame for
+//! what does not decode on the way are read as well. Packs that are damaged are recorded in the ledger
+//! (`record`), so that the next backup stores anew what lay in them; what that leaves is told by
+//! [`standing_damage`].
 
 mod check;
 mod hits;
 mod listed;
 pub(crate) mod metadata;
-pub(crate) mod packs;
+mod packs;
 mod plan;
 mod record;
 mod standing;
@@ -124,6 +125,9 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
     /// Which snapshots in scope cannot be restored whole, and which paths in them.
     pub hits: Vec<SnapshotHit>,
+    /// Snapshots in scope of which there was no time to find out whether they are hit: then this, and
+    /// what findings say of snapshots, is a part.
+    pub hits_unknown: u64,
     /// Whether everything was checked that was asked for, and not a part of it.
     pub complete: bool,
     /// Whether time ran out before what was planned was done.
@@ -187,6 +191,12 @@ pub fn verify(
     Ok(report)
 }
 
+/// Quarters of a run's time after which no more snapshots are walked; after which no more packs are
+/// read, if there is damage to be traced; and after which nothing more is begun.
+const TO_WALK: i64 = 2;
+const TO_READ: i64 = 3;
+const IN_ALL: i64 = 4;
+
 /// So often a check that met a collector begins again.
 const DISTURBANCES: usize = 3;
 
@@ -230,11 +240,11 @@ impl Run<'_> {
         }
     }
 
-    /// Whether nothing more may be begun: half-way, where something is to come after it.
-    fn is_over(&self, half_way: bool) -> bool {
+    /// Whether nothing more may be begun of what has so many quarters of the time.
+    fn is_over(&self, quarters: i64) -> bool {
         self.request.bounds.deadline.is_some_and(|deadline| {
-            let end = if half_way { self.began.midpoint(deadline) } else { deadline };
-            self.repository.environment.clock.now() >= end
+            let quarter = deadline.saturating_sub(self.began) / 4;
+            self.repository.environment.clock.now() - self.began >= quarter * quarters
         })
     }
 }

@@ -1,31 +1,24 @@
 //! Packs, read whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use nightjar_codec::pack::PackCipher;
-use nightjar_codec::{CodecError, digest};
-use nightjar_format::blob::{BlobEntry, BlobKind, BlobTable};
+use nightjar_codec::digest;
+use nightjar_format::blob::BlobKind;
 use nightjar_format::object::ObjectName;
-use nightjar_format::pack::Trailer;
-use nightjar_format::{BlobId, PackId, limits};
-use rayon::iter::ParallelIterator;
-use rayon::slice::ParallelSlice;
+use nightjar_format::{PackId, limits};
 
-use super::check::{Check, Scope};
+use super::check::{Check, InScope, Scope};
 use super::hits::{BadPack, Lost};
 use super::plan::Turn;
-use super::{Level, Run};
+use super::{IN_ALL, Level, Run, TO_READ};
 use crate::ahead::Ahead;
 use crate::environment::Progress;
-use crate::error::{RepositoryError, Result};
-use crate::index::database::{Location, PackInfo};
-use crate::packs::cipher_from;
-use crate::read::SealedBlob;
+use crate::error::Result;
+use crate::index::database::PackInfo;
+use crate::packs::{Decoded, Listing, WholePack};
 
-/// Blobs of a pack that are decoded together.
-const BATCH_BLOBS: usize = 64;
 /// Lost blobs that are remembered one by one; beyond them, packs count as lost wholly.
 const LOST_BLOBS: usize = 1 << 20;
 
@@ -36,26 +29,6 @@ enum Verdict {
         decoded: bool,
     },
     Damaged(BadPack),
-}
-
-/// What blobs of a pack turned out to be.
-#[derive(Default)]
-struct Inside {
-    decoded: u64,
-    /// Those whose bases could not be had.
-    passed_over: u64,
-    lost: Vec<BlobId>,
-    /// What is wrong with the first of these.
-    why: Option<String>,
-}
-
-impl Inside {
-    fn add(&mut self, other: Self) {
-        self.decoded += other.decoded;
-        self.passed_over += other.passed_over;
-        self.lost.extend(other.lost);
-        self.why = self.why.take().or(other.why);
-    }
 }
 
 impl Check<'_> {
@@ -87,6 +60,29 @@ impl Check<'_> {
             pack.is_some_and(|it| !it.ordinals.iter().any(|it| self.listed.is_whole(*it)))
         };
         done.extend(scope.keys().filter(is_lost));
+        let mut sound = 0;
+        self.read_queue(run, scope, queue, TO_READ, &mut sound, &mut done)?;
+        // A sample may have left them out; whatever is wrong with them is told now.
+        while !self.doubted.is_empty() {
+            let doubted = std::mem::take(&mut self.doubted).into_iter();
+            let doubted = doubted.filter(|id| !done.contains(id));
+            let queue = doubted.filter_map(|id| Some((id, scope.get(&id)?, Turn::Queue))).collect();
+            self.read_queue(run, scope, queue, IN_ALL, &mut sound, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    /// Reads packs in this order, and notes which were read and how many are sound. Where there is
+    /// damage to be traced, none is begun after so many quarters of the time.
+    fn read_queue(
+        &mut self,
+        run: &mut Run<'_>,
+        scope: &Scope,
+        queue: Vec<(PackId, &InScope, Turn)>,
+        quarters: i64,
+        sound: &mut u64,
+        done: &mut HashSet<PackId>,
+    ) -> Result<()> {
         let progress = self.reader.progress;
         let before = progress.bytes.load(Ordering::Relaxed);
         let planned: u64 = queue.iter().map(|(_, pack, _)| pack.size).sum();
@@ -94,23 +90,25 @@ impl Check<'_> {
         let names = queue.iter().map(|(id, pack, _)| (ObjectName::Pack(*id), pack.size));
         let names: Vec<(ObjectName, u64)> = names.collect();
         let mut objects = Ahead::new(self.reader.repository, names.into_iter(), limits::PACK_BYTES);
-        let mut sound = 0;
+        let known = scope.keys().any(|id| self.ledger.state.damaged.contains(id));
         for (id, pack, turn) in queue {
             // One at least, and a damaged one does not count: so runs that are cut off come around
             // as well.
-            if sound > 0 && turn != Turn::First && run.is_over(false) {
+            let has_damage = known || self.has_damage() || !self.doubted.is_empty();
+            let quarters = if has_damage { quarters } else { IN_ALL };
+            if *sound > 0 && turn != Turn::First && run.is_over(quarters) {
                 self.report.out_of_time = true;
                 break;
             }
             let Some((_, object)) = objects.next() else { break };
             if self.read_pack(run, id, &pack.ordinals, object)? {
-                sound += 1;
+                *sound += 1;
             }
             self.report.packs += 1;
             done.insert(id);
             Progress::add(&progress.items, 1);
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Checks a pack under all that it is listed as; whether it is sound.
@@ -170,8 +168,7 @@ impl Check<'_> {
                 if is_decoded
                     && self.level == Level::Data
                     // Under every listing, also those that the snapshots do not use.
-                    && self.listed.all().filter(|(_, pack)| pack.id == id).count()
-                        == ordinals.len() =>
+                    && self.times_listed.get(&id) == Some(&ordinals.len()) =>
             {
                 self.sound_again.insert(id);
                 run.recorder.pack(id, self.level);
@@ -184,14 +181,7 @@ impl Check<'_> {
     /// Says what is wrong with the bytes of a pack.
     fn examine(&mut self, pack: &PackInfo, object: &[u8], altered: bool) -> Result<Verdict> {
         const ALTERED: &str = "its bytes do not hash to its id: they were altered";
-        let may_look = self.level == Level::Data || pack.kind() == BlobKind::Tree;
-        if !may_look {
-            return Ok(match altered {
-                true => Verdict::Damaged(BadPack { problem: ALTERED.into(), lost: Lost::All }),
-                false => Verdict::Sound { decoded: false },
-            });
-        }
-        let inside = match self.look_inside(pack, object) {
+        let inside = match self.look_inside(&pack.listing(), object) {
             Ok(inside) => inside,
             Err(error) if error.is_damage() => {
                 let problem = if altered { ALTERED.to_owned() } else { error.to_string() };
@@ -199,116 +189,44 @@ impl Check<'_> {
             }
             Err(error) => return Err(error),
         };
-        self.report.blobs += inside.decoded;
+        let Some(inside) = inside else {
+            return Ok(match altered {
+                true => Verdict::Damaged(BadPack { problem: ALTERED.into(), lost: Lost::All }),
+                false => Verdict::Sound { decoded: false },
+            });
+        };
+        self.report.blobs += inside.blobs;
+        for base in inside.lost_bases.keys() {
+            let packs = self.ordinals_of(*base)?.into_iter();
+            let packs = packs.filter_map(|ordinal| Some(self.listed.get(ordinal)?.id));
+            // What is recorded as damaged is told anyway.
+            let is_news = |id: &PackId| !self.ledger.state.damaged.contains(id);
+            self.doubted.extend(packs.filter(is_news));
+        }
         let problem = match (altered, inside.why) {
             (true, _) => ALTERED.to_owned(),
             (false, Some(why)) => why,
-            (false, None) => return Ok(Verdict::Sound { decoded: inside.passed_over == 0 }),
+            (false, None) => return Ok(Verdict::Sound { decoded: inside.lost_bases.is_empty() }),
         };
-        let remembered = self.bad.values().map(|bad| match &bad.lost {
-            Lost::All => 0,
-            Lost::Blobs(lost) => lost.len(),
-        });
-        let lost = match remembered.sum::<usize>() + inside.lost.len() <= LOST_BLOBS {
-            true => Lost::Blobs(inside.lost.into_iter().collect()),
+        let lost = match self.lost_blobs + inside.lost.len() <= LOST_BLOBS {
+            true => {
+                self.lost_blobs += inside.lost.len();
+                Lost::Blobs(inside.lost.into_iter().collect())
+            }
             false => Lost::All,
         };
         Ok(Verdict::Damaged(BadPack { problem, lost }))
     }
 
-    /// Compares the footer with the index and decodes every blob that has its bases.
-    fn look_inside(&self, pack: &PackInfo, object: &[u8]) -> Result<Inside> {
-        let name = ObjectName::Pack(pack.pack_id);
-        let damaged =
-            |why: &str| RepositoryError::Damaged { object: name.to_string(), why: why.to_owned() };
-        let cipher = cipher_from(self.reader.repository, &pack.pack_id, object)?;
-        let table =
-            footer_of(&cipher, object).map_err(|error| RepositoryError::in_object(name, error))?;
-        let encoded = postcard::to_allocvec(&table)
-            .map_err(|_| RepositoryError::Internal("a table does not encode"))?;
-        if digest::hash(&encoded).0 != pack.table_digest {
-            return Err(damaged("an index object tells other blobs than its footer"));
+    /// Compares a pack with a listing and decodes what of it the level asks for, and the slot may;
+    /// nothing if that is none.
+    fn look_inside(&self, listing: &Listing, object: &[u8]) -> Result<Option<Decoded>> {
+        listing.require_outside(object)?;
+        if self.level < Level::Data && listing.kind == BlobKind::Data {
+            return Ok(None);
         }
-        let entries: Vec<_> = table.entries(cipher.blobs_offset()).collect();
-        let check = |entries: &[BlobEntry]| self.check_entries(&name, &cipher, object, entries);
-        let parts: Vec<Inside> = if self.reader.repository.environment.one_at_a_time {
-            entries.chunks(BATCH_BLOBS).map(check).collect::<Result<_>>()?
-        } else {
-            entries.par_chunks(BATCH_BLOBS).map(check).collect::<Result<_>>()?
-        };
-        let mut inside = Inside::default();
-        parts.into_iter().for_each(|part| inside.add(part));
-        Ok(inside)
+        let whole = WholePack::open(self.reader.repository, &listing.pack_id, object)?;
+        whole.require(listing)?;
+        whole.decode(self.reader).map(Some)
     }
-
-    /// Decodes blobs of a pack. What they rest on is read together, and decoded once.
-    fn check_entries(
-        &self,
-        name: &ObjectName,
-        cipher: &PackCipher,
-        object: &[u8],
-        entries: &[BlobEntry],
-    ) -> Result<Inside> {
-        let mut inside = Inside::default();
-        let reader = self.reader;
-        let kind = cipher.header().kind;
-        let bases: Vec<BlobId> =
-            entries.iter().flat_map(|entry| entry.encoding.bases()).copied().collect();
-        let mut fetched = reader.begin(kind, &bases)?.wait(reader)?;
-        let mut scratch = Vec::new();
-        for entry in entries {
-            let start = entry.offset as usize;
-            let sealed = object.get(start..start + entry.stored_len as usize);
-            let sealed = sealed.ok_or_else(|| RepositoryError::Damaged {
-                object: name.to_string(),
-                why: "a blob lies outside it".into(),
-            })?;
-            scratch.clear();
-            scratch.extend_from_slice(sealed);
-            // A base that is lost is the fault of the pack it lay in, which is checked by itself if a
-            // snapshot needs it; if none does, it may have been collected.
-            let bases: Result<HashMap<BlobId, Bytes>> = entry
-                .encoding
-                .bases()
-                .iter()
-                .map(|base| Ok((*base, fetched.blob(base)?)))
-                .collect();
-            let bases = match bases {
-                Err(error) if error.is_damage() => {
-                    inside.passed_over += 1;
-                    continue;
-                }
-                bases => bases?,
-            };
-            let at = Location::new(0, 0, entry);
-            let blob = SealedBlob { id: entry.id, at, name, cipher };
-            let base = |base: &BlobId| bases.get(base).cloned().unwrap_or_default();
-            match reader.decode(kind, &blob, &mut scratch, &mut |id| Ok(base(id))) {
-                Ok(_) => inside.decoded += 1,
-                Err(error) if error.is_damage() => {
-                    inside.lost.push(entry.id);
-                    inside.why.get_or_insert_with(|| error.to_string());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(inside)
-    }
-}
-
-/// The blob table in the footer of a whole pack.
-pub(crate) fn footer_of(
-    cipher: &PackCipher,
-    object: &[u8],
-) -> std::result::Result<BlobTable, CodecError> {
-    let short = CodecError::NotAuthentic { what: "pack trailer" };
-    let trailer_start =
-        object.len().checked_sub(Trailer::SEALED_LEN).ok_or_else(|| short.clone())?;
-    let sealed = object.get(trailer_start..).unwrap_or_default();
-    let trailer = cipher.open_trailer(sealed, object.len() as u64)?;
-    let range = trailer.footer_range(object.len() as u64);
-    let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
-    let sealed =
-        start.ok().zip(end.ok()).and_then(|(start, end)| object.get(start..end)).ok_or(short)?;
-    cipher.open_footer(sealed, &trailer, object.len() as u64)
 }

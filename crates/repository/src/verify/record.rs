@@ -1,11 +1,11 @@
 //! Recording in the ledger what is damaged, and what is sound again (format-spec, chapter 14).
 
 use nightjar_format::PackId;
-use nightjar_format::ledger::{LedgerBody, LedgerRecord};
+use nightjar_format::ledger::LedgerBody;
 
 use super::check::Outcome;
 use crate::error::Result;
-use crate::ledger::{self, Ledger};
+use crate::ledger;
 use crate::repository::Repository;
 
 /// Appends what is not recorded yet. A check does not fail where that is not possible: it is told.
@@ -36,10 +36,12 @@ fn record_damaged(repository: &Repository, outcome: &Outcome) -> Result<Vec<Pack
         return Ok(packs);
     }
     ledger::append_decided(repository, |ledger| {
+        // What was read before somebody mended a pack says nothing of it.
+        let (_, repaired) = ledger.packs_named_after(outcome.head);
         let is_news = |id: &&PackId| {
             !ledger.state.damaged.contains(*id)
                 && !ledger.state.retired.contains(*id)
-                && !is_repaired_after(ledger, id, outcome.head)
+                && !repaired.contains(*id)
         };
         packs = outcome.damaged.iter().filter(is_news).copied().collect();
         Ok((!packs.is_empty()).then(|| LedgerBody::Damaged { packs: packs.clone() }))
@@ -53,30 +55,11 @@ fn record_repaired(repository: &Repository, outcome: &Outcome) -> Result<Vec<Pac
         return Ok(packs);
     }
     ledger::append_decided(repository, |ledger| {
-        let is_news = |id: &&PackId| {
-            ledger.state.damaged.contains(*id) && !is_named_after(ledger, id, outcome.head)
-        };
+        // Who found a pack damaged since then may know better than who read it before.
+        let (damaged, _) = ledger.packs_named_after(outcome.head);
+        let is_news = |id: &&PackId| ledger.state.damaged.contains(*id) && !damaged.contains(*id);
         packs = outcome.sound_again.iter().filter(is_news).copied().collect();
         Ok((!packs.is_empty()).then(|| LedgerBody::Repaired { packs: packs.clone() }))
     })?;
     Ok(packs)
-}
-
-/// Whether somebody mended a pack since that record: what was read before says nothing of it.
-fn is_repaired_after(ledger: &Ledger, id: &PackId, head: u64) -> bool {
-    let names = |record: &LedgerRecord| match &record.body {
-        LedgerBody::Repaired { packs } => packs.contains(id),
-        _ => false,
-    };
-    ledger.records.iter().any(|(record, _)| record.number > head && names(record))
-}
-
-/// Whether somebody found a pack damaged since that record: he may know better than who read it
-/// before.
-fn is_named_after(ledger: &Ledger, id: &PackId, head: u64) -> bool {
-    let names = |record: &LedgerRecord| match &record.body {
-        LedgerBody::Damaged { packs } => packs.contains(id),
-        _ => false,
-    };
-    ledger.records.iter().any(|(record, _)| record.number > head && names(record))
 }

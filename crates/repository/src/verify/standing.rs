@@ -27,6 +27,8 @@ pub struct StandingDamage {
     pub packs: Vec<DamagedPack>,
     /// The snapshots of which something lies in these packs alone, lost or not.
     pub hits: Vec<SnapshotHit>,
+    /// Snapshots of which there was no time to find out whether they are among these.
+    pub hits_unknown: u64,
 }
 
 /// A pack that is not to be relied on.
@@ -54,16 +56,18 @@ pub fn standing_damage(
     let (index, _) = open_private(repository, Copies::Welcome)?;
     // After the index: what that lists is in the store.
     let sizes = stored_sizes(repository)?;
-    standing_in(repository, index, &ledger, &sizes, snapshots)
+    standing_in(repository, index, &ledger, &sizes, snapshots, None)
 }
 
-/// The same by an index and a listing that are at hand.
+/// The same by an index and a listing that are at hand. No snapshot but the first is begun after the
+/// deadline, in Unix nanoseconds.
 pub(crate) fn standing_in(
     repository: &Repository,
     index: LocalIndex,
     ledger: &Ledger,
     sizes: &HashMap<PackId, u64>,
     snapshots: &[&SnapshotInfo],
+    deadline: Option<i64>,
 ) -> Result<StandingDamage> {
     let listed = Listed::new(&index, sizes)?;
     let mut bad = BTreeMap::new();
@@ -86,7 +90,9 @@ pub(crate) fn standing_in(
     }
     let progress = Progress::default();
     let reader = Reader::over(repository, Arc::new(index), None, &progress);
-    let mut hits = hits::find(&reader, &listed, &bad, snapshots)?;
+    let clock = &repository.environment.clock;
+    let is_over = || deadline.is_some_and(|deadline| clock.now() >= deadline);
+    let mut hits = hits::find(&reader, &listed, &bad, snapshots, &is_over)?;
     let mut packs = Vec::with_capacity(bad.len());
     for (ordinal, BadPack { problem, .. }) in bad {
         let info = reader.index.pack(ordinal)?;
@@ -100,5 +106,6 @@ pub(crate) fn standing_in(
         });
     }
     packs.sort_by_key(|it| it.pack);
-    Ok(StandingDamage { packs, hits: hits.snapshots })
+    let hits_unknown = (snapshots.len() - hits.walked) as u64;
+    Ok(StandingDamage { packs, hits: hits.snapshots, hits_unknown })
 }

@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use nightjar_format::ledger::LedgerBody;
+use nightjar_format::object::ObjectName;
 use nightjar_format::slot::Role;
 use nightjar_repository::coverage::CoverageSummary;
 use nightjar_repository::status::status;
 use nightjar_repository::verify::{Bounds, Level, Sample, VerifyReport, VerifyRequest, verify};
-use nightjar_repository::{Clock, Environment, Progress, Repository, snapshots};
+use nightjar_repository::{Clock, Environment, Progress, Repository, ledger, snapshots};
 use nightjar_storage::Store;
 use nightjar_storage::faults::{FaultPlan, FaultStore, LoggedWrite};
-use nightjar_testkit::damage::{Damage, names};
+use nightjar_testkit::damage::{Damage, names, read, write};
 use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::{Fixture, PASSPHRASE, back_up, passphrase, request};
 use nightjar_testkit::generate::{dump, noise};
@@ -306,6 +308,33 @@ fn where_nothing_may_be_written_a_check_is_made_all_the_same_and_says_so() {
     assert_eq!(names(&fixture.store, "checks"), [""; 0]);
 }
 
+/// Whoever looks what damage hits goes through all snapshots: that counts for those that are as they
+/// were listed, and for no others.
+#[test]
+fn a_snapshot_that_is_damaged_itself_does_not_count_as_walked() {
+    let fixture = nights(318);
+    let before: BTreeSet<String> = names(&fixture.store, "packs").into_iter().collect();
+    fixture.night_as(&request("new"), &noise(78, 1_200_000));
+    let new = names(&fixture.store, "packs").into_iter().find(|name| !before.contains(name));
+    let Some(ObjectName::Pack(pack)) = ObjectName::parse(&new.unwrap()) else { panic!("no pack") };
+    ledger::append(&fixture.open(), &LedgerBody::Damaged { packs: vec![pack] }).unwrap();
+    let list = snapshots::list(&fixture.open()).unwrap();
+    let name = ObjectName::Snapshot(list.snapshots[1].id).to_string();
+    let right = read(&fixture.store, &name);
+    // This machine has it in its cache.
+    Damage::Flip(500).inflict(&fixture.store, &name);
+    let report = check(&fixture, Level::Packs, sample(1));
+    assert_eq!((report.snapshots, report.hits.len()), (1, 1));
+    assert!(report.findings.iter().any(|it| it.object == name), "{:?}", report.findings);
+    // Neither does the one that is hit.
+    let seen = report.coverage.snapshots;
+    assert_eq!((seen.checked, seen.never()), (3, 2));
+    assert_eq!(seen_elsewhere(&fixture).snapshots.checked, 3);
+    write(&fixture.store, &name, right);
+    check(&fixture, Level::Packs, sample(1));
+    assert_eq!(seen_elsewhere(&fixture).snapshots.checked, 4);
+}
+
 /// Goes on by a minute whenever somebody looks.
 struct Ticking(AtomicI64);
 
@@ -316,7 +345,7 @@ impl Clock for Ticking {
 }
 
 /// The repository as somebody sees it whose clock goes fast, and what he writes.
-fn hurried(fixture: &Fixture) -> (Repository, Arc<FaultStore>) {
+pub(crate) fn hurried(fixture: &Fixture) -> (Repository, Arc<FaultStore>) {
     let recording = Arc::new(FaultStore::new(fixture.store.inner(), FaultPlan::record()));
     let store = Store::over(recording.clone(), "memory://recorded");
     let environment = fixture.world.environment(&fixture.cache);

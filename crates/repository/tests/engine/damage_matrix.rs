@@ -159,18 +159,8 @@ impl Sound {
         extra: &[Damage],
         expect: impl Fn(&Damage, bool) -> Expect,
     ) -> Vec<String> {
-        let basic = [
-            Damage::Delete,
-            Damage::Halve,
-            Damage::Empty,
-            Damage::Flip(0),
-            Damage::Flip(8),
-            Damage::Flip(310),
-            Damage::Flip(700),
-            Damage::Flip(1000),
-        ];
         let mut wrong = Vec::new();
-        for damage in basic.iter().chain(extra) {
+        for damage in Damage::BASIC.iter().chain(extra) {
             for warm in [false, true] {
                 let case = Case { name, damage, warm, passphrase };
                 wrong.extend(self.run(&case, expect(damage, warm)));

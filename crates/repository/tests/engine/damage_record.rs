@@ -17,9 +17,9 @@ use nightjar_repository::verify::{
 use nightjar_testkit::damage::{Damage, names, read, write};
 use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::{FILE, Fixture, restore};
-use nightjar_testkit::generate::noise;
+use nightjar_testkit::generate::{dump, noise};
 
-use crate::coverage::{all_of, check};
+use crate::coverage::{all_of, check, hurried, nights};
 use crate::gc::{collected, thorough};
 
 const EVERYTHING: Bounds = Bounds { sample: None, before: None, deadline: None };
@@ -41,6 +41,17 @@ impl Nights {
             bytes = [bytes, noise(seed + 10 + night, 1_200_000)].concat();
         }
         Self { fixture, made }
+    }
+
+    /// A pack without which so many of them cannot be restored.
+    fn pack_of(&self, many: usize) -> String {
+        let is_it = |name: &String| {
+            let twin = self.fixture.twin();
+            Damage::Delete.inflict(&twin.store, name);
+            self.unrestorable(&twin).len() == many
+        };
+        let found = data_packs(&self.fixture).into_iter().find(is_it);
+        found.unwrap_or_else(|| panic!("no pack that {many} need"))
     }
 
     fn unrestorable(&self, fixture: &Fixture) -> BTreeSet<SessionId> {
@@ -160,14 +171,7 @@ fn a_damaged_pack_is_recorded_and_the_next_backup_heals_what_it_held() {
 fn what_is_still_hit_is_told_until_it_is_healed() {
     let nights = Nights::new(322);
     let Nights { fixture, made } = &nights;
-    let name = data_packs(fixture)
-        .into_iter()
-        .find(|name| {
-            let twin = fixture.twin();
-            Damage::Delete.inflict(&twin.store, name);
-            nights.unrestorable(&twin).len() == 1
-        })
-        .expect("a pack that only the newest needs");
+    let name = nights.pack_of(1);
     Damage::Flip(300).inflict(&fixture.store, &name);
     check(fixture, Level::Data, EVERYTHING);
     let repository = fixture.open();
@@ -250,14 +254,7 @@ fn a_pack_that_was_put_right_is_relied_on_again() {
 fn a_sampled_run_names_every_snapshot_that_what_it_found_hits() {
     let nights = Nights::new(327);
     let fixture = &nights.fixture;
-    let name = data_packs(fixture)
-        .into_iter()
-        .find(|name| {
-            let twin = fixture.twin();
-            Damage::Delete.inflict(&twin.store, name);
-            nights.unrestorable(&twin).len() == 3
-        })
-        .expect("a pack that all need");
+    let name = nights.pack_of(3);
     Damage::Flip(500).inflict(&fixture.store, &name);
     let sample = Bounds { sample: Some(Sample::Bytes(1)), ..EVERYTHING };
     let packs = names(&fixture.store, "packs").len();
@@ -275,6 +272,51 @@ fn a_sampled_run_names_every_snapshot_that_what_it_found_hits() {
     assert!(found > 0);
     // The damaged one holds up no other.
     assert_eq!(status(&fixture.open()).unwrap().coverage.data.never(), 1);
+}
+
+#[test]
+fn a_time_limit_holds_for_tracing_damage_and_what_is_unknown_is_said() {
+    let nights = Nights::new(332);
+    let Nights { fixture, made } = &nights;
+    let (name, newest) = (nights.pack_of(3), made[2].0.id);
+    let over = Bounds { deadline: Some(0), ..EVERYTHING };
+    Damage::Flip(500).inflict(&fixture.store, &name);
+    let report = check(fixture, Level::Data, EVERYTHING);
+    assert_eq!((report.hits.len(), report.hits_unknown), (3, 0));
+    let report = check(fixture, Level::Data, over);
+    assert_eq!((report.hits.len(), report.hits_unknown, report.out_of_time), (1, 2, true));
+    assert_eq!(about(&report, &name).snapshots, [newest]);
+    let told = status(&hurried(fixture).0).unwrap();
+    assert_eq!((told.damage.hits.len(), told.damage.hits_unknown), (1, 2));
+    assert_eq!(told.damage.packs[0].snapshots, [newest]);
+    assert!(told.findings.iter().any(|it| it.contains("2 that were not looked at")));
+    // A snapshot that lacks something is named, whether there is time to find out what or not.
+    Damage::Delete.inflict(&fixture.store, &name);
+    let report = check(fixture, Level::Data, over);
+    assert_eq!((report.hits.len(), report.hits_unknown, report.out_of_time), (1, 2, true));
+    for (info, _) in &made[..2] {
+        let finding = about(&report, &ObjectName::Snapshot(info.id).to_string());
+        assert!(finding.problem.contains("something is wrong"), "{finding:?}");
+    }
+}
+
+#[test]
+fn a_run_with_little_time_reads_less_where_damage_is_to_be_traced() {
+    let fixture = nights(333);
+    let sound = fixture.twin();
+    let pack = names(&fixture.store, "packs").into_iter().next_back().unwrap();
+    Damage::Delete.inflict(&fixture.store, &pack);
+    let run = |fixture: &Fixture| {
+        let (repository, _) = hurried(fixture);
+        let now = fixture.world.environment(&fixture.cache).clock.now();
+        let bounds = Bounds { deadline: Some(now + 24 * 60_000_000_000), ..EVERYTHING };
+        let request = all_of(&repository, Level::Packs, bounds);
+        verify(&repository, &request, &Progress::default()).unwrap()
+    };
+    let (sound, hurt) = (run(&sound), run(&fixture));
+    assert!(sound.out_of_time && hurt.out_of_time);
+    assert!(hurt.packs > 0 && hurt.packs < sound.packs, "{} of {}", hurt.packs, sound.packs);
+    assert_eq!((hurt.hits.is_empty(), hurt.hits_unknown), (false, 0), "{hurt:?}");
 }
 
 #[test]
@@ -322,7 +364,7 @@ fn where_the_ledger_is_broken_damage_is_told_all_the_same() {
 #[test]
 fn deltas_on_a_blob_that_is_lost_are_lost_with_it() {
     let fixture = Fixture::new(331);
-    let first = nightjar_testkit::generate::dump(1, 900_000);
+    let first = dump(1, 900_000);
     let second = touched(&first, 2);
     let made = vec![(fixture.night(&first), first), (fixture.night(&second), second)];
     let nights = Nights { fixture, made };
@@ -336,4 +378,33 @@ fn deltas_on_a_blob_that_is_lost_are_lost_with_it() {
             assert!(hit.is_superset(&lost), "{name}, {thousandths}: {hit:?}, {lost:?}");
         }
     }
+}
+
+/// The pack of a base may have been checked lately, and have its turn in months.
+#[test]
+fn a_base_that_cannot_be_had_is_traced_to_its_pack_by_the_run_that_misses_it() {
+    let fixture = Fixture::new(334);
+    let first = dump(1, 900_000);
+    fixture.night(&first);
+    check(&fixture, Level::Data, EVERYTHING);
+    let old = data_packs(&fixture);
+    let second = fixture.night(&touched(&first, 2));
+    let unchecked = Bounds { before: Some(1), ..EVERYTHING };
+    let mut told = 0;
+    for name in &old {
+        for thousandths in (100..900).step_by(100) {
+            let fixture = fixture.twin();
+            Damage::Flip(thousandths).inflict(&fixture.store, name);
+            let report = check(&fixture, Level::Data, unchecked);
+            if report.findings.is_empty() {
+                assert_eq!(report.recorded_damaged, []);
+                continue;
+            }
+            told += 1;
+            let finding = about(&report, name);
+            assert!(finding.snapshots.contains(&second.id), "{finding:?}");
+            assert_eq!(report.recorded_damaged, [id_of(name)]);
+        }
+    }
+    assert!(told > 0, "no night rests on what the flips hit");
 }

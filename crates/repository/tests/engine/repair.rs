@@ -87,18 +87,8 @@ fn run(sound: &Sound, name: &str, damage: &Damage, warm: bool, text: &str) -> Ve
 
 /// All damages to one object, with both caches.
 fn matrix(sound: &Sound, name: &str, text: &str, extra: &[Damage]) -> Vec<String> {
-    let basic = [
-        Damage::Delete,
-        Damage::Halve,
-        Damage::Empty,
-        Damage::Flip(0),
-        Damage::Flip(8),
-        Damage::Flip(310),
-        Damage::Flip(700),
-        Damage::Flip(1000),
-    ];
     let mut wrong = Vec::new();
-    for damage in basic.iter().chain(extra) {
+    for damage in Damage::BASIC.iter().chain(extra) {
         for warm in [false, true] {
             wrong.extend(run(sound, name, damage, warm, text));
         }

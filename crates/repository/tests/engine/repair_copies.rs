@@ -1,12 +1,15 @@
 //! A copy's operator may hand out anything, may have helped a slot that was removed, or may have gone
 //! on with the copy by himself: nothing of that gets in.
 
+use nightjar_format::blob::BlobKind;
+use nightjar_format::index::PackRecord;
 use nightjar_format::ledger::{LedgerBody, LedgerRecord};
 use nightjar_format::object::{MetadataKind, ObjectName};
 use nightjar_format::slot::Role;
 use nightjar_format::snapshot::Register;
 use nightjar_format::{PackId, SessionId};
 use nightjar_repository::snapshots;
+use nightjar_repository::verify::{Bounds, Level};
 use nightjar_repository::{RepositoryError, ledger, slots};
 use nightjar_storage::Store;
 use nightjar_testkit::damage::{Damage, copy_of, names, read, write};
@@ -15,6 +18,7 @@ use nightjar_testkit::generate::{dump, noise};
 use nightjar_testkit::insider::Insider;
 use nightjar_testkit::model::verify_all;
 
+use crate::coverage::check;
 use crate::damage_matrix::{packs, sound};
 use crate::gc::{collected, thorough};
 use crate::repair::{contents_of, planned, repaired};
@@ -267,15 +271,11 @@ fn an_index_object_of_a_removed_slot_must_be_confirmed_by_its_packs() {
     let insider = Insider::open(&copy, slot, "host");
     let genuine = names(&copy.store, "index");
     let session = SessionId([9; 16]);
-    let pack = insider.write_pack(
-        nightjar_format::blob::BlobKind::Data,
-        session,
-        &[insider.whole(&dump(8, 4000))],
-    );
+    let pack = insider.write_pack(BlobKind::Data, session, &[insider.whole(&dump(8, 4000))]);
     let real = packs(&fixture.store, 1).remove(0);
     let Some(ObjectName::Pack(id)) = ObjectName::parse(&real) else { panic!("{real}") };
     let size = read(&fixture.store, &real).len() as u64;
-    let lie = nightjar_format::index::PackRecord { pack_id: id, size, ..pack };
+    let lie = PackRecord { pack_id: id, size, ..pack };
     insider.write_index(session, vec![lie]);
     genuine.iter().for_each(|name| copy.store.delete(name).unwrap());
     let plan = planned(&fixture.elsewhere(), &copy.store).unwrap();
@@ -291,7 +291,7 @@ fn a_pack_that_is_not_what_an_index_object_says_stays_recorded_as_damaged() {
     // Its bytes are right, and what they decode to is not.
     let mut blob = insider.whole(&dump(8, 4000));
     blob.id = insider.chunk_id(b"another text");
-    let pack = insider.write_pack(nightjar_format::blob::BlobKind::Data, session, &[blob]);
+    let pack = insider.write_pack(BlobKind::Data, session, &[blob]);
     let id = pack.pack_id;
     insider.write_index(session, vec![pack]);
     let copy = copy_of(&fixture.store);
@@ -300,6 +300,40 @@ fn a_pack_that_is_not_what_an_index_object_says_stays_recorded_as_damaged() {
     assert!(plan.mends.is_empty() && plan.suspects.contains(&id), "{plan:?}");
     assert!(report.repaired.is_empty() && report.left.len() == 1, "{report:?}");
     assert!(ledger::read(&fixture.open()).unwrap().state.damaged.contains(&id));
+}
+
+/// All that index objects tell of a pack must be so, not only what the first of them tells.
+#[test]
+fn a_pack_of_which_one_of_two_listings_lies_is_found_and_stays_recorded_as_damaged() {
+    for lie in ["kind", "size", "blobs"] {
+        let fixture = Fixture::new(513);
+        fixture.night(&noise(1, 300_000));
+        let insider = Insider::first(&fixture);
+        let session = SessionId([9; 16]);
+        let write =
+            |text: &[u8]| insider.write_pack(BlobKind::Data, session, &[insider.whole(text)]);
+        let (pack, other) = (write(&dump(8, 4000)), write(&dump(9, 4000)));
+        let id = pack.pack_id;
+        let lying = match lie {
+            "kind" => PackRecord { kind: BlobKind::Tree as u8, ..pack.clone() },
+            "size" => PackRecord { size: pack.size + 1, ..pack.clone() },
+            _ => PackRecord { table: other.table.clone(), ..pack.clone() },
+        };
+        insider.write_index(session, vec![pack, other]);
+        assert_eq!(verify_all(&fixture.open()).unwrap().findings, []);
+        insider.write_index(session, vec![lying]);
+        // What blobs there are shows only to who opens it.
+        let level = if lie == "blobs" { Level::Data } else { Level::Packs };
+        let report = check(&fixture, level, Bounds::default());
+        assert_eq!(report.recorded_damaged, [id], "{lie}: {report:?}");
+        let name = ObjectName::Pack(id).to_string();
+        assert!(report.findings.iter().all(|it| it.object == name), "{lie}: {report:?}");
+        assert_eq!(check(&fixture, Level::Data, Bounds::default()).recorded_repaired, []);
+        let (plan, report) = repaired(&fixture, &copy_of(&fixture.store), PASSPHRASE).unwrap();
+        assert!(plan.suspects.contains(&id) && report.repaired.is_empty(), "{lie}: {report:?}");
+        assert!(report.left[0].why.contains(&format!("another {lie}")) || lie == "blobs");
+        assert!(ledger::read(&fixture.open()).unwrap().state.damaged.contains(&id), "{lie}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `nightjar repair --from COPY`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -131,8 +131,9 @@ fn describe_plan(plan: &Plan, there: &str) -> String {
         let (problem, bytes) = (mend.trouble.name(), size(mend.bytes));
         text += &format!("{} is {problem}, and {how} ({bytes})\n", mend.name);
     }
+    let mended: BTreeSet<ObjectName> = plan.mends.iter().map(|mend| mend.name).collect();
     let others = plan.suspects.iter().map(|id| ObjectName::Pack(*id));
-    for name in others.filter(|name| !plan.mends.iter().any(|mend| mend.name == *name)) {
+    for name in others.filter(|name| !mended.contains(name)) {
         text += &format!("{name} is recorded as damaged, and is looked at again\n");
     }
     text += &describe_left(&plan.left);

@@ -58,8 +58,9 @@ pub(super) fn run(program: &Program<'_>, arguments: &RepairSnapshots) -> Result<
         let what = "write snapshots in the place of others";
         return Err(RepositoryError::RoleForbids { what }.into());
     }
+    let meant = &arguments.snapshots;
     let list = list_snapshots(&repository)?;
-    let wanted = selection::snapshots(&list, &arguments.ids, arguments.series.as_deref())?;
+    let wanted = selection::snapshots(&list, &meant.ids, meant.series.as_deref())?;
     let progress = Arc::new(Progress::default());
     let display = Display::start(program.globals, "read", &progress);
     let plan = snapshots::plan(&repository, &list, &wanted, &progress)?;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use nightjar_format::ledger::Hold;
 use nightjar_format::snapshot::{Counts, Snapshot, Source};
 use nightjar_repository::snapshots::SnapshotInfo;
-use nightjar_repository::verify::{self, StandingDamage};
+use nightjar_repository::verify;
 use serde::Serialize;
 
 use super::super::{Program, find_snapshot};
@@ -20,10 +20,9 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotShow) 
     let repository = program.open()?;
     let wanted = &arguments.snapshot;
     let info = find_snapshot(&repository, &wanted.id, wanted.series.as_deref())?;
-    let StandingDamage { mut packs, hits } = verify::standing_damage(&repository, &[&info])?;
+    let mut damage = verify::standing_damage(&repository, &[&info])?;
     // Others are not its affair.
-    packs.retain(|pack| !pack.snapshots.is_empty());
-    let damage = StandingDamage { packs, hits };
+    damage.packs.retain(|pack| !pack.snapshots.is_empty());
     let hit = damage.hits.first();
     let known = std::slice::from_ref(&info);
     let view = ShownView {

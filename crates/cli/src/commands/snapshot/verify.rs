@@ -43,6 +43,8 @@ struct VerifiedView<'a> {
     requests: RequestsView,
     findings: Vec<FindingView<'a>>,
     hits: Vec<HitView<'a>>,
+    /// Snapshots of which there was no time to find out whether they are among these.
+    hits_unknown: u64,
     recorded_damaged: Vec<String>,
     recorded_repaired: Vec<String>,
     unrecorded: &'a [String],
@@ -63,13 +65,14 @@ struct FindingView<'a> {
 pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify) -> Result<Exit> {
     let repository = program.open()?;
     // Where no ids are given, what is wrong with the list is among the findings.
-    let by_ids = !arguments.ids.is_empty();
+    let meant = &arguments.snapshots;
+    let by_ids = !meant.ids.is_empty();
     let list = if by_ids { list_snapshots(&repository)? } else { snapshots::list(&repository)? };
-    let wanted = selection::snapshots(&list, &arguments.ids, arguments.series.as_deref())?;
+    let wanted = selection::snapshots(&list, &meant.ids, meant.series.as_deref())?;
     let request = VerifyRequest {
         level: level(arguments.level, &repository),
         snapshots: wanted.iter().map(|info| info.id).collect(),
-        whole_repository: arguments.all,
+        whole_repository: meant.all,
         bounds: bounds(arguments),
         record: !arguments.no_record,
     };
@@ -78,7 +81,7 @@ pub(in crate::commands) fn run(program: &Program<'_>, arguments: &SnapshotVerify
     let verified = verify::verify(&repository, &request, &progress);
     drop(display);
     let mut report = verified?;
-    if !by_ids && !arguments.all {
+    if !by_ids && !meant.all {
         // A snapshot that cannot be read may be one of the series.
         report.findings.extend(list.findings.iter().map(|problem| finding(problem)));
     }
@@ -149,6 +152,7 @@ fn view<'a>(
         requests: RequestsView::of(store),
         findings: findings.collect(),
         hits: report.hits.iter().map(|hit| HitView::new(hit, &list.snapshots)).collect(),
+        hits_unknown: report.hits_unknown,
         recorded_damaged: report.recorded_damaged.iter().map(ToString::to_string).collect(),
         recorded_repaired: report.recorded_repaired.iter().map(ToString::to_string).collect(),
         unrecorded: &report.unrecorded,
@@ -162,6 +166,7 @@ fn describe(level: Level, report: &VerifyReport, list: &SnapshotList) -> String 
         let snapshot = damage::snapshot(&hit.snapshot, &list.snapshots);
         text += &format!("{snapshot} cannot be restored whole:\n{}", damage::paths(hit));
     }
+    text += &damage::unknown(report.hits_unknown);
     for id in &report.recorded_damaged {
         let pack = ObjectName::Pack(*id);
         text += &format!("{pack} is recorded as damaged: backups store anew what lay in it\n");
