@@ -80,10 +80,10 @@ pub(super) fn run(program: &Program<'_>, arguments: &Replicate) -> Result<Exit> 
     match &arguments.command {
         Some(ReplicateCommand::Status(targets)) => {
             let targets = find_targets(program, &targets.targets)?;
-            let found = program.look()?;
+            let (found, environment) = (program.look()?, program.environment()?);
             for_each(program, &targets, describe_lag, |access| {
                 let store = open_or_empty(access)?;
-                let lag = replicate::lag(found.store(), &store)?;
+                let lag = replicate::lag(Source::Sealed(&found, &environment), &store)?;
                 Ok((lag_view(access.url.to_string(), &lag), Exit::Done))
             })
         }

@@ -4,7 +4,7 @@ use nightjar_format::object::ObjectName;
 use nightjar_storage::Store;
 
 use super::plan::{Kind, Listing};
-use super::{Amount, list_source, look_at_target};
+use super::{Amount, Source, list_source, look_at_target};
 use crate::error::Result;
 use crate::found::fetch_repository_object;
 
@@ -30,8 +30,8 @@ pub struct Lag {
 }
 
 /// Compares the replica in `target` with its source.
-pub fn lag(source: &Store, target: &Store) -> Result<Lag> {
-    let (_, object) = fetch_repository_object(source)?;
+pub fn lag(source: Source<'_>, target: &Store) -> Result<Lag> {
+    let (_, object) = fetch_repository_object(source.store())?;
     let there = look_at_target(&object, target)?.unwrap_or_default();
     Ok(compare(&list_source(source)?, &there))
 }

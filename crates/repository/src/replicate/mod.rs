@@ -24,7 +24,7 @@ use nightjar_codec::digest;
 use nightjar_format::limits;
 use nightjar_format::object::ObjectName;
 use nightjar_format::replica::ReplicaRecord;
-use nightjar_storage::{Created, Store};
+use nightjar_storage::Store;
 
 pub use lag::{Lag, lag};
 pub use plan::Kind;
@@ -66,6 +66,17 @@ impl<'a> Source<'a> {
         match self {
             Self::Sealed(_, environment) => environment,
             Self::Opened(repository) => &repository.environment,
+        }
+    }
+
+    /// Refuses one that lacks records, as far as that shows when it is opened.
+    fn require_whole_history(self) -> Result<()> {
+        match self.opened().filter(|it| it.is_history_altered()) {
+            None => Ok(()),
+            Some(repository) => {
+                let why = repository.history_findings().join("; ");
+                Err(RepositoryError::Tampered(format!("{why}; nothing was copied")))
+            }
         }
     }
 }
@@ -120,10 +131,12 @@ impl ReplicationReport {
 /// Says what [`replicate`] would copy now.
 pub fn preview(source: Source<'_>, target: &Store) -> Result<ReplicationReport> {
     let (_, object) = fetch_repository_object(source.store())?;
+    source.require_whole_history()?;
     let there = look_at_target(&object, target)?;
-    let here = list_source(source.store())?;
     let mut report = ReplicationReport { is_first: there.is_none(), ..Default::default() };
     let there = there.unwrap_or_default();
+    let here = list_source(source)?;
+    require_same_history(source.store(), &here, target, &there)?;
     for kind in Kind::ALL {
         for (_, size) in here.missing_in(&there, kind) {
             report.copied.entry(kind).or_default().add(size);
@@ -142,28 +155,17 @@ pub fn replicate(
     progress: &Progress,
 ) -> Result<ReplicationReport> {
     let (_, object) = fetch_repository_object(source.store())?;
-    let there = look_at_target(&object, target)?;
-    let is_first = there.is_none();
-    if is_first {
-        claim(&object, target)?;
-        // Somebody may have made a repository there at the same moment.
-        look_at_target(&object, target)?;
-    }
-    let opened = source.opened();
-    if let Some(repository) = opened.filter(|it| it.is_history_altered()) {
-        let why = repository.history_findings().join("; ");
-        return Err(RepositoryError::Tampered(format!("{why}; nothing was copied")));
-    }
+    source.require_whole_history()?;
+    let (there, is_first) = claim(&object, target)?;
     let copier = Copier {
         source: source.store(),
         target,
-        opened,
+        opened: source.opened(),
         progress,
         one_at_a_time: source.environment().one_at_a_time,
     };
     let report = ReplicationReport { is_first, ..ReplicationReport::default() };
-    let there = there.unwrap_or_default();
-    let mut pass = Pass { copier, there, same_history: false, report };
+    let mut pass = Pass { source, copier, there, report };
     for _ in 0..ATTEMPTS {
         if pass.attempt()? {
             pass.require_new_keys()?;
@@ -225,20 +227,24 @@ fn check_mark(repository_object: &[u8], target: &Store) -> Result<()> {
     )))
 }
 
-/// Marks an empty target: from now on it is for a replica of this repository.
-fn claim(repository_object: &[u8], target: &Store) -> Result<()> {
-    let object = mark_of(repository_object).to_object();
-    match target.create(&ObjectName::Replica.to_string(), object.into())? {
-        Created::Created => Ok(()),
-        // Another replicator was faster.
-        Created::Exists => check_mark(repository_object, target),
+/// Marks an empty target as a replica of this repository, or finds that it is one; tells what is in
+/// it, and whether it was empty.
+fn claim(repository_object: &[u8], target: &Store) -> Result<(Listing, bool)> {
+    if let Some(there) = look_at_target(repository_object, target)? {
+        return Ok((there, false));
     }
+    let object = mark_of(repository_object).to_object();
+    target.create(&ObjectName::Replica.to_string(), object.into())?;
+    // Somebody may have made a replica or a repository there at the same moment.
+    let there = look_at_target(repository_object, target)?;
+    Ok((there.unwrap_or_default(), true))
 }
 
 /// In the order that the replica needs: who signed a snapshot and what it is sealed under was there
 /// before it, and so was a slot's keyring before the slot.
-fn list_source(source: &Store) -> Result<Listing> {
-    let mut listing = Listing::of(source, Kind::Ledger)?;
+fn list_source(source: Source<'_>) -> Result<Listing> {
+    let store = source.store();
+    let mut listing = Listing::of(store, Kind::Ledger)?;
     for kind in [
         Kind::Snapshots,
         Kind::Index,
@@ -248,18 +254,53 @@ fn list_source(source: &Store) -> Result<Listing> {
         Kind::Bundles,
         Kind::Repository,
     ] {
-        listing.extend(Listing::of(source, kind)?);
+        listing.extend(Listing::of(store, kind)?);
+    }
+    if let Some(repository) = source.opened() {
+        // What they rest on may be gone.
+        let forgotten = ledger::read(repository)?.state.forgotten;
+        listing.retain(|name| !matches!(name, ObjectName::Snapshot(id) if forgotten.contains(id)));
     }
     Ok(listing)
 }
 
+/// Refuses a source that is not what the replica was made of: it was put back to an older state,
+/// and went on from there in another way.
+fn require_same_history(
+    source: &Store,
+    here: &Listing,
+    target: &Store,
+    there: &Listing,
+) -> Result<()> {
+    let altered = |name: &ObjectName, why: &str| {
+        Err(RepositoryError::Tampered(format!(
+            "{name} of the replica {why} in the source, which shows an older or another state; \
+             nothing was copied"
+        )))
+    };
+    let mut records = there.objects(Kind::Ledger).map(|(name, _)| *name);
+    if let Some(lost) = records.find(|name| here.get(name).is_none()) {
+        return altered(&lost, "is not there");
+    }
+    let newest = there.objects(Kind::Ledger).map(|(name, _)| *name).last();
+    if let Some(name) = newest.filter(|_| !here.is_in(there)) {
+        let limit = limits::METADATA_OBJECT_BYTES as u64;
+        let [ours, theirs] = [target, source].map(|store| store.get(&name.to_string(), limit));
+        let (ours, theirs) = (ours?, theirs?);
+        // One that broke off in the replica is copied again.
+        if ours != theirs && !theirs.starts_with(&ours) {
+            return altered(&name, "is another one");
+        }
+    }
+    Ok(())
+}
+
 /// One replication, however often it lists the source.
 struct Pass<'a> {
+    source: Source<'a>,
     copier: Copier<'a>,
     /// What is in the target by now.
     there: Listing,
-    /// Whether the replica's newest record is the source's, too, as far as that was looked at.
-    same_history: bool,
     report: ReplicationReport,
 }
 
@@ -267,14 +308,9 @@ impl Pass<'_> {
     /// Lists and copies once. False if something came into the ledger, or a register went, while it
     /// did.
     fn attempt(&mut self) -> Result<bool> {
-        let source = self.copier.source;
-        let mut here = list_source(source)?;
-        self.require_same_history(&here)?;
-        if let Some(repository) = self.copier.opened {
-            // What else was theirs may be gone.
-            let forgotten = ledger::read(repository)?.state.forgotten;
-            here.retain(|name| !matches!(name, ObjectName::Snapshot(id) if forgotten.contains(id)));
-        }
+        let source = self.source.store();
+        let here = list_source(self.source)?;
+        require_same_history(source, &here, self.copier.target, &self.there)?;
         if here.is_in(&self.there) {
             return Ok(true);
         }
@@ -301,37 +337,6 @@ impl Pass<'_> {
         self.copy(&here, Kind::Bundles)?;
         self.copy(&here, Kind::Repository)?;
         Ok(true)
-    }
-
-    /// Refuses a source that is not what the replica was made of: it was put back to an older state,
-    /// and went on from there in another way.
-    fn require_same_history(&mut self, here: &Listing) -> Result<()> {
-        if self.same_history {
-            return Ok(());
-        }
-        let altered = |name: &ObjectName, why: &str| {
-            Err(RepositoryError::Tampered(format!(
-                "{name} of the replica {why} in the source, which shows an older or another state; \
-                 nothing was copied"
-            )))
-        };
-        let mut records = self.there.objects(Kind::Ledger).map(|(name, _)| *name);
-        if let Some(lost) = records.find(|name| here.get(name).is_none()) {
-            return altered(&lost, "is not there");
-        }
-        let newest = self.there.objects(Kind::Ledger).map(|(name, _)| *name).last();
-        if let Some(name) = newest.filter(|_| !here.is_in(&self.there)) {
-            let limit = limits::METADATA_OBJECT_BYTES as u64;
-            let [ours, theirs] = [self.copier.target, self.copier.source]
-                .map(|store| store.get(&name.to_string(), limit));
-            let (ours, theirs) = (ours?, theirs?);
-            // One that broke off in the replica is copied again.
-            if ours != theirs && !theirs.starts_with(&ours) {
-                return altered(&name, "is another one");
-            }
-        }
-        self.same_history = true;
-        Ok(())
     }
 
     /// Lists index objects and packs once more, and again as long as some went: what a collector put
