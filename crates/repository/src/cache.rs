@@ -5,6 +5,7 @@
 //!     objects/<name>              sealed bytes of write-once metadata objects; tables of bundles
 //!     head, head-<address>        the newest ledger head seen, and that in a replica
 //!     repository-<address>        that there was no replica at an address
+//!     replica-<address>           what was copied of some series to a replica
 //!     lock                        held while the local index is brought up to date
 //!     index/                      the local index, shared
 //!     private/<process>-<n>/      a process's own copy of it

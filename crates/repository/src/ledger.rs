@@ -122,15 +122,15 @@ pub(crate) fn read_with(repository: &Repository) -> Result<Ledger> {
 }
 
 /// The address of a store, as file names tell it.
-fn address(repository: &Repository) -> String {
-    let hash = digest::hash(repository.store.url().as_bytes());
+pub(crate) fn address(url: &str) -> String {
+    let hash = digest::hash(url.as_bytes());
     to_hex(hash.0.first_chunk::<8>().unwrap_or(&[0; 8]))
 }
 
 /// Anybody who may write can make a replica of a repository by creating `ledger/replica`, where no
 /// older state would be noticed any more: a machine remembers the addresses at which it was none.
 fn check_mark(repository: &Repository, ledger: &mut Ledger) {
-    let file = format!("repository-{}", address(repository));
+    let file = format!("repository-{}", address(repository.store.url()));
     let was_repository = repository.cache.read_file(&file).is_some();
     if ledger.is_replica && was_repository {
         let url = repository.store.url();
@@ -364,7 +364,7 @@ impl Seen {
     }
 
     fn of_replica(repository: &Repository) -> Self {
-        Self::in_file(&repository.cache, format!("{HEAD}-{}", address(repository)))
+        Self::in_file(&repository.cache, format!("{HEAD}-{}", address(repository.store.url())))
     }
 
     fn in_file(cache: &ObjectCache, file: String) -> Self {

@@ -25,7 +25,7 @@ pub(crate) use ledger::{LedgerCommand, LedgerShow};
 pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, SnapshotLs};
 pub(crate) use moment::Moment;
 pub(crate) use repair::{Repair, RepairCommand, RepairIndex, RepairSnapshots};
-pub(crate) use replicate::{Replicate, ReplicateCommand};
+pub(crate) use replicate::{Replicate, ReplicateCommand, Targets};
 pub(crate) use retention::{
     RetentionApply, RetentionArguments, RetentionCommand, RetentionPlan, RuleArguments,
 };

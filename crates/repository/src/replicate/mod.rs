@@ -16,7 +16,9 @@
 
 mod copy;
 mod lag;
+mod note;
 mod plan;
+mod series;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +30,7 @@ use nightjar_storage::Store;
 
 pub use lag::{Lag, lag};
 pub use plan::Kind;
+pub use series::SeriesFilter;
 
 use crate::environment::{Environment, Progress};
 use crate::error::{RepositoryError, Result};
@@ -36,6 +39,7 @@ use crate::ledger;
 use crate::repository::Repository;
 use copy::{Copier, Outcome};
 use plan::Listing;
+use series::Chosen;
 
 /// The repository that is copied.
 #[derive(Clone, Copy)]
@@ -44,6 +48,8 @@ pub enum Source<'a> {
     Sealed(&'a Found, &'a Environment),
     /// With one: signatures are checked, too.
     Opened(&'a Repository),
+    /// Likewise, and of it only the snapshots of some series, with what these need.
+    OfSeries(&'a Repository, SeriesFilter<'a>),
 }
 
 impl<'a> Source<'a> {
@@ -51,21 +57,32 @@ impl<'a> Source<'a> {
     pub fn store(self) -> &'a Store {
         match self {
             Self::Sealed(found, _) => found.store(),
-            Self::Opened(repository) => repository.store(),
+            Self::Opened(repository) | Self::OfSeries(repository, _) => repository.store(),
         }
     }
 
     const fn opened(self) -> Option<&'a Repository> {
         match self {
             Self::Sealed(..) => None,
-            Self::Opened(repository) => Some(repository),
+            Self::Opened(repository) | Self::OfSeries(repository, _) => Some(repository),
         }
     }
 
     const fn environment(self) -> &'a Environment {
         match self {
             Self::Sealed(_, environment) => environment,
-            Self::Opened(repository) => &repository.environment,
+            Self::Opened(repository) | Self::OfSeries(repository, _) => &repository.environment,
+        }
+    }
+
+    /// Leaves in `here`, which lists it, what the replica in `target` is to have; `there` is what that
+    /// has. `None` if the source changed meanwhile.
+    fn choose(self, here: &mut Listing, there: &Listing, target: &Store) -> Result<Option<Chosen>> {
+        match self {
+            Self::Sealed(..) | Self::Opened(_) => Ok(Some(Chosen::default())),
+            Self::OfSeries(repository, filter) => {
+                series::choose(repository, filter, here, there, target)
+            }
         }
     }
 
@@ -113,7 +130,7 @@ pub struct ReplicationReport {
     pub copied: BTreeMap<Kind, Amount>,
     /// The target had no replica of it before.
     pub is_first: bool,
-    /// What was left out because it is damaged in the source.
+    /// What was left out because it is damaged in the source, or rests on what is.
     pub damaged: Vec<Unsound>,
 }
 
@@ -135,7 +152,8 @@ pub fn preview(source: Source<'_>, target: &Store) -> Result<ReplicationReport> 
     let there = look_at_target(&object, target)?;
     let mut report = ReplicationReport { is_first: there.is_none(), ..Default::default() };
     let there = there.unwrap_or_default();
-    let here = list_source(source)?;
+    let mut here = list_source(source)?;
+    report.damaged = source.choose(&mut here, &there, target)?.ok_or_else(changed)?.left_out;
     require_same_history(source.store(), &here, target, &there)?;
     for kind in Kind::ALL {
         for (_, size) in here.missing_in(&there, kind) {
@@ -165,11 +183,16 @@ pub fn replicate(
         one_at_a_time: source.environment().one_at_a_time,
     };
     let report = ReplicationReport { is_first, ..ReplicationReport::default() };
-    let mut pass = Pass { source, copier, there, report };
+    let mut pass = Pass { source, copier, there, chosen: Chosen::default(), report };
     for _ in 0..ATTEMPTS {
         if pass.attempt()? {
             pass.require_new_keys()?;
-            return Ok(pass.report);
+            let Pass { chosen: Chosen { needs, left_out }, mut report, .. } = pass;
+            if let Source::OfSeries(repository, _) = source {
+                needs.write(repository, target);
+            }
+            report.damaged.extend(left_out);
+            return Ok(report);
         }
         tracing::debug!("the source changed while it was copied; going on with what is new");
     }
@@ -178,6 +201,17 @@ pub fn replicate(
          fewer commands change its ledger (gc, forget, hold)"
             .into(),
     ))
+}
+
+/// Nobody was told anything wrong, nor was anything done.
+fn changed() -> RepositoryError {
+    RepositoryError::Busy("the repository was changed at this moment; run the command again".into())
+}
+
+/// Whether no record came into the ledger since the source was listed.
+fn is_ledger_as_listed(source: &Store, here: &Listing) -> Result<bool> {
+    let ledger = Listing::of(source, Kind::Ledger)?;
+    Ok(ledger.names().eq(here.objects(Kind::Ledger).map(|(name, _)| name)))
 }
 
 fn mark_of(repository_object: &[u8]) -> ReplicaRecord {
@@ -301,6 +335,8 @@ struct Pass<'a> {
     copier: Copier<'a>,
     /// What is in the target by now.
     there: Listing,
+    /// What it is to have of some series.
+    chosen: Chosen,
     report: ReplicationReport,
 }
 
@@ -309,19 +345,24 @@ impl Pass<'_> {
     /// did.
     fn attempt(&mut self) -> Result<bool> {
         let source = self.source.store();
-        let here = list_source(self.source)?;
+        let mut here = list_source(self.source)?;
+        let chosen = self.source.choose(&mut here, &self.there, self.copier.target)?;
+        let Some(chosen) = chosen else { return Ok(false) };
+        self.chosen = chosen;
         require_same_history(source, &here, self.copier.target, &self.there)?;
         if here.is_in(&self.there) {
             return Ok(true);
         }
-        for kind in [Kind::Keyring, Kind::Slots, Kind::Packs, Kind::Index] {
-            self.copy(&here, kind)?;
+        self.copy(&here, Kind::Keyring)?;
+        self.copy(&here, Kind::Slots)?;
+        if self.copy(&here, Kind::Packs)? > 0 && self.is_of_series() {
+            return Ok(false);
         }
+        self.copy(&here, Kind::Index)?;
         if !self.follow_index()? {
             return Ok(false);
         }
-        let ledger = Listing::of(source, Kind::Ledger)?;
-        if !ledger.names().eq(here.objects(Kind::Ledger).map(|(name, _)| name)) {
+        if !is_ledger_as_listed(source, &here)? {
             return Ok(false);
         }
         self.require_new_keys()?;
@@ -345,7 +386,9 @@ impl Pass<'_> {
         let source = self.copier.source;
         for _ in 0..ATTEMPTS {
             let mut again = Listing::of(source, Kind::Index)?;
-            again.extend(Listing::of(source, Kind::Packs)?);
+            if !self.is_of_series() {
+                again.extend(Listing::of(source, Kind::Packs)?);
+            }
             self.copy(&again, Kind::Packs)?;
             let gone = self.copy(&again, Kind::Index)?;
             let now = Listing::of(source, Kind::Index)?;
@@ -355,6 +398,11 @@ impl Pass<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Then it is known which packs are needed.
+    const fn is_of_series(&self) -> bool {
+        matches!(self.source, Source::OfSeries(..))
     }
 
     /// What was sealed or signed since the keys were read is not damaged.
