@@ -53,14 +53,8 @@ pub(super) fn choose(
 ) -> Result<Option<Chosen>> {
     let ledger = ledger::read(repository)?;
     let list = snapshots::list_under(repository, &ledger)?;
-    let is_in = |listing: &Listing, id| listing.get(&ObjectName::Snapshot(id)).is_some();
-    let is_chosen = |info: &&SnapshotInfo| {
-        is_in(here, info.id) && (filter(&info.snapshot.series) || is_in(there, info.id))
-    };
-    let chosen: Vec<&SnapshotInfo> = list.snapshots.iter().filter(is_chosen).collect();
-    let unknown = list.lost.iter().filter(|id| is_in(here, **id));
-    let mut left_out: Vec<Unsound> =
-        unknown.map(|id| unsound(*id, "it cannot be opened, so its series is not known")).collect();
+    let chosen = chosen_of(&list, filter, here, there);
+    let mut left_out = unknown_of(&list, here);
     let noted = Needs::read(repository, target);
     let mut needs = noted.filter(|it| it.hold(&ledger.state, here, there)).unwrap_or_default();
     let ids: BTreeSet<SessionId> = chosen.iter().map(|info| info.id).collect();
@@ -91,6 +85,28 @@ fn unsound(id: SessionId, why: &str) -> Unsound {
     let object = ObjectName::Snapshot(id).to_string();
     let damaged = RepositoryError::Damaged { object: object.clone(), why: why.to_owned() };
     Unsound { object, problem: damaged.to_string() }
+}
+
+fn has(listing: &Listing, id: SessionId) -> bool {
+    listing.get(&ObjectName::Snapshot(id)).is_some()
+}
+
+/// The snapshots of the series, and those that the replica has already.
+fn chosen_of<'a>(
+    list: &'a SnapshotList,
+    filter: SeriesFilter<'_>,
+    here: &Listing,
+    there: &Listing,
+) -> Vec<&'a SnapshotInfo> {
+    let is_chosen = |info: &&SnapshotInfo| {
+        has(here, info.id) && (filter(&info.snapshot.series) || has(there, info.id))
+    };
+    list.snapshots.iter().filter(is_chosen).collect()
+}
+
+fn unknown_of(list: &SnapshotList, here: &Listing) -> Vec<Unsound> {
+    let lost = list.lost.iter().filter(|id| has(here, **id));
+    lost.map(|id| unsound(*id, "it cannot be opened, so its series is not known")).collect()
 }
 
 /// Registers that are no snapshots, and were never told to be.
