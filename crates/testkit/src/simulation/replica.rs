@@ -26,7 +26,7 @@ pub(super) fn replicate(process: &mut Process<'_>) -> Result<(), RepositoryError
     let copy = |source: Source<'_>| replicate::replicate(source, &process.target, &progress);
     let outcome = match SERIES.get(way) {
         Some(series) => copy(Source::OfSeries(repository, &|name| name == *series)),
-        None if way % 2 == 0 => copy(Source::Opened(repository)),
+        None if way == SERIES.len() => copy(Source::Opened(repository)),
         None => Found::look(repository.store().clone())
             .and_then(|found| copy(Source::Sealed(&found, &process.environment))),
     };
