@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use nightjar_testservers::{Azurite, Moto};
+use serde_json::json;
 
 use crate::harness::data::noise;
 use crate::harness::{
@@ -195,6 +196,82 @@ fn a_repository_in_one_cloud_is_copied_to_another() {
     assert_eq!(number(&done[0], "objects"), 0);
     // One listing of a replica that has everything, its mark, and its `repository` object.
     assert!(number(&done[0]["requests"], "http") <= 4, "{done}");
+}
+
+#[test]
+fn some_series_are_copied_from_one_cloud_to_another() {
+    let (sandbox, moto, azurite) = (Sandbox::without_repository(), Moto::start(), Azurite::start());
+    let (bucket, container) = (moto.new_bucket(), azurite.new_bucket());
+    let config = |series: &str| {
+        format!(
+            "[repository.s3]\n\
+             url = \"s3://{bucket}/db\"\n\
+             endpoint = \"{}\"\n\
+             allow-http = true\n\
+             password-file = \"passphrase\"\n\
+             cache-dir = \"cache\"\n\
+             replicas = [\"azure\"]\n\
+             [repository.azure]\n\
+             url = \"az://{container}/copy\"\n\
+             endpoint = \"{}\"\n\
+             allow-http = true\n\
+             password-file = \"passphrase\"\n\
+             cache-dir = \"cache-azure\"\n\
+             series = {series}\n",
+            moto.endpoint(),
+            azurite.endpoint()
+        )
+    };
+    sandbox.write("nightjar.toml", config("\"orders-*\""));
+    let run = |args: &str| {
+        let run = Nightjar::new().args(args).env("NIGHTJAR_CONFIG", sandbox.path("nightjar.toml"));
+        let variables = moto.variables().into_iter().chain(azurite.variables());
+        variables.fold(run, |run, (name, value)| run.env(name, value))
+    };
+    run("-r s3 init").args(WEAK).done();
+    let (orders, logs) = (noise(7, 1_000_000), noise(8, 3_000_000));
+    run("-r s3 backup --stdin dump --series orders-eu").stdin(orders.clone()).done();
+    run("-r s3 backup --stdin logs --series logs").stdin(logs.clone()).done();
+    let before = &run("-r s3 replicate status").json()[0];
+    assert_eq!(before["series"], json!(["orders-*"]));
+    assert_eq!(number(before, "lag_snapshots"), 1);
+    assert!(number(before, "lag_bytes") < 2_000_000, "{before}");
+    let done = &run("-r s3 replicate").json()[0];
+    assert_has_fields(done, "target series first copied");
+    assert_eq!(number(&done["copied"]["snapshots"], "objects"), 1, "{done}");
+    assert!((1_000_000..2_000_000).contains(&number(done, "bytes")), "{done}");
+    run("-r azure restore latest --stdout").done().prints_bytes(&orders);
+    run("-r azure snapshot verify --all --level data").done().prints("no damage found");
+    let list = run("-r azure snapshot list").json();
+    assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
+    let done = &run("-r s3 replicate").json()[0];
+    assert_eq!(number(done, "objects"), 0);
+    assert!(number(&done["requests"], "http") <= 4, "{done}");
+    run("-r s3 replicate").done().prints("has everything of orders-*");
+    run("-r s3 replicate status").done().prints("orders-*").prints("no snapshot is missing");
+    let all = run("-r s3 replicate status --without-key").done();
+    all.prints("all are counted").prints("1 snapshot is missing");
+    // What the command line names counts instead of the file.
+    run("-r s3 replicate --series logs").done().prints("1 snapshot among them");
+    run("-r azure restore latest --series logs --stdout").done().prints_bytes(&logs);
+    run("-r azure snapshot verify --all").done();
+    sandbox.write("nightjar.toml", config("[\"logs\", \"orders-eu\"]"));
+    run("-r s3 replicate").done().prints("has everything of logs, orders-eu");
+}
+
+#[test]
+fn some_series_cannot_be_told_from_others_without_a_key() {
+    let replica = Replica::new();
+    let sandbox = &replica.sandbox;
+    for command in ["replicate", "replicate status"] {
+        let line = format!("{command} --without-key --series orders");
+        let refused = sandbox.nightjar(&line).arg(replica.place()).exits(2);
+        refused.says("takes the key").says("--without-key");
+        let refused = sandbox.nightjar(&format!("{command} --series orders"));
+        refused.arg(replica.place()).without_env("NIGHTJAR_PASSWORD_FILE").exits(12);
+    }
+    assert!(!replica.place().exists(), "a refused command made something");
+    sandbox.nightjar("replicate --series").arg("").arg(replica.place()).exits(2);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //!     head, head-<address>        the newest ledger head seen, and that in a replica
 //!     newest                      where the newest ledger record in here was read
 //!     repository-<address>        that there was no replica at an address
+//!     replica-<address>           what was copied of some series to a replica
 //!     lock                        held while the local index is brought up to date
 //!     index/                      the local index, shared
 //!     private/<process>-<n>/      a process's own copy of it

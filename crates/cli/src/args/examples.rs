@@ -55,6 +55,8 @@ Examples:
   nightjar -r orders replicate
       to all that `replicas` names in nightjar.toml; a target with an endpoint or credentials of its
       own needs a name there
+  nightjar replicate /mnt/small --series orders --series 'web-*'
+      these series only, and of packs those that they need
   nightjar -r /mnt/offsite restore latest --to restored
   nightjar -r /mnt/offsite snapshot verify --all
       a replica is read like any repository
@@ -62,17 +64,18 @@ Examples:
 --limit-download holds for the repository, --limit-upload for the targets. A target that fails does
 not keep others from being filled.
 
-With --json, an array with, for each target, target, first, dry_run, copied (objects and bytes by
-kind), objects, bytes, damaged and requests; or error.";
+With --json, an array with, for each target, target, series (null for all), first, dry_run, copied
+(objects and bytes by kind), objects, bytes, damaged and requests; or error.";
 
 pub(super) const REPLICATE_STATUS: &str = "\
 Examples:
   nightjar replicate status /mnt/offsite
   nightjar -r orders replicate status --json | jq '.[] | {target, lag_seconds}'
 
-With --json, an array with, for each target, target, usable, snapshots, lag_snapshots, lag_bytes,
-lag_objects, lag_seconds (0 if nothing is missing), newest_snapshot, only_there_objects and
-only_there_bytes (forgotten or collected in the repository since); or error.";
+With --json, an array with, for each target, target, series (of which what is missing is counted;
+null for all), usable, snapshots, lag_snapshots, lag_bytes, lag_objects, lag_seconds (0 if nothing is
+missing), newest_snapshot, only_there_objects and only_there_bytes (forgotten or collected in the
+repository since); or error.";
 
 pub(super) const REPLICA_PROMOTE: &str = "\
 Examples:

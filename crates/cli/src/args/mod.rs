@@ -27,7 +27,7 @@ pub(crate) use look::{KindChoice, SnapshotCat, SnapshotDiff, SnapshotFind, Snaps
 pub(crate) use moment::Moment;
 pub(crate) use repair::{Repair, RepairCommand, RepairIndex, RepairSnapshots};
 pub(crate) use replica::{ReplicaCommand, ReplicaPromote};
-pub(crate) use replicate::{Replicate, ReplicateCommand};
+pub(crate) use replicate::{Replicate, ReplicateCommand, Targets};
 pub(crate) use retention::{
     RetentionApply, RetentionArguments, RetentionCommand, RetentionPlan, RuleArguments,
 };

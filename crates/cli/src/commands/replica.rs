@@ -21,7 +21,7 @@ const NEXT: &str = "\
 next:
   stop whatever still uses the lost repository: what it stores from now on is no part of this one
   give this address to every machine (-r, NIGHTJAR_REPOSITORY or nightjar.toml)
-  nightjar snapshot verify --all
+  nightjar gc, and nightjar snapshot verify --all
   nightjar replicate, to a new place: this was a copy, and is the only one now
 ";
 

@@ -11,7 +11,7 @@ use nightjar_storage::{Store, StoreError};
 use serde::Serialize;
 
 use super::Program;
-use crate::args::{Replicate, ReplicateCommand};
+use crate::args::{Replicate, ReplicateCommand, SeriesPattern, Targets};
 use crate::config::Access;
 use crate::environment;
 use crate::exit::{self, CommandError, Exit};
@@ -32,6 +32,8 @@ enum Told<View> {
 #[derive(Serialize)]
 struct CopiedView {
     target: String,
+    /// Patterns of the series that were to be copied; none if all were.
+    series: Option<Vec<String>>,
     /// There was no replica before.
     first: bool,
     dry_run: bool,
@@ -60,6 +62,11 @@ struct DamagedView {
 #[derive(Serialize)]
 struct LagView {
     target: String,
+    /// Patterns of the series that count; none if all do.
+    series: Option<Vec<String>>,
+    /// All count because the repository was not opened, though the replica is of some.
+    #[serde(skip)]
+    is_unfiltered: bool,
     /// It can be restored from.
     usable: bool,
     snapshots: u64,
@@ -76,56 +83,111 @@ struct LagView {
     only_there_bytes: u64,
 }
 
-pub(super) fn run(program: &Program<'_>, arguments: &Replicate) -> Result<Exit> {
-    match &arguments.command {
-        Some(ReplicateCommand::Status(targets)) => {
-            let targets = find_targets(program, &targets.targets)?;
-            let found = program.look()?;
-            for_each(program, &targets, describe_lag, |access| {
-                let store = open_or_empty(access)?;
-                let lag = replicate::lag(found.store(), &store)?;
-                Ok((lag_view(access.url.to_string(), &lag), Exit::Done))
-            })
-        }
-        None if arguments.without_key => {
-            let targets = find_targets(program, &arguments.targets.targets)?;
-            let (found, environment) = (program.look()?, program.environment()?);
-            copy_to_all(program, arguments, Source::Sealed(&found, &environment), &targets)
-        }
-        None => {
-            let targets = find_targets(program, &arguments.targets.targets)?;
-            let repository = program.open()?;
-            copy_to_all(program, arguments, Source::Opened(&repository), &targets)
-        }
+/// A place for a replica.
+struct Target {
+    /// As it was named.
+    name: String,
+    access: Access,
+    /// The series that it is of; all of them, if none is named.
+    series: Vec<SeriesPattern>,
+}
+
+impl Target {
+    fn fits(&self, series: &str) -> bool {
+        self.series.iter().any(|pattern| pattern.fits(series))
+    }
+
+    fn series_names(&self) -> Option<Vec<String>> {
+        let names = self.series.iter().map(|pattern| pattern.text().to_owned()).collect();
+        Some(names).filter(|_| !self.series.is_empty())
     }
 }
 
+pub(super) fn run(program: &Program<'_>, arguments: &Replicate) -> Result<Exit> {
+    if let Some(ReplicateCommand::Status(status)) = &arguments.command {
+        return tell_status(program, &status.targets, status.without_key);
+    }
+    let targets = find_targets(program, &arguments.targets)?;
+    if arguments.without_key {
+        refuse_series(&targets)?;
+        let (found, environment) = (program.look()?, program.environment()?);
+        return copy_to_all(program, arguments, Source::Sealed(&found, &environment), &targets);
+    }
+    let repository = program.open()?;
+    copy_to_all(program, arguments, Source::Opened(&repository), &targets)
+}
+
+/// How far each target is behind. The repository is opened only where some series alone count.
+fn tell_status(program: &Program<'_>, named: &Targets, without_key: bool) -> Result<Exit> {
+    let targets = find_targets(program, named)?;
+    if without_key && !named.series.is_empty() {
+        refuse_series(&targets)?;
+    }
+    let (found, environment) = (program.look()?, program.environment()?);
+    let is_opened = !without_key && targets.iter().any(|target| !target.series.is_empty());
+    let repository = if is_opened { Some(program.open()?) } else { None };
+    for_each(program, &targets, describe_lag, |target| {
+        let store = open_or_empty(&target.access)?;
+        let fits = |series: &str| target.fits(series);
+        let source = match &repository {
+            Some(repository) if !target.series.is_empty() => Source::OfSeries(repository, &fits),
+            _ => Source::Sealed(&found, &environment),
+        };
+        let lag = replicate::lag(source, &store)?;
+        Ok((lag_view(target, is_opened, &lag), Exit::Done))
+    })
+}
+
 /// The targets that were named, else those of the repository.
-fn find_targets(program: &Program<'_>, named: &[String]) -> Result<Vec<(String, Access)>> {
-    let names = if named.is_empty() { &program.access()?.replicas } else { named };
+fn find_targets(program: &Program<'_>, named: &Targets) -> Result<Vec<Target>> {
+    let names = match named.targets.is_empty() {
+        true => &program.access()?.replicas,
+        false => &named.targets,
+    };
     if names.is_empty() {
         let message = "name a TARGET, or `replicas` of the repository in nightjar.toml".to_owned();
         return Err(CommandError::Usage(message).into());
     }
     let source = program.access()?.url.to_string();
-    let access = |name: &String| {
+    let target = |name: &String| {
         let access = Access::of_target(program.globals, name)?;
         if access.url.to_string() == source {
             let message = format!("{name} is the repository itself, not a place for a copy of it");
             return Err(CommandError::Usage(message).into());
         }
-        Ok((name.clone(), access))
+        let series = if named.series.is_empty() { &access.series } else { &named.series };
+        Ok(Target { name: name.clone(), series: series.clone(), access })
     };
-    names.iter().map(access).collect()
+    names.iter().map(target).collect()
+}
+
+fn refuse_series(targets: &[Target]) -> Result<()> {
+    let Some(target) = targets.iter().find(|target| !target.series.is_empty()) else {
+        return Ok(());
+    };
+    let message = format!(
+        "{} is for some series only, and which snapshots these are is sealed: that takes the key; \
+         leave out --without-key, or copy everything with neither --series nor `series` in nightjar.toml",
+        printable(&target.name)
+    );
+    Err(CommandError::Usage(message).into())
 }
 
 fn copy_to_all(
     program: &Program<'_>,
     arguments: &Replicate,
     source: Source<'_>,
-    targets: &[(String, Access)],
+    targets: &[Target],
 ) -> Result<Exit> {
-    for_each(program, targets, describe_copied, |access| {
+    for_each(program, targets, describe_copied, |target| {
+        let access = &target.access;
+        let fits = |series: &str| target.fits(series);
+        let source = match source {
+            Source::Opened(repository) if !target.series.is_empty() => {
+                Source::OfSeries(repository, &fits)
+            }
+            source => source,
+        };
         let (store, report) = if arguments.dry_run {
             preview(source, access)?
         } else {
@@ -138,7 +200,6 @@ fn copy_to_all(
             (store, report?)
         };
         let exit = if report.damaged.is_empty() { Exit::Done } else { Exit::Damage };
-        let target = access.url.to_string();
         Ok((copied_view(target, &store, &report, arguments.dry_run), exit))
     })
 }
@@ -161,14 +222,14 @@ fn preview(source: Source<'_>, access: &Access) -> Result<(Store, ReplicationRep
 /// exit code counts.
 fn for_each<View: Serialize>(
     program: &Program<'_>,
-    targets: &[(String, Access)],
+    targets: &[Target],
     describe: fn(&View) -> String,
-    mut with: impl FnMut(&Access) -> Result<(View, Exit)>,
+    mut with: impl FnMut(&Target) -> Result<(View, Exit)>,
 ) -> Result<Exit> {
     let mut told = Vec::new();
     let mut worst = Exit::Done;
-    for (name, access) in targets {
-        match with(access) {
+    for target in targets {
+        match with(target) {
             Ok((view, exit)) => {
                 worst = worst.max_by_code(exit);
                 told.push(Told::Done(view));
@@ -177,8 +238,8 @@ fn for_each<View: Serialize>(
             Err(error) => {
                 worst = worst.max_by_code(exit::of(&error));
                 let error = format!("{error:#}");
-                stderr::warn(&format!("{}: {error}", printable(name)));
-                told.push(Told::Failed { target: access.url.to_string(), error });
+                stderr::warn(&format!("{}: {error}", printable(&target.name)));
+                told.push(Told::Failed { target: target.access.url.to_string(), error });
             }
         }
     }
@@ -193,7 +254,7 @@ fn for_each<View: Serialize>(
 }
 
 fn copied_view(
-    target: String,
+    target: &Target,
     store: &Store,
     report: &ReplicationReport,
     dry_run: bool,
@@ -205,7 +266,8 @@ fn copied_view(
         problem: unsound.problem.clone(),
     });
     CopiedView {
-        target,
+        target: target.access.url.to_string(),
+        series: target.series_names(),
         first: report.is_first,
         dry_run,
         copied: report.copied.iter().map(|(kind, it)| (kind.name(), amount(it))).collect(),
@@ -225,8 +287,12 @@ fn describe_copied(view: &CopiedView) -> String {
     let snapshots = view.copied.get("snapshots").map_or(0, |amount| amount.objects);
     let snapshots = count(snapshots, "snapshot", "snapshots");
     let target = printable(&view.target);
+    let of_series = view
+        .series
+        .as_ref()
+        .map_or_else(String::new, |series| format!(" of {}", printable(&series.join(", "))));
     text += &match (view.objects, view.dry_run) {
-        (0, _) => format!("{target} has everything\n"),
+        (0, _) => format!("{target} has everything{of_series}\n"),
         (_, true) => {
             format!(
                 "would copy {} in {objects}, {snapshots} among them, to {target}\n",
@@ -243,10 +309,12 @@ fn describe_copied(view: &CopiedView) -> String {
     text
 }
 
-fn lag_view(target: String, lag: &Lag) -> LagView {
+fn lag_view(target: &Target, is_opened: bool, lag: &Lag) -> LagView {
     let since = lag.since.map_or(0, |since| environment::now().saturating_sub(since).max(0));
     LagView {
-        target,
+        target: target.access.url.to_string(),
+        series: target.series_names().filter(|_| is_opened),
+        is_unfiltered: !is_opened && !target.series.is_empty(),
         usable: lag.is_usable,
         snapshots: lag.has_snapshots,
         lag_snapshots: lag.snapshots,
@@ -272,8 +340,16 @@ fn describe_lag(view: &LagView) -> String {
             format::duration(Duration::from_secs(view.lag_seconds)),
         ),
     };
+    let series = match &view.series {
+        Some(series) => printable(&series.join(", ")),
+        None if view.is_unfiltered => {
+            "all are counted: which ones are to be there shows only with the key".to_owned()
+        }
+        None => "all".to_owned(),
+    };
     pairs(&[
         ("replica", printable(&view.target)),
+        ("series", series),
         (
             "usable",
             if view.usable { "yes" } else { "no: it was never brought to an end" }.to_owned(),

@@ -8,8 +8,9 @@ use nightjar_storage::{Encryption, StorageClasses, StoreSettings, StoreUrl};
 use toml::Spanned;
 
 use super::file::{EncryptionSection, RepositorySection};
+use super::retention::many;
 use super::{Configuration, NAME, Retention, credentials, unreadable};
-use crate::args::Globals;
+use crate::args::{Globals, SeriesPattern};
 use crate::environment;
 use crate::exit::CommandError;
 use crate::secret_input::Origin;
@@ -29,6 +30,8 @@ pub(crate) struct Access {
     pub(crate) keeps_deleted: Option<i64>,
     /// Where its replicas are: names in the file, or addresses.
     pub(crate) replicas: Vec<String>,
+    /// As a replica: the series that it is of; all of them, if none is named.
+    pub(crate) series: Vec<SeriesPattern>,
 }
 
 impl Access {
@@ -92,6 +95,7 @@ impl Access {
                 .unwrap_or_default(),
             keeps_deleted: None,
             replicas: Vec::new(),
+            series: Vec::new(),
         })
     }
 
@@ -131,8 +135,8 @@ impl Access {
         let retention = Retention::of(retention, configuration)?;
         let cache_dir = globals.cache_dir.clone().or(cache_dir);
         let keeps_deleted = section.keeps_deleted;
-        let replicas = section.replicas.clone();
-        Ok(Self { url, settings, cache_dir, origin, retention, keeps_deleted, replicas })
+        let (replicas, series) = (section.replicas.clone(), many(section.series.as_ref()));
+        Ok(Self { url, settings, cache_dir, origin, retention, keeps_deleted, replicas, series })
     }
 }
 

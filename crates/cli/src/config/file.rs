@@ -8,8 +8,8 @@ use nightjar_storage::EncryptionMode;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::retention::RetentionSection;
-use crate::args::{age, size};
+use super::retention::{OneOrMany, RetentionSection, Written};
+use crate::args::{SeriesPattern, age, size};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -84,6 +84,8 @@ pub(super) struct RepositorySection {
     /// Where `nightjar replicate` copies it to.
     #[serde(default)]
     pub(super) replicas: Vec<String>,
+    /// The series of which it is a replica: all of them, if none is named.
+    pub(super) series: Option<OneOrMany<Written<SeriesPattern>>>,
 }
 
 /// Where credentials come from; never they themselves.

@@ -137,14 +137,14 @@ impl PolicySection {
     }
 }
 
-fn many<T: Clone>(written: Option<&OneOrMany<Written<T>>>) -> Vec<T> {
+pub(super) fn many<T: Clone>(written: Option<&OneOrMany<Written<T>>>) -> Vec<T> {
     let all = written.map_or_else(Vec::new, OneOrMany::all);
     all.into_iter().map(|written| written.0).collect()
 }
 
 /// A value that is written as text.
 #[derive(Debug, Clone, Copy)]
-struct Written<T>(T);
+pub(super) struct Written<T>(T);
 
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Written<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -192,7 +192,7 @@ impl FromStr for Stretch {
 
 /// One, or several in square brackets.
 #[derive(Debug, Clone)]
-struct OneOrMany<T>(Vec<T>);
+pub(super) struct OneOrMany<T>(Vec<T>);
 
 impl<T: Clone> OneOrMany<T> {
     fn all(&self) -> Vec<T> {

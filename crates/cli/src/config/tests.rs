@@ -60,6 +60,7 @@ bucket-key = true
 [repository.near]
 url = "near"
 key-file = "/root/key"
+series = ["orders-*", "users"]
 "#;
 
 #[test]
@@ -118,6 +119,10 @@ fn a_second_repository_is_reached_as_the_file_says() {
     // But for the limits, which hold for both.
     assert_eq!(offsite.settings.download_limit, Some(1024));
     assert_eq!(offsite.settings.profile.as_deref(), Some("backup"));
+    assert!(offsite.series.is_empty());
+    let series = target("near").unwrap().series;
+    let fits = |name: &str| series.iter().any(|pattern| pattern.fits(name));
+    assert_eq!(["orders-eu", "users", "orders"].map(fits), [true, true, false]);
     // One without a name is reached as the command line says.
     let address = target("s3://copy/orders").unwrap();
     assert_eq!(address.settings.endpoint.as_deref(), Some("https://other"));

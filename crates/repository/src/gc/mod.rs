@@ -21,7 +21,7 @@
 
 mod erasure;
 mod evacuate;
-mod mark;
+pub(crate) mod mark;
 mod plan;
 mod reencode;
 mod rows;

@@ -22,7 +22,7 @@ use nightjar_storage::{Created, ObjectInfo, StoreError};
 use crate::bundles::Records;
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
-pub(crate) use seen::{SeenHead, head_seen};
+pub(crate) use seen::{SeenHead, address, head_seen};
 
 use seen::Seen;
 

@@ -42,7 +42,7 @@ impl Seen {
     }
 
     pub(super) fn of_replica(repository: &Repository) -> Self {
-        Self::in_file(&repository.cache, format!("{HEAD}-{}", address(repository)))
+        Self::in_file(&repository.cache, format!("{HEAD}-{}", address(repository.store.url())))
     }
 
     fn in_file(cache: &ObjectCache, file: String) -> Self {
@@ -144,7 +144,8 @@ pub(crate) fn head_seen(cache: &ObjectCache) -> Option<SeenHead> {
 /// the store that this one stands in for. The records before it are what it says they are.
 pub(super) fn follow_store(repository: &Repository, newest: &ObjectInfo) -> Result<()> {
     let ObjectInfo { name, size, modified_unix_nanos } = newest;
-    let stamp = format!("{} {name} {size} {modified_unix_nanos}\n", address(repository));
+    let stamp =
+        format!("{} {name} {size} {modified_unix_nanos}\n", address(repository.store.url()));
     if repository.cache.read_file(NEWEST).is_some_and(|it| it == stamp.as_bytes()) {
         return Ok(());
     }
@@ -173,15 +174,15 @@ pub(super) fn note_own(repository: &Repository, position: Position, digest: Dige
 }
 
 /// The address of a store, as file names tell it.
-fn address(repository: &Repository) -> String {
-    let hash = digest::hash(repository.store.url().as_bytes());
+pub(crate) fn address(url: &str) -> String {
+    let hash = digest::hash(url.as_bytes());
     to_hex(hash.0.first_chunk::<8>().unwrap_or(&[0; 8]))
 }
 
 /// Anybody who may write can make a replica of a repository by creating `ledger/replica`, where no
 /// older state would be noticed any more: a machine remembers the addresses at which it was none.
 pub(super) fn check_mark(repository: &Repository, ledger: &mut Ledger) {
-    let file = format!("repository-{}", address(repository));
+    let file = format!("repository-{}", address(repository.store.url()));
     let was_repository = repository.cache.read_file(&file).is_some();
     if ledger.is_replica && was_repository {
         let url = repository.store.url();

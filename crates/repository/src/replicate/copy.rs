@@ -160,9 +160,7 @@ impl Copier<'_> {
             }
         }
     }
-}
 
-impl Copier<'_> {
     /// Whether an object of this name can be what it should be, as far as that can be told: what is in
     /// the replica gives way only if it cannot.
     fn is_sound(&self, name: &ObjectName, object: &Bytes) -> bool {

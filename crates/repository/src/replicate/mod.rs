@@ -16,7 +16,9 @@
 
 mod copy;
 mod lag;
+mod note;
 mod plan;
+mod series;
 
 use std::collections::BTreeMap;
 
@@ -24,10 +26,11 @@ use nightjar_codec::digest;
 use nightjar_format::object::ObjectName;
 use nightjar_format::replica::ReplicaRecord;
 use nightjar_format::{IncarnationId, limits};
-use nightjar_storage::{Created, Store};
+use nightjar_storage::Store;
 
 pub use lag::{Lag, lag};
 pub use plan::Kind;
+pub use series::SeriesFilter;
 
 use crate::environment::{Environment, Progress};
 use crate::error::{RepositoryError, Result};
@@ -36,6 +39,7 @@ use crate::ledger;
 use crate::repository::Repository;
 use copy::{Copier, Outcome};
 use plan::Listing;
+use series::Chosen;
 
 /// The repository that is copied.
 #[derive(Clone, Copy)]
@@ -44,6 +48,8 @@ pub enum Source<'a> {
     Sealed(&'a Found, &'a Environment),
     /// With one: signatures are checked, too.
     Opened(&'a Repository),
+    /// Likewise, and of it only the snapshots of some series, with what these need.
+    OfSeries(&'a Repository, SeriesFilter<'a>),
 }
 
 impl<'a> Source<'a> {
@@ -51,21 +57,43 @@ impl<'a> Source<'a> {
     pub fn store(self) -> &'a Store {
         match self {
             Self::Sealed(found, _) => found.store(),
-            Self::Opened(repository) => repository.store(),
+            Self::Opened(repository) | Self::OfSeries(repository, _) => repository.store(),
         }
     }
 
     const fn opened(self) -> Option<&'a Repository> {
         match self {
             Self::Sealed(..) => None,
-            Self::Opened(repository) => Some(repository),
+            Self::Opened(repository) | Self::OfSeries(repository, _) => Some(repository),
         }
     }
 
     const fn environment(self) -> &'a Environment {
         match self {
             Self::Sealed(_, environment) => environment,
-            Self::Opened(repository) => &repository.environment,
+            Self::Opened(repository) | Self::OfSeries(repository, _) => &repository.environment,
+        }
+    }
+
+    /// Leaves in `here`, which lists it, what the replica in `target` is to have; `there` is what that
+    /// has. `None` if the source changed meanwhile.
+    fn choose(self, here: &mut Listing, there: &Listing, target: &Store) -> Result<Option<Chosen>> {
+        match self {
+            Self::Sealed(..) | Self::Opened(_) => Ok(Some(Chosen::default())),
+            Self::OfSeries(repository, filter) => {
+                series::choose(repository, filter, here, there, target)
+            }
+        }
+    }
+
+    /// Refuses one that lacks records, as far as that shows when it is opened.
+    fn require_whole_history(self) -> Result<()> {
+        match self.opened().filter(|it| it.is_history_altered()) {
+            None => Ok(()),
+            Some(repository) => {
+                let why = repository.history_findings().join("; ");
+                Err(RepositoryError::Tampered(format!("{why}; nothing was copied")))
+            }
         }
     }
 }
@@ -102,7 +130,7 @@ pub struct ReplicationReport {
     pub copied: BTreeMap<Kind, Amount>,
     /// The target had no replica of it before.
     pub is_first: bool,
-    /// What was left out because it is damaged in the source.
+    /// What was left out because it is damaged in the source, or rests on what is.
     pub damaged: Vec<Unsound>,
 }
 
@@ -120,10 +148,13 @@ impl ReplicationReport {
 /// Says what [`replicate`] would copy now.
 pub fn preview(source: Source<'_>, target: &Store) -> Result<ReplicationReport> {
     let (_, object) = fetch_repository_object(source.store())?;
+    source.require_whole_history()?;
     let there = look_at_target(&object, target)?;
-    let here = list_source(source.store())?;
     let mut report = ReplicationReport { is_first: there.is_none(), ..Default::default() };
     let there = there.unwrap_or_default();
+    let mut here = list_source(source)?;
+    report.damaged = source.choose(&mut here, &there, target)?.ok_or_else(changed)?.left_out;
+    require_same_history(source.store(), &here, target, &there)?;
     for kind in Kind::ALL {
         for (_, size) in here.missing_in(&there, kind) {
             report.copied.entry(kind).or_default().add(size);
@@ -142,32 +173,26 @@ pub fn replicate(
     progress: &Progress,
 ) -> Result<ReplicationReport> {
     let (_, object) = fetch_repository_object(source.store())?;
-    let there = look_at_target(&object, target)?;
-    let is_first = there.is_none();
-    if is_first {
-        claim(&object, target, source.environment())?;
-        // Somebody may have made a repository there at the same moment.
-        look_at_target(&object, target)?;
-    }
-    let opened = source.opened();
-    if let Some(repository) = opened.filter(|it| it.is_history_altered()) {
-        let why = repository.history_findings().join("; ");
-        return Err(RepositoryError::Tampered(format!("{why}; nothing was copied")));
-    }
+    source.require_whole_history()?;
+    let (there, is_first) = claim(&object, target, source.environment())?;
     let copier = Copier {
         source: source.store(),
         target,
-        opened,
+        opened: source.opened(),
         progress,
         one_at_a_time: source.environment().one_at_a_time,
     };
     let report = ReplicationReport { is_first, ..ReplicationReport::default() };
-    let there = there.unwrap_or_default();
-    let mut pass = Pass { copier, there, same_history: false, report };
+    let mut pass = Pass { source, copier, there, chosen: Chosen::default(), report };
     for _ in 0..ATTEMPTS {
         if pass.attempt()? {
             pass.require_new_keys()?;
-            return Ok(pass.report);
+            let Pass { chosen: Chosen { needs, left_out }, mut report, .. } = pass;
+            if let Source::OfSeries(repository, _) = source {
+                needs.write(repository, target);
+            }
+            report.damaged.extend(left_out);
+            return Ok(report);
         }
         tracing::debug!("the source changed while it was copied; going on with what is new");
     }
@@ -176,6 +201,17 @@ pub fn replicate(
          fewer commands change its ledger (gc, forget, hold)"
             .into(),
     ))
+}
+
+/// Nobody was told anything wrong, nor was anything done.
+fn changed() -> RepositoryError {
+    RepositoryError::Busy("the repository was changed at this moment; run the command again".into())
+}
+
+/// Whether no record came into the ledger since the source was listed.
+fn is_ledger_as_listed(source: &Store, here: &Listing) -> Result<bool> {
+    let ledger = Listing::of(source, Kind::Ledger)?;
+    Ok(ledger.names().eq(here.objects(Kind::Ledger).map(|(name, _)| name)))
 }
 
 /// What is in the target; nothing if it is empty. Refuses one that is not for a replica of this
@@ -221,24 +257,32 @@ fn check_mark(repository_object: &[u8], target: &Store) -> Result<()> {
     )))
 }
 
-/// Marks an empty target: from now on it is for a replica of this repository.
-fn claim(repository_object: &[u8], target: &Store, environment: &Environment) -> Result<()> {
+/// Marks an empty target as a replica of this repository, or finds that it is one; tells what is in
+/// it, and whether it was empty.
+fn claim(
+    repository_object: &[u8],
+    target: &Store,
+    environment: &Environment,
+) -> Result<(Listing, bool)> {
+    if let Some(there) = look_at_target(repository_object, target)? {
+        return Ok((there, false));
+    }
     let mark = ReplicaRecord {
         repository_hash: digest::hash(repository_object),
         incarnation: IncarnationId(environment.random.array()),
     };
     let object = mark.to_object();
-    match target.create(&ObjectName::Replica.to_string(), object.into())? {
-        Created::Created => Ok(()),
-        // Another replicator was faster.
-        Created::Exists => check_mark(repository_object, target),
-    }
+    target.create(&ObjectName::Replica.to_string(), object.into())?;
+    // Somebody may have made a replica or a repository there at the same moment.
+    let there = look_at_target(repository_object, target)?;
+    Ok((there.unwrap_or_default(), true))
 }
 
 /// In the order that the replica needs: who signed a snapshot and what it is sealed under was there
 /// before it, and so was a slot's keyring before the slot.
-fn list_source(source: &Store) -> Result<Listing> {
-    let mut listing = Listing::of(source, Kind::Ledger)?;
+fn list_source(source: Source<'_>) -> Result<Listing> {
+    let store = source.store();
+    let mut listing = Listing::of(store, Kind::Ledger)?;
     for kind in [
         Kind::Snapshots,
         Kind::Index,
@@ -248,18 +292,56 @@ fn list_source(source: &Store) -> Result<Listing> {
         Kind::Bundles,
         Kind::Repository,
     ] {
-        listing.extend(Listing::of(source, kind)?);
+        listing.extend(Listing::of(store, kind)?);
+    }
+    if let Some(repository) = source.opened() {
+        // What they rest on may be gone.
+        let forgotten = ledger::read(repository)?.state.forgotten;
+        listing.retain(|name| !matches!(name, ObjectName::Snapshot(id) if forgotten.contains(id)));
     }
     Ok(listing)
 }
 
+/// Refuses a source that is not what the replica was made of: it was put back to an older state,
+/// and went on from there in another way.
+fn require_same_history(
+    source: &Store,
+    here: &Listing,
+    target: &Store,
+    there: &Listing,
+) -> Result<()> {
+    let altered = |name: &ObjectName, why: &str| {
+        Err(RepositoryError::Tampered(format!(
+            "{name} of the replica {why} in the source: either the replica was promoted, and is a \
+             repository of its own now, or the source shows an older or another state; nothing was \
+             copied"
+        )))
+    };
+    let mut records = there.objects(Kind::Ledger).map(|(name, _)| *name);
+    if let Some(lost) = records.find(|name| here.get(name).is_none()) {
+        return altered(&lost, "is not there");
+    }
+    let newest = there.objects(Kind::Ledger).map(|(name, _)| *name).last();
+    if let Some(name) = newest.filter(|_| !here.is_in(there)) {
+        let limit = limits::METADATA_OBJECT_BYTES as u64;
+        let [ours, theirs] = [target, source].map(|store| store.get(&name.to_string(), limit));
+        let (ours, theirs) = (ours?, theirs?);
+        // One that broke off in the replica is copied again.
+        if ours != theirs && !theirs.starts_with(&ours) {
+            return altered(&name, "is another one");
+        }
+    }
+    Ok(())
+}
+
 /// One replication, however often it lists the source.
 struct Pass<'a> {
+    source: Source<'a>,
     copier: Copier<'a>,
     /// What is in the target by now.
     there: Listing,
-    /// Whether the replica's newest record is the source's, too, as far as that was looked at.
-    same_history: bool,
+    /// What it is to have of some series.
+    chosen: Chosen,
     report: ReplicationReport,
 }
 
@@ -267,25 +349,25 @@ impl Pass<'_> {
     /// Lists and copies once. False if something came into the ledger, or a register went, while it
     /// did.
     fn attempt(&mut self) -> Result<bool> {
-        let source = self.copier.source;
-        let mut here = list_source(source)?;
-        self.require_same_history(&here)?;
-        if let Some(repository) = self.copier.opened {
-            // What else was theirs may be gone.
-            let forgotten = ledger::read(repository)?.state.forgotten;
-            here.retain(|name| !matches!(name, ObjectName::Snapshot(id) if forgotten.contains(id)));
-        }
+        let source = self.source.store();
+        let mut here = list_source(self.source)?;
+        let chosen = self.source.choose(&mut here, &self.there, self.copier.target)?;
+        let Some(chosen) = chosen else { return Ok(false) };
+        self.chosen = chosen;
+        require_same_history(source, &here, self.copier.target, &self.there)?;
         if here.is_in(&self.there) {
             return Ok(true);
         }
-        for kind in [Kind::Keyring, Kind::Slots, Kind::Packs, Kind::Index] {
-            self.copy(&here, kind)?;
+        self.copy(&here, Kind::Keyring)?;
+        self.copy(&here, Kind::Slots)?;
+        if self.copy(&here, Kind::Packs)? > 0 && self.is_of_series() {
+            return Ok(false);
         }
+        self.copy(&here, Kind::Index)?;
         if !self.follow_index()? {
             return Ok(false);
         }
-        let ledger = Listing::of(source, Kind::Ledger)?;
-        if !ledger.names().eq(here.objects(Kind::Ledger).map(|(name, _)| name)) {
+        if !is_ledger_as_listed(source, &here)? {
             return Ok(false);
         }
         self.require_new_keys()?;
@@ -303,45 +385,15 @@ impl Pass<'_> {
         Ok(true)
     }
 
-    /// Refuses a source that is not what the replica was made of: it was put back to an older state,
-    /// and went on from there in another way.
-    fn require_same_history(&mut self, here: &Listing) -> Result<()> {
-        if self.same_history {
-            return Ok(());
-        }
-        let altered = |name: &ObjectName, why: &str| {
-            Err(RepositoryError::Tampered(format!(
-                "{name} of the replica {why} in the source: either the replica was promoted, and is a \
-                 repository of its own now, or the source shows an older or another state; nothing was \
-                 copied"
-            )))
-        };
-        let mut records = self.there.objects(Kind::Ledger).map(|(name, _)| *name);
-        if let Some(lost) = records.find(|name| here.get(name).is_none()) {
-            return altered(&lost, "is not there");
-        }
-        let newest = self.there.objects(Kind::Ledger).map(|(name, _)| *name).last();
-        if let Some(name) = newest.filter(|_| !here.is_in(&self.there)) {
-            let limit = limits::METADATA_OBJECT_BYTES as u64;
-            let [ours, theirs] = [self.copier.target, self.copier.source]
-                .map(|store| store.get(&name.to_string(), limit));
-            let (ours, theirs) = (ours?, theirs?);
-            // One that broke off in the replica is copied again.
-            if ours != theirs && !theirs.starts_with(&ours) {
-                return altered(&name, "is another one");
-            }
-        }
-        self.same_history = true;
-        Ok(())
-    }
-
     /// Lists index objects and packs once more, and again as long as some went: what a collector put
     /// in their place is there by then. False if that does not end.
     fn follow_index(&mut self) -> Result<bool> {
         let source = self.copier.source;
         for _ in 0..ATTEMPTS {
             let mut again = Listing::of(source, Kind::Index)?;
-            again.extend(Listing::of(source, Kind::Packs)?);
+            if !self.is_of_series() {
+                again.extend(Listing::of(source, Kind::Packs)?);
+            }
             self.copy(&again, Kind::Packs)?;
             let gone = self.copy(&again, Kind::Index)?;
             let now = Listing::of(source, Kind::Index)?;
@@ -351,6 +403,11 @@ impl Pass<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Then it is known which packs are needed.
+    const fn is_of_series(&self) -> bool {
+        matches!(self.source, Source::OfSeries(..))
     }
 
     /// What was sealed or signed since the keys were read is not damaged.

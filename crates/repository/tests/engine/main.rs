@@ -36,6 +36,7 @@ mod repair_copies;
 mod repair_index;
 mod repair_snapshots;
 mod replication;
+mod replication_series;
 mod retention;
 mod rewrite;
 mod rewrite_kills;

@@ -12,26 +12,23 @@ use nightjar_storage::Store;
 use crate::environment::World;
 use crate::fixture::passphrase;
 use crate::model::verify_all;
-use crate::simulation::base::FULL;
+use crate::simulation::base::{FULL, SERIES};
 use crate::simulation::check::{open_alone, restores, said};
 use crate::simulation::history::History;
 use crate::simulation::process::{Process, Stage};
 
-/// Copies what the replica lacks, with a key or without, and looks at the replica, however that
-/// went.
+/// Copies what the replica lacks, of all series or of one, with a key or without, and looks at the
+/// replica, however that went.
 pub(super) fn replicate(process: &mut Process<'_>) -> Result<(), RepositoryError> {
     let progress = Progress::default();
-    let outcome = if process.rng.below(2) == 0 {
-        replicate::replicate(Source::Opened(&process.repository), &process.target, &progress)
-    } else {
-        let found = Found::look(process.repository.store().clone());
-        found.and_then(|it| {
-            replicate::replicate(
-                Source::Sealed(&it, &process.environment),
-                &process.target,
-                &progress,
-            )
-        })
+    let way = process.rng.below(4);
+    let repository = &process.repository;
+    let copy = |source: Source<'_>| replicate::replicate(source, &process.target, &progress);
+    let outcome = match SERIES.get(way) {
+        Some(series) => copy(Source::OfSeries(repository, &|name| name == *series)),
+        None if way == SERIES.len() => copy(Source::Opened(repository)),
+        None => Found::look(repository.store().clone())
+            .and_then(|found| copy(Source::Sealed(&found, &process.environment))),
     };
     let done = outcome.is_ok();
     if let Ok(report) = &outcome
