@@ -4,7 +4,7 @@
 //! its kind and its blobs, and if every blob decodes to its id. Whoever checks packs, and whoever says
 //! that one may be relied on again, asks for that here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nightjar_codec::pack::PackCipher;
 use nightjar_codec::{CodecError, digest};
@@ -18,7 +18,7 @@ use rayon::slice::ParallelSlice;
 
 use super::cipher_from;
 use crate::error::{RepositoryError, Result};
-use crate::index::database::Location;
+use crate::index::database::{Database, Location, Standing};
 use crate::read::{Reader, SealedBlob};
 use crate::repository::Repository;
 
@@ -100,6 +100,28 @@ impl Decoded {
         self.lost.extend(other.lost);
         self.why = self.why.take().or(other.why);
         self.lost_bases.extend(other.lost_bases);
+    }
+
+    /// Leaves out bases that were collected: no index object lists a pack, but retired ones, from which
+    /// they could be had. What rests on them is as dead as they are, and says nothing of the pack.
+    pub(crate) fn without_collected(
+        mut self,
+        reader: &Reader<'_>,
+        retired: &BTreeSet<PackId>,
+    ) -> Result<Self> {
+        let may_be_there = |database: &Database, ordinal| {
+            database.pack(ordinal).is_ok_and(|pack| {
+                pack.standing == Standing::Listed && !retired.contains(&pack.pack_id)
+            })
+        };
+        let mut kept = BTreeMap::new();
+        for (base, why) in self.lost_bases {
+            if reader.index.support(&[base], &may_be_there)?.is_some() {
+                kept.insert(base, why);
+            }
+        }
+        self.lost_bases = kept;
+        Ok(self)
     }
 }
 

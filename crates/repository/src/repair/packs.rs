@@ -200,7 +200,7 @@ pub(super) fn settle(
     if suspects.is_empty() {
         return Ok(());
     }
-    let mut sound = look_again(repository, &suspects, report, progress)?;
+    let mut sound = look_again(repository, &suspects, &ledger.state.retired, report, progress)?;
     ledger::append_decided(repository, |ledger| {
         // Who found one damaged since then may know better than who read it before.
         let (damaged, _) = ledger.packs_named_after(before.head.number);
@@ -217,6 +217,7 @@ pub(super) fn settle(
 fn look_again(
     repository: &Repository,
     suspects: &BTreeSet<PackId>,
+    retired: &BTreeSet<PackId>,
     report: &mut Report,
     progress: &Progress,
 ) -> Result<BTreeSet<PackId>> {
@@ -238,7 +239,7 @@ fn look_again(
     for (name, object) in Ahead::new(repository, names, limits::PACK_BYTES) {
         let ObjectName::Pack(id) = name else { continue };
         let Some(listed) = listings.0.get(&id) else { continue };
-        let checked = object.and_then(|object| check(&reader, &id, listed, &object));
+        let checked = object.and_then(|object| check(&reader, &id, listed, &object, retired));
         match or_damage(checked)? {
             Ok(Ok(())) => drop(sound.insert(id)),
             Ok(Err(why)) | Err(why) if !told.contains(&name.to_string()) => {
@@ -257,6 +258,7 @@ fn check(
     id: &PackId,
     listed: &Listed,
     object: &Bytes,
+    retired: &BTreeSet<PackId>,
 ) -> Result<std::result::Result<(), String>> {
     if digest::pack_id(object) != *id {
         return Ok(Err("its bytes do not hash to its id".into()));
@@ -270,7 +272,8 @@ fn check(
     }
     let whole = WholePack::open(repository, id, object)?;
     listed.iter().try_for_each(|listing| whole.require(listing))?;
-    let Decoded { why, lost_bases, .. } = whole.decode(reader)?;
+    let decoded = whole.decode(reader)?;
+    let Decoded { why, lost_bases, .. } = decoded.without_collected(reader, retired)?;
     let base = lost_bases.into_values().next();
     let base = base.map(|why| format!("what a blob of it rests on is lost: {why}"));
     Ok(why.or(base).map_or(Ok(()), Err))

@@ -227,6 +227,7 @@ impl Check<'_> {
         }
         let whole = WholePack::open(self.reader.repository, &listing.pack_id, object)?;
         whole.require(listing)?;
-        whole.decode(self.reader).map(Some)
+        let decoded = whole.decode(self.reader)?;
+        decoded.without_collected(self.reader, &self.ledger.state.retired).map(Some)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use nightjar_format::blob::BlobKind;
 use nightjar_format::ledger::LedgerBody;
 use nightjar_format::object::ObjectName;
 use nightjar_format::slot::Role;
@@ -18,6 +19,7 @@ use nightjar_testkit::damage::{Damage, names, read, write};
 use nightjar_testkit::edits::touched;
 use nightjar_testkit::fixture::{FILE, Fixture, restore};
 use nightjar_testkit::generate::{dump, noise};
+use nightjar_testkit::insider::Insider;
 
 use crate::coverage::{all_of, check, hurried, nights};
 use crate::gc::{collected, thorough};
@@ -407,4 +409,31 @@ fn a_base_that_cannot_be_had_is_traced_to_its_pack_by_the_run_that_misses_it() {
         }
     }
     assert!(told > 0, "no night rests on what the flips hit");
+}
+
+/// A collector that runs while a pack is damaged takes what only dead deltas in it rest on.
+#[test]
+fn a_delta_whose_base_was_collected_does_not_keep_its_pack_from_being_sound_again() {
+    let fixture = Fixture::new(335);
+    let insider = Insider::first(&fixture);
+    let session = SessionId([9; 16]);
+    let old = noise(335, 30_000);
+    let new = [&old[..15_000], b"changed", &old[15_000..]].concat();
+    let base = insider.write_pack(BlobKind::Data, session, &[insider.whole(&old)]);
+    let blobs = [insider.whole(&noise(336, 30_000)), insider.delta(&new, &[&old], 1)];
+    let pack = insider.write_pack(BlobKind::Data, session, &blobs);
+    let (base_id, id) = (base.pack_id, pack.pack_id);
+    insider.write_index(session, vec![base]);
+    insider.write_index(session, vec![pack]);
+    insider.append(&fixture.open(), [LedgerBody::Damaged { packs: vec![id] }]);
+    fixture.store.delete(&ObjectName::Pack(base_id).to_string()).unwrap();
+    // A base that is lost may come back, and then its delta must be right.
+    let lost = fixture.twin();
+    let report = check(&lost, Level::Data, EVERYTHING);
+    assert_eq!((report.recorded_repaired, report.findings.len()), (vec![], 2));
+    let packs = vec![base_id];
+    let condemned = insider.append(&fixture.open(), [LedgerBody::Condemn { packs: packs.clone() }]);
+    insider.append(&fixture.open(), [LedgerBody::Retire { condemned, packs }]);
+    let report = check(&fixture, Level::Data, EVERYTHING);
+    assert_eq!((report.recorded_repaired, report.findings), (vec![id], vec![]));
 }
