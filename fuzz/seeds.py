@@ -35,10 +35,10 @@ seed("plain_objects", "label", b"\1\5label\4", 3)
 seed("plain_objects", "keyring_record", bytes.fromhex(keys["keyring"]["plaintext"]), 4)
 seed("plain_objects", "epoch_record", bytes.fromhex(keys["keyring"]["epoch_record"]), 5)
 seed("plain_objects", "keyring", bytes.fromhex(keys["keyring"]["object"]), 6)
-seed("plain_objects", "replica", b"NJC1\1" + bytes(range(32)), 7)
+seed("plain_objects", "replica", b"NJC1\1" + bytes(range(40)), 7)
 
 kinds = (("index", 0), ("sessions", 2), ("snapshots", 3), ("ledger", 4), ("ledger_hold", 4), ("ledger_erased", 4),
-         ("checks", 5))
+         ("ledger_promote", 4), ("checks", 5))
 for o, (name, choice) in zip(metadata["objects"], kinds, strict=True):
     seed("records", name, bytes.fromhex(o["record"]), choice)
     seed("framing", f"metadata_{name}", bytes.fromhex(o["object"]), 0)
@@ -46,7 +46,7 @@ for o, (name, choice) in zip(metadata["objects"], kinds, strict=True):
 seed("records", "footer", b"\1\1" + b"a" * 32 + b"\1" + b"b" * 32 + b"\1\x30\x20\2\1\1\3\1\1\2\3", 1)
 seed("records", "footer_of_deltas", b"\1\3" + b"a" * 32 + b"b" * 32 + b"c" * 32 + b"\2" + b"d" * 32 + b"e" * 32
      + b"\3\x30\x20\0\x30\x20\2\1\0\1\x30\x20\2\4\4\0\3\1\x20\0", 1)
-seed("object_names", "keyring", b"keyring/00000001/" + b"0f" * 16)
+seed("object_names", "keyring", b"keyring/00000001-" + b"0f" * 8 + b"/" + b"0f" * 16)
 seed("object_names", "pack", b"packs/0f/" + b"0f" * 32)
 
 seed("framing", "payload", bytes(80) + struct.pack("<I", 3) + b"abc" + bytes(5), 1)

@@ -164,7 +164,7 @@ fn what_is_held_in_the_golden_repository_stays_held() {
     }
     let ledger = golden.sandbox.nightjar("ledger show").json();
     let records = ledger["records"].as_array().unwrap();
-    for kind in ["hold", "release", "accept", "forget"] {
+    for kind in ["hold", "release", "accept", "forget", "promote"] {
         assert!(records.iter().any(|record| record["kind"] == kind), "no {kind}");
     }
 }

@@ -28,6 +28,7 @@ from njformat.repository import Repository
 
 P = "nightjar format 1: "
 RAW, ZSTD, DELTA = 0, 1, 2
+FIRST, SECOND, THIRD = (os.urandom(8) for _ in range(3))  # incarnations
 
 
 # A miniature writer
@@ -118,11 +119,10 @@ class Writer:
     def __init__(self, root):
         self.root = root
         self.id = os.urandom(16)
-        self.incarnation = os.urandom(8)
         self.dedup = os.urandom(32)
         self.epochs = {}
         self.repository = (b"NJR1\x01" + vec([]) + vec([vs("later")]) + self.id + vi(4096) + vi(16384) + vi(65536)
-                           + vi(1 << 20) + b"\1" + self.incarnation)
+                           + vi(1 << 20) + b"\1" + FIRST)
         self.put("repository", self.repository)
 
     def path(self, name):
@@ -184,6 +184,13 @@ class Writer:
         data = header + aead(key, bytes(12), plain, self.id + header + n)
         self.put(name, data)
         return B(data)
+
+    def append(self, number, previous, by, body, epoch=2, incarnation=SECOND):
+        return self.put_metadata(f"ledger/{number:012}", 4, epoch, by,
+                                 b"\1" + incarnation + vi(number) + previous + zz(5) + body)
+
+    def begin(self, n):
+        return vi(7) + vi(n) + B(self.epochs[n].record)
 
     def blob_id(self, kind, plain):
         return blake3(plain, key=H("chunk id" if kind == 1 else "node id", self.dedup)).digest()
@@ -286,9 +293,18 @@ def file_kind(size, content, holes=()):
     return vi(0) + vi(size) + content + vec([vi(o) + vi(n) for o, n in holes]) + b"\0"
 
 
-def snapshot(root, started, source, previous=None):
+def snapshot(root, started, source, previous=None, incarnation=SECOND):
     return (b"\1" + vi(1) + vs("series") + zz(started) + zz(started + 1) + vs("host") + vs("user") + vs("program")
-            + vec([vs("k") + vs("v")]) + source + b"".join(vi(n) for n in range(16)) + root + opt(previous) + opt(None))
+            + vec([vs("k") + vs("v")]) + source + b"".join(vi(n) for n in range(16)) + root + opt(previous) + opt(None)
+            + incarnation)
+
+
+def forget(x):
+    return vi(4) + vec([x]) + vs("who") + vs("why") + b"\1"
+
+
+def promote(incarnation, snapshots, revived=()):
+    return vi(13) + incarnation + vec(snapshots) + vec(revived) + vs("who") + vs("why")
 
 
 STDIN = vi(0) + vs("dump.sql") + b"\0"
@@ -329,7 +345,8 @@ def build(root):
     packs1.append(w.put_pack(2, 1, s1, [(n, ZSTD) for n in nodes[:-1]] + [(nodes[-1], RAW)]))
     w.index1 = w.put_index(1, w.write, s1, packs1)
     w.a = s1
-    digest_a = w.put_metadata(f"snapshots/{s1.hex()}", 3, 1, w.write, snapshot(root_a, 1000, STDIN))
+    digest_a = w.put_metadata(f"snapshots/{s1.hex()}", 3, 1, w.write,
+                              snapshot(root_a, 1000, STDIN, incarnation=FIRST))
 
     # Snapshot B, epoch 2: a tree, with every kind, a sparse file and a directory of two levels.
     s2 = os.urandom(16)
@@ -354,49 +371,35 @@ def build(root):
     w.put_index(2, w.fresh, s2, packs2)
     w.b = s2
     w.put_metadata(f"snapshots/{s2.hex()}", 3, 2, w.fresh,
-                   snapshot(root_b, 2000, vi(2) + vec([vb(b"/srv")]), s1 + digest_a))
+                   snapshot(root_b, 2000, vi(2) + vec([vb(b"/srv")]), s1 + digest_a, FIRST))
 
     # A forgotten snapshot and a fence.
     w.c = os.urandom(16)
-    w.put_metadata(f"snapshots/{w.c.hex()}", 3, 2, w.write, snapshot(root_b, 3000, STDIN))
+    w.put_metadata(f"snapshots/{w.c.hex()}", 3, 2, w.write, snapshot(root_b, 3000, STDIN, incarnation=FIRST))
     w.put_metadata(f"snapshots/{os.urandom(16).hex()}", 3, 2, w.first, b"\1" + vi(0) + vs("gave up"))
 
-    # The ledger: two incarnations, an epoch, void records of a write slot and of a removed one.
-    def append(incarnation, number, previous, by, body, epoch=2):
-        return w.put_metadata(f"ledger/{incarnation.hex()}/{number:012}", 4, epoch, by,
-                              b"\1" + incarnation + vi(number) + previous + zz(5) + body)
-
-    def forget(x):
-        return vi(4) + vec([x]) + vs("who") + vs("why") + b"\1"
-
-    def begin(n, record=None):
-        return vi(8) + vi(n) + B(record or w.epochs[n].record)
-
-    w.append, w.forget, w.begin = append, forget, begin
-    d = append(w.incarnation, 0, bytes(32), w.first, vi(0) + opt(None), epoch=1)
-    d = append(w.incarnation, 1, d, w.first, vi(9) + w.write.id, epoch=1)
-    d = append(w.incarnation, 2, d, w.gone, vi(8) + vi(3) + bytes(32), epoch=1)  # not the next
-    w.before = w.incarnation, 2, d
-    d = append(w.incarnation, 3, d, w.first, begin(2), epoch=1)
-    d = append(w.incarnation, 4, d, w.keyed, forget(w.c))
-    d = append(w.incarnation, 5, d, w.write, forget(w.a))
-    d = append(w.incarnation, 6, d, w.write, vi(5) + vec([bytes(32)]))
-    d = append(w.incarnation, 7, d, w.gone, forget(w.b), epoch=1)  # removed, with its old keys
-    d = append(w.incarnation, 8, d, w.gone, vi(8) + vi(2) + bytes(32), epoch=1)
-    second = os.urandom(8)
-    e = append(second, 0, bytes(32), w.first, vi(0) + opt(w.incarnation + vi(8) + d))
-    w.fork = w.incarnation, 8, d
-    e = append(second, 1, e, w.first, vi(7) + vec([]) + vec([vi(3) + vec([])]) + vec([bytes(32)]) + vec([w.c])
-               + vec([]) + vec([w.a + bytes(32) + vs("") + zz(0) + zz(0) + vs("") + vi(0) + vi(0)])
-               + vec([w.b + vec([zz(5) + opt(None) + vs("who") + vs("why")])])
-               + vec([vs("dump.sql") + zz(6), vs("tree") + zz(5)]) + vec([vi(1), vi(3)]))
-    e = append(second, 2, e, w.keyed, vi(9) + w.fresh.id)
+    # The ledger: an epoch, a promotion, void records of a write slot and of a removed one.
     held, by, why = vec([w.a]), vs("who"), vs("why")
-    e = append(second, 3, e, w.write, vi(10) + held + opt(zz(7)) + by + why)
-    e = append(second, 4, e, w.write, vi(11) + held + by + why)  # only a full slot may
-    e = append(second, 5, e, w.first, vi(11) + held + by + why)
-    e = append(second, 6, e, w.first, vi(12) + vs("dump.sql") + zz(6) + by + why)
-    w.head = second, 6, e
+    w.head = 0, bytes(32)
+    for number, (signer, epoch, body) in enumerate((
+            (w.first, 1, vi(0)),
+            (w.first, 1, vi(8) + w.write.id),
+            (w.gone, 1, vi(7) + vi(3) + bytes(32)),              # not the next
+            (w.first, 1, w.begin(2)),
+            (w.keyed, 2, forget(w.c)),
+            (w.write, 2, forget(w.a)),
+            (w.write, 2, vi(5) + vec([bytes(32)])),
+            (w.gone, 1, forget(w.b)),                            # removed, with its old keys
+            (w.gone, 1, vi(7) + vi(2) + bytes(32)),
+            (w.first, 2, promote(SECOND, sorted([w.a, w.b]), [bytes(32), b"\1" * 32])),
+            (w.keyed, 2, vi(8) + w.fresh.id),
+            (w.write, 2, vi(9) + held + opt(zz(7)) + by + why),
+            (w.write, 2, vi(10) + held + by + why),              # only a full slot may
+            (w.first, 2, vi(10) + held + by + why),
+            (w.first, 2, vi(11) + vs("dump.sql") + zz(6) + by + why),
+            (w.first, 2, vi(12) + vi(4) + vi(1) + vi(300) + opt(zz(9)) + by))):
+        digest = w.append(number, w.head[1], signer, body, epoch, FIRST if number < 10 else SECOND)
+        w.head = number, digest
 
     # What another attempt at epoch 2 left, which is never looked at.
     w.put(f"keyring/{2:08}-{bytes(8).hex()}/{w.first.id.hex()}", b"another attempt")
@@ -543,9 +546,11 @@ class Damage(ReaderCase):
             self.bad("list", says=says)
         w.put_keyring(1, w.first)
         w.put_keyring(2, w.first)
-        os.remove(w.path(f"ledger/{w.incarnation.hex()}/{1:012}"))
+        os.remove(w.path(f"ledger/{1:012}"))
         self.bad("list", says="tampering", empty=False)
         self.bad("list", key=("--key-file", "key"), says="is missing")  # a member since epoch 2, which is lost
+        shutil.rmtree(w.path("ledger"))
+        self.bad("list", says=f"ledger/{0:012}: is missing", empty=False)
 
     def test_lost_index(self):
         os.remove(self.w.path(self.w.index1))
@@ -583,7 +588,7 @@ class Damage(ReaderCase):
         record = snapshot(bytes(32), 1, STDIN)
         for altered, says in ((record + b"\0", "behind the record"), (record[:-1], "too early"),
                               (b"\2" + record[1:], "version 2"), (record[:1] + b"\x81\0" + record[2:], "overlong"),
-                              (record[:1] + b"\2", "variant 2"), (record[:-1] + b"\2", "option")):
+                              (record[:1] + b"\2", "variant 2"), (record[:-9] + b"\2" + record[-8:], "option")):
             w.put_metadata(name, 3, 2, w.first, altered)
             self.bad("list", says=says, empty=False)
         for f in (frame(record) + b"\0", frame(record, write_content_size=False), frame(record) * 2):
@@ -619,73 +624,44 @@ class Damage(ReaderCase):
 
     def test_ledger(self):
         w = self.w
-        incarnation, number, digest = w.head
-        w.append(incarnation, number + 1, digest, w.first, vi(8) + vi(2) + bytes(32))
+        number, digest = w.head
+        w.append(number + 1, digest, w.first, vi(7) + vi(2) + bytes(32))
         self.assertIn("begins epoch 2 behind epoch 2", self.good("list").err)
-        w.append(incarnation, number + 1, digest, w.first, vi(8) + vi(4) + bytes(32))
+        w.append(number + 1, digest, w.first, vi(7) + vi(4) + bytes(32))
         self.assertIn("begins epoch 4 behind epoch 2", self.good("list").err)
-        w.append(incarnation, number + 1, digest, w.first, vi(8) + vi(3) + bytes(32))
+        w.append(number + 1, digest, w.first, vi(7) + vi(3) + bytes(32))
         self.bad("list", says="though epoch 3 has begun: the slot was removed")
-        w.append(incarnation, number + 1, digest, w.write, vi(8) + vi(3) + bytes(32))
+        w.append(number + 1, digest, w.write, vi(7) + vi(3) + bytes(32))
         self.assertIn("may not write", self.good("list").err)
-        w.append(incarnation, number + 1, digest, w.write, vi(9) + w.fresh.id)
+        w.append(number + 1, digest, w.write, vi(8) + w.fresh.id)
         self.assertIn("may not write", self.good("list").err)
-        w.append(incarnation, number + 1, digest, w.gone, vi(8) + vi(3) + bytes(32), epoch=1)
+        w.append(number + 1, digest, w.gone, vi(7) + vi(3) + bytes(32), epoch=1)
         self.assertIn("which had ended", self.good("list").err)
-        w.append(incarnation, number + 1, bytes(32), w.gone, vi(6) + vec([]), epoch=1)
+        w.append(number + 1, bytes(32), w.gone, vi(6) + vec([]), epoch=1)
         self.good("list")                              # void: what it continues is nothing to anyone
-        w.append(incarnation, number + 1, bytes(32), w.first, vi(6) + vec([]))
+        w.append(number + 1, bytes(32), w.first, vi(6) + vec([]))
         self.bad("list", says="does not continue", empty=False)
-        os.remove(w.path(f"ledger/{incarnation.hex()}/{number + 1:012}"))
+        os.remove(w.path(f"ledger/{number + 1:012}"))
         self.good("list")
-
-    def test_incarnations(self):
-        w = self.w
-        incarnation, number, digest = w.fork
-        child = bytes(8)
-        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + digest))
-        self.bad("list", says="parent of several", empty=False)
-        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + bytes(32)))
-        self.bad("list", says="its parent is another", empty=False)
-        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(99) + digest))
-        self.bad("list", says="its parent is missing", empty=False)
-        w.append(child, 0, bytes(32), w.first, vi(0) + opt(None))
-        self.bad("list", says="only the first", empty=False)
-        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + digest), epoch=1)
-        self.assertIn("which had ended", self.good("list").err)
-        incarnation, number, digest = w.before         # one who was removed goes back behind it
-        digest = w.append(child, 0, bytes(32), w.gone, vi(0) + opt(incarnation + vi(number) + digest), epoch=1)
-        w.append(child, 1, digest, w.gone, w.forget(w.b), epoch=1)
-        r = self.bad("list", says="stands before the newest epoch", empty=False)
-        self.assertEqual(len(json.loads(r.out)), 2)
-        incarnation, number, digest = w.head
-        shutil.rmtree(w.path(f"ledger/{child.hex()}"))
-        w.put_epoch(3, [w.first, w.write, w.gone, w.keyed, w.fresh], [w.first], w.first)
-        w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + digest), epoch=3)
-        self.bad("list", says="epoch 3, which has not begun", empty=False)
-        digest = w.append(child, 0, bytes(32), w.first, vi(0) + opt(incarnation + vi(number) + digest))
-        digest = w.append(child, 1, digest, w.first, w.begin(3))
-        w.append(child, 2, digest, w.first, w.forget(w.a), epoch=3)
-        self.assertEqual(len(json.loads(self.good("list").out)), 1)
 
     def test_lost_epoch(self):
         """What follows an Epoch record that is void is sealed under an epoch that nobody began."""
         w = self.w
-        w.put(f"ledger/{w.incarnation.hex()}/{3:012}", b"junk")
+        w.put(f"ledger/{3:012}", b"junk")
         self.bad("list", says="epoch 2, which has not begun")  # and one who was removed begins an epoch 2
-        w.put(f"ledger/{w.incarnation.hex()}/{8:012}", b"junk")
+        w.put(f"ledger/{8:012}", b"junk")
         self.bad("list", says="epoch 2, which has not begun", empty=False)
         self.bad("list", key=("--key-file", "key"), says="is not the member that the newest epoch knows, 1; ledger/")
 
     def test_epochs(self):
         w = self.w
         everyone, readers = [w.first, w.write, w.gone, w.keyed, w.fresh], [w.first]
-        incarnation, number, digest = w.head
+        number, digest = w.head
 
         def epoch(listed, by, recorder=w.first):
             """An attempt at epoch 3, begun in the ledger instead of the one before."""
             w.put_epoch(3, listed, readers, by)
-            return w.append(incarnation, number + 1, digest, recorder, w.begin(3))
+            return w.append(number + 1, digest, recorder, w.begin(3))
 
         w.put_epoch(3, everyone, readers, w.write)     # until the ledger has it, nobody looks at it
         self.good("list")
@@ -708,6 +684,9 @@ class Damage(ReaderCase):
         epoch(everyone, w.first)
         self.bad("list", says="listed differently")
         w.gone.until = 2
+        for false in (Slot(0, "", since=2), Slot(1, ""), Slot(1, "", since=4)):
+            epoch(everyone + [false], w.first)         # nobody was here all the time
+            self.bad("list", says="did not come in with it")
         w.epochs[2].record, kept = b"x", w.epochs[2].record
         epoch(everyone, w.first)
         self.bad("list", says="does not continue")
@@ -726,11 +705,11 @@ class Damage(ReaderCase):
         head = epoch(everyone, w.first)
         self.good("list")
         self.bad("list", key=("--key-file", "key"), says="the slot was removed")
-        w.append(incarnation, number + 2, head, w.first, w.forget(w.a))
+        w.append(number + 2, head, w.first, forget(w.a))
         self.assertIn("under epoch 2, which had ended", self.good("list").err)
-        w.append(incarnation, number + 2, head, w.first, w.forget(w.a), epoch=3)
+        w.append(number + 2, head, w.first, forget(w.a), epoch=3)
         self.assertEqual(len(json.loads(self.good("list").out)), 1)
-        w.append(incarnation, number + 1, digest, w.first, w.begin(3), epoch=3)
+        w.append(number + 1, digest, w.first, w.begin(3), epoch=3)
         self.bad("list", says="epoch 3, which has not begun", empty=False)
 
     def test_first_epoch(self):
@@ -853,6 +832,116 @@ class Damage(ReaderCase):
             self.bad("check", session.hex(), says=says)
             os.remove(w.path(name))
             os.remove(w.path(index))
+
+
+class Incarnations(ReaderCase):
+    def setUp(self):
+        super().setUp()
+        self.number, self.digest = self.w.head
+
+    def append(self, by, body, **more):
+        self.number += 1
+        self.digest = self.w.append(self.number, self.digest, by, body, **more)
+
+    def put_snapshot(self, incarnation):
+        session = os.urandom(16)
+        self.w.put_metadata(f"snapshots/{session.hex()}", 3, 2, self.w.first,
+                            snapshot(bytes(32), 9000, STDIN, incarnation=incarnation))
+        return session
+
+    def listed(self, *expected, but=()):
+        """What is listed, and what is reported as being of another incarnation."""
+        r = self.good("list")
+        self.assertEqual({s["id"] for s in json.loads(r.out)}, {s.hex() for s in expected})
+        self.assertEqual({line.split(": ")[2] for line in r.err.splitlines() if "no promotion names it" in line},
+                         {f"snapshots/{s.hex()}" for s in but})
+        return r.err
+
+    def test_promotion(self):
+        w = self.w
+        second, third = self.put_snapshot(SECOND), self.put_snapshot(THIRD)
+        first = self.put_snapshot(FIRST)               # as A and B, but too late
+        self.listed(w.a, w.b, second, but=[first, third])
+        self.append(w.first, forget(w.a))
+        self.append(w.first, forget(w.b))
+        self.listed(second, but=[first, third])
+        self.append(w.keyed, promote(THIRD, sorted([w.a, first])))
+        self.listed(w.a, first, third, but=[second])
+        self.assertEqual(self.good("cat", w.a.hex()).out, w.dump)
+        self.bad("cat", second.hex(), says="there is no such one")
+        self.append(w.first, forget(first), incarnation=THIRD)
+        self.listed(w.a, third, but=[second])
+        self.append(w.first, promote(bytes(8), [w.c]), incarnation=THIRD)
+        self.listed(w.c, but=[w.a, third, second])     # A came back: it is not forgotten, but of no account
+
+    def test_void(self):
+        """What a program or a slot says that should not."""
+        w = self.w
+        for by, body, more, says in (
+                (w.first, forget(w.a), {"incarnation": FIRST}, f"is of incarnation {FIRST.hex()}"),
+                (w.first, forget(w.a), {"incarnation": THIRD}, f"is of incarnation {THIRD.hex()}"),
+                (w.first, promote(THIRD, []), {"incarnation": FIRST}, f"is of incarnation {FIRST.hex()}"),
+                (w.gone, promote(THIRD, []), {"epoch": 1}, "sealed under epoch 1, which had ended"),
+                (w.gone, promote(THIRD, []), {"epoch": 1, "incarnation": FIRST}, "which had ended"),
+                (w.gone, promote(THIRD, []), {}, "not a member of its epoch"),
+                (w.write, promote(THIRD, []), {}, "may not write a record of this kind (promote)"),
+                (w.first, promote(THIRD, sorted([w.a, w.b], reverse=True)), {}, "not sorted"),
+                (w.first, promote(THIRD, [w.a, w.a]), {}, "not sorted"),
+                (w.first, promote(THIRD, [], [b"\1" * 32, bytes(32)]), {}, "not sorted"),
+                (w.first, vi(0), {}, "an open record stands first")):
+            self.append(by, body, **more)
+            self.assertIn(f"warning: void record: ledger/{self.number:012}: ", self.listed(w.a, w.b))
+            self.assertIn(says, self.listed(w.a, w.b).splitlines()[-1])
+        self.append(w.first, forget(w.a))              # each kept its number
+        self.listed(w.b)
+        self.digest = bytes(32)
+        self.append(w.first, forget(w.b), incarnation=FIRST)
+        self.listed(w.b)                               # void: what it continues is nothing to anyone
+        self.append(w.first, promote(THIRD, []))
+        self.listed(but=[w.b])
+        self.digest = bytes(32)
+        self.append(w.first, forget(w.b), incarnation=THIRD)
+        self.bad("list", says="does not continue", empty=False)
+
+    def test_epochs(self):
+        """They go on counting; none that another incarnation began has begun here."""
+        w = self.w
+        w.put_epoch(3, [w.first, w.write, w.gone, w.keyed, w.fresh], [w.first], w.first)
+        self.append(w.first, promote(THIRD, [w.a]))
+        before = self.number, self.digest
+        self.append(w.first, w.begin(3))
+        self.listed(w.a, but=[w.b])
+        self.append(w.first, forget(w.a), incarnation=THIRD)
+        self.listed(but=[w.b])                         # under epoch 2, which still stands
+        self.append(w.first, forget(w.a), incarnation=THIRD, epoch=3)
+        self.bad("list", says="epoch 3, which has not begun", empty=False)
+        os.remove(w.path(f"ledger/{self.number:012}"))
+        self.number, self.digest = before
+        self.append(w.first, w.begin(3), incarnation=THIRD)
+        self.append(w.first, forget(w.a), incarnation=THIRD, epoch=3)
+        self.listed(but=[w.b])
+        self.assertEqual(Repository(self.copy, password=b"correct horse").ledger.incarnations, [FIRST, SECOND, THIRD])
+
+    def test_replica(self):
+        """What is forgotten and still there can be read in a replica, until that is promoted."""
+        w = self.w
+        self.append(w.first, forget(w.b))
+        cat, marker = ("cat", w.b.hex(), "sparse"), b"NJC1\1" + B(w.repository) + THIRD
+        self.bad(*cat, says="no such")
+        for data, says in ((marker, ""), (marker + b"\0", "behind the record"), (marker[:-8], "too early"),
+                           (b"NJC2" + marker[4:], "not a replica object")):
+            w.put("ledger/replica", data)
+            self.assertEqual(self.good(*cat).out, w.sparse)
+            self.assertEqual(self.good("cat", "latest").out, w.dump)
+            err = self.listed(w.a, but=[w.c])
+            self.assertIn(f"snapshots/{w.b.hex()}: is forgotten, and still in this replica", err)
+            self.assertIn(says, err)
+        w.put("ledger/replica", marker[:-8] + SECOND)
+        self.bad(*cat, says="no such")
+        w.put("ledger/replica", marker)
+        self.append(w.first, promote(THIRD, [w.a]))
+        self.assertNotIn("replica", self.listed(w.a))
+        self.bad(*cat, says="no such")
 
 
 class Deltas(ReaderCase):

@@ -5,8 +5,9 @@
 
 writes DIRECTORY/repository, a repository that has met what format 1 knows (two nights of a dump that grows,
 five of one that is edited here and there, so that there are deltas of chunks and nodes, on each other and of
-several bases; a content list with levels, a tree, a forgotten snapshot, a rewritten one, two held ones, one of which was released, a
-size that was accepted, three epochs, a write slot, a removed one), and DIRECTORY/repository.json: how to open it, what its snapshots hold and how many deltas each needs.
+several bases; a content list with levels, a tree, a forgotten snapshot, a rewritten one, two held ones, one of
+which was released, a size that was accepted, three epochs, a write slot, a removed one; it was a replica and was
+promoted), and DIRECTORY/repository.json: how to open it, what its snapshots hold and how many deltas each needs.
 Both are part of the format from the day it is released; nothing is overwritten. Needs the packages of
 tools/reader.
 """
@@ -101,8 +102,8 @@ def content(data):
 
 
 class Maker:
-    def __init__(self, program, repository, scratch):
-        self.program, self.repository, self.scratch = program, repository.resolve(), scratch
+    def __init__(self, program, scratch):
+        self.program, self.repository, self.scratch = program, scratch / "repository", scratch
         self.snapshots = []
         for name, secret in (("passphrase", PASSPHRASE), ("removed", REMOVED), ("write.key", WRITE_KEY)):
             write(scratch / name, secret, 0o600)
@@ -137,6 +138,12 @@ class Maker:
         del snapshot["entries"][path]
         return old
 
+    def move(self, repository):
+        """To a replica, which is promoted."""
+        self.run("replicate", repository.resolve())
+        self.repository = repository.resolve()
+        self.run("replica", "promote", "--reason", "a golden drill")
+
     def read(self, snapshot):
         """What the independent reader says of a snapshot."""
         line = [sys.executable, "-B", READER / "nightjar_reader.py", self.repository, "--password-file",
@@ -168,7 +175,7 @@ def make(program, repository):
     """The repository, and what is to be said of it."""
     cheap = ("--argon2-memory", "1MiB")
     with tempfile.TemporaryDirectory() as scratch:
-        m = Maker(program, repository, pathlib.Path(scratch))
+        m = Maker(program, pathlib.Path(scratch))
         m.run("init", "--chunk-size", "4KiB", "--pack-size", "1MiB", "--label", "golden", *cheap)
         m.store_dump("dump.sql", dump(1))
         m.run("key", "add", "--role", "write", "--label", "host", "--new-key-file", m.scratch / "write.key")
@@ -189,6 +196,7 @@ def make(program, repository):
         made = m.run("snapshot", "create", "--stdin", "mistake", stdin=b"to be forgotten")
         m.run("snapshot", "forget", made["id"], "--reason", "a golden mistake")
         rewritten = m.rewrite([s for s in m.snapshots if s["series"] == "tree"][-1], "tree/config")
+        m.move(repository)
         m.run("snapshot", "create", "--name", "late.sql", "--", "printf", "in the third epoch")
         late = m.run("snapshot", "list")[-1]
         m.note(late, "late.sql", {"late.sql": content(b"in the third epoch")})

@@ -7,13 +7,16 @@ from .store import Refused, about, ascending, hex_of, require
 
 
 class Snapshots:
-    """Registers. `committed` has the snapshots that exist, by start; `refused` the objects that are not believed."""
+    """Registers. `committed` has the snapshots that exist, by start, `forgotten` what a replica still has of others;
+    `refused` the objects that are not believed."""
 
     def __init__(self, repository):
-        self.committed, self.refused, self.digests = [], [], {}
+        ledger = repository.ledger
+        self.committed, self.forgotten, self.refused, self.digests = [], [], [], {}
         for name in repository.store.names("snapshots", hex_of(16)):
             session = bytes.fromhex(name.split("/")[1])
-            if session in repository.ledger.forgotten:
+            is_forgotten = session in ledger.forgotten
+            if is_forgotten and not repository.is_replica:
                 continue
             try:
                 opened = repository.open_metadata(name, records.REGISTER)
@@ -25,7 +28,13 @@ class Snapshots:
             except Refused as e:
                 self.refused.append(str(e))
                 continue
-            self.committed.append(SimpleNamespace(id=session, name=name, signer=opened.signer, **vars(register)))
+            if not ledger.admits(session, register.incarnation):
+                repository.warn(f"{name}: is of incarnation {register.incarnation.hex()}, and no promotion names it")
+                continue
+            if is_forgotten:
+                repository.warn(f"{name}: is forgotten, and still in this replica")
+            (self.forgotten if is_forgotten else self.committed).append(
+                SimpleNamespace(id=session, name=name, signer=opened.signer, **vars(register)))
             self.digests[session] = opened.digest
         self.committed.sort(key=lambda s: (s.started, s.id))
 
@@ -34,7 +43,7 @@ class Snapshots:
             if not self.committed:
                 raise Refused("snapshots: there is none")
             return self.committed[-1]
-        found = [s for s in self.committed if s.id.hex().startswith(prefix.lower())]
+        found = [s for s in self.committed + self.forgotten if s.id.hex().startswith(prefix.lower())]
         if len(found) != 1:
             for message in self.refused:
                 if message.startswith(f"snapshots/{prefix.lower()}"):

@@ -1,15 +1,15 @@
-"""The records of chapters 1 to 8 and 14, field by field."""
+"""The records of chapters 1 to 8, 14 and 15, field by field."""
 
 from .postcard import (BOOL, BYTES, I32, I64, STRING, U8, U32, U64, VERSION, Enum, Fixed, Option, Record, Repeat,
                        Vec)
 
-ID16, ID32, KEY, SIGNATURE = Fixed(16), Fixed(32), Fixed(32), Fixed(64)
+ID8, ID16, ID32, KEY, SIGNATURE = Fixed(8), Fixed(16), Fixed(32), Fixed(32), Fixed(64)
 
 # Chapter 1
 
 REPOSITORY = Record(
     version=VERSION, required_features=Vec(STRING), optional_features=Vec(STRING), repository_id=ID16,
-    chunk_min=U32, chunk_avg=U32, chunk_max=U32, pack_target=U32, conditional_create=BOOL, incarnation=Fixed(8))
+    chunk_min=U32, chunk_avg=U32, chunk_max=U32, pack_target=U32, conditional_create=BOOL, incarnation=ID8)
 
 # Chapter 2
 
@@ -76,21 +76,21 @@ SNAPSHOT = dict(
         ("command", dict(name=STRING, arguments=Vec(STRING), status=I32, tar=BOOL)),
         ("paths", dict(paths=Vec(BYTES)))),
     counts=Record(**{name: U64 for name in COUNTS}), root=ID32,
-    previous=Option(Record(id=ID16, digest=KEY)), original=Option(Record(id=ID16, digest=KEY)))
+    previous=Option(Record(id=ID16, digest=KEY)), original=Option(Record(id=ID16, digest=KEY)), incarnation=ID8)
 REGISTER = Record(
     version=VERSION, register=Enum(("fence", dict(reason=STRING)), ("committed", SNAPSHOT)))
 
 # Chapter 8
 
-POSITION = Record(incarnation=Fixed(8), number=U64)
+POSITION = Record(incarnation=ID8, number=U64)
 SESSION = Record(
     version=VERSION, session=ID16, host=STRING, process=U32, started=I64, renewed=I64, renewals=U64,
     noted=Option(POSITION))
 PACKS = Vec(ID32)
 LEDGER = Record(
-    version=VERSION, incarnation=Fixed(8), number=U64, previous=KEY, time=I64,
+    version=VERSION, incarnation=ID8, number=U64, previous=KEY, time=I64,
     body=Enum(
-        ("open", dict(parent=Option(Record(position=POSITION, digest=KEY)))),
+        ("open", {}),
         ("condemn", dict(packs=PACKS)),
         ("retire", dict(condemned=U64, packs=PACKS)),
         ("reinstate", dict(condemned=U64)),
@@ -102,10 +102,15 @@ LEDGER = Record(
         ("hold", dict(snapshots=Vec(ID16), until=Option(I64), who=STRING, why=STRING)),
         ("release", dict(snapshots=Vec(ID16), who=STRING, why=STRING)),
         ("accept", dict(series=STRING, up_to=I64, who=STRING, why=STRING)),
-        ("erased", dict(up_to=U64, packs=U64, bytes=U64, kept_until=Option(I64), who=STRING))))
+        ("erased", dict(up_to=U64, packs=U64, bytes=U64, kept_until=Option(I64), who=STRING)),
+        ("promote", dict(incarnation=ID8, snapshots=Vec(ID16), revived=PACKS, who=STRING, why=STRING))))
 
 # Chapter 14
 
 CHECK = Record(
     version=VERSION, packs=Vec(Record(pack=ID32, packs=Option(I64), data=Option(I64))),
     snapshots=Vec(Record(snapshot=ID16, walked=I64)))
+
+# Chapter 15
+
+REPLICA = Record(version=VERSION, repository_hash=KEY, incarnation=ID8)

@@ -1,5 +1,5 @@
 """Opening a repository: the plain objects, the slot's wrap, the epochs as the ledger has them, who is a member,
-sealed metadata objects (chapters 1 and 2)."""
+sealed metadata objects (chapters 1 and 2); whether the store holds a replica (chapter 15)."""
 
 import struct
 from types import SimpleNamespace
@@ -29,9 +29,9 @@ def parse_repository(data):
 
 
 def parse_replica(data):
-    """`ledger/replica`: the hash of the repository object that the store holds a replica of."""
-    require(data[:5] == b"NJC1\x01" and len(data) == 37, "not a replica object")
-    return data[5:]
+    """`ledger/replica`: of which repository, and the incarnation that begins if it is promoted."""
+    require(data[:4] == b"NJC1", "not a replica object")
+    return decode(records.REPLICA, data[4:])
 
 
 def slot_id_of(kem_public, sign_public):
@@ -135,17 +135,21 @@ def label_epoch(slot):
 
 
 def check_epoch_slots(record, before):
-    """The list of slots is sorted, and repeats that of the epoch before, but for `until`, which may be set now."""
+    """The list of slots is sorted, and repeats that of the epoch before, but for `until`, which may be set now. Nobody
+    who is new in it was a full member before: so whoever knows a later epoch's members finds the same ledger."""
     slots = record.slots
     require(ascending([s.slot_id for s in slots]), "the slots are not sorted by id")
     if before is not None:
         now = {s.slot_id: s for s in slots}
         for old in before.slots:
-            new = now.get(old.slot_id)
+            new = now.pop(old.slot_id, None)
             require(new is not None, f"slot {old.slot_id.hex()} is no longer listed")
             require((new.role, new.sign_public, new.since) == (old.role, old.sign_public, old.since)
                     and (new.until == old.until or old.until is None and new.until == record.epoch),
                     f"slot {old.slot_id.hex()} is listed differently from before")
+        for new in now.values():
+            early = record.epoch - 1 if new.role.variant == "write" else record.epoch
+            require(early <= new.since <= record.epoch, f"slot {new.slot_id.hex()} did not come in with it")
 
 
 def listed_members(record, epoch):
@@ -182,6 +186,7 @@ class Repository:
         begun = Ledger(self)  # which calls `begin_epoch`
         self._find_members(begun.tampering)
         self.ledger = Ledger(self)  # again: only now it is known who was a member when
+        self.is_replica = self._is_replica()
         dedup = self.epochs[1].dedup_key
         self.id_key = {1: chunk_id_key(dedup), 2: node_id_key(dedup)}
         self.directory_cut_key = directory_cut_key(dedup)
@@ -247,13 +252,13 @@ class Repository:
         self._take_epoch(1, believed[0])
 
     def begin_epoch(self, epoch, digest):
-        """Takes up the epoch after the newest one, as the ledger has it. False if another of this number is known."""
-        if epoch not in self.epochs:
-            name = keyring_name(epoch, digest, self.slot.slot_id)
-            if self.store.size(name) is None:
-                raise Refused(f"{name}: is not there, though epoch {epoch} has begun: the slot was removed")
-            self._take_epoch(epoch, self._open_epoch(epoch, name, self.epochs[epoch - 1], digest))
-        return self.epochs[epoch].digest == digest
+        """Takes up the epoch after the newest one, as the ledger has it, unless that was done before."""
+        if epoch in self.epochs:
+            return
+        name = keyring_name(epoch, digest, self.slot.slot_id)
+        if self.store.size(name) is None:
+            raise Refused(f"{name}: is not there, though epoch {epoch} has begun: the slot was removed")
+        self._take_epoch(epoch, self._open_epoch(epoch, name, self.epochs[epoch - 1], digest))
 
     def _take_epoch(self, epoch, keyring):
         self.epochs[epoch] = keyring
@@ -318,6 +323,18 @@ class Repository:
         if mine != (self.slot.role.variant, self.slot.sign_public):
             raise Refused("; ".join([f"slots/{self.slot.slot_id.hex()}: is not the member that the newest epoch "
                                      f"knows, {last}", *tampering]))
+
+    def _is_replica(self):
+        """Until it is promoted. A marker that cannot be read marks a replica."""
+        name = "ledger/replica"
+        if self.store.size(name) is None:
+            return False
+        try:
+            with about(name):
+                return parse_replica(self.store.read(name, LIMIT.small)).incarnation not in self.ledger.incarnations
+        except Refused as e:
+            self.warn(str(e))
+            return True
 
     def metadata_key(self, epoch):
         if epoch not in self.epochs:
