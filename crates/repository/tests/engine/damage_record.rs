@@ -417,10 +417,10 @@ fn a_delta_whose_base_was_collected_does_not_keep_its_pack_from_being_sound_agai
     let fixture = Fixture::new(335);
     let insider = Insider::first(&fixture);
     let session = SessionId([9; 16]);
-    let old = noise(335, 30_000);
+    let old = dump(335, 30_000);
     let new = [&old[..15_000], b"changed", &old[15_000..]].concat();
     let base = insider.write_pack(BlobKind::Data, session, &[insider.whole(&old)]);
-    let blobs = [insider.whole(&noise(336, 30_000)), insider.delta(&new, &[&old], 1)];
+    let blobs = [insider.whole(&dump(336, 30_000)), insider.delta(&new, &[&old], 1)];
     let pack = insider.write_pack(BlobKind::Data, session, &blobs);
     let (base_id, id) = (base.pack_id, pack.pack_id);
     insider.write_index(session, vec![base]);
