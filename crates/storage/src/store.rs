@@ -29,6 +29,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     url: String,
+    address: String,
     /// What was given to [`Store::over`], before counting.
     undecorated: Arc<dyn ObjectStore>,
     objects: Arc<CountingStore>,
@@ -43,6 +44,7 @@ struct Shared {
 impl Shared {
     fn new(undecorated: Arc<dyn ObjectStore>, url: String) -> Self {
         Self {
+            address: url.clone(),
             url,
             objects: Arc::new(CountingStore::new(Arc::clone(&undecorated))),
             undecorated,
@@ -90,7 +92,7 @@ impl Store {
         if let Some(encryption) = &settings.encryption {
             url.check_encryption(encryption).map_err(bad)?;
         }
-        let (place, url) = (url.place(), url.to_string());
+        let (place, address, url) = (url.place(), url.address(settings), url.to_string());
         match place {
             Place::Directory(path) => {
                 let directory = Arc::new(open_directory(path)?);
@@ -101,8 +103,8 @@ impl Store {
             Place::Cloud(place) => {
                 let (inner, traffic) = cloud::open(place, settings)?;
                 let multipart = settings.multipart;
-                let shared = Shared { traffic, classes, multipart, ..Shared::new(inner, url) };
-                Ok(shared.into())
+                let shared = Shared::new(inner, url);
+                Ok(Shared { address, traffic, classes, multipart, ..shared }.into())
             }
         }
     }
@@ -135,6 +137,11 @@ impl Store {
     /// Where the store is, for messages.
     pub fn url(&self) -> &str {
         &self.shared.url
+    }
+
+    /// What tells it from other stores: a bucket of the same name may be at another endpoint.
+    pub fn address(&self) -> &str {
+        &self.shared.address
     }
 
     /// Whether reading costs round trips over a network.

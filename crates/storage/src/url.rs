@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::StoreError;
+use crate::{StoreError, StoreSettings, cloud};
 
 /// A store's address, complete in itself: it does not depend on the current directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +78,17 @@ impl StoreUrl {
         match &self.place {
             Place::Directory(path) => Some(path),
             Place::Memory(_) | Place::Cloud(_) => None,
+        }
+    }
+
+    /// What tells the store from others: a bucket of the same name may be at another endpoint.
+    pub fn address(&self, settings: &StoreSettings) -> String {
+        match &self.place {
+            Place::Cloud(cloud) => match cloud::endpoint(cloud.provider, settings) {
+                Some(endpoint) => format!("{cloud} at {endpoint}"),
+                None => cloud.to_string(),
+            },
+            Place::Directory(_) | Place::Memory(_) => self.to_string(),
         }
     }
 

@@ -148,10 +148,11 @@ fn find_targets(program: &Program<'_>, named: &Targets) -> Result<Vec<Target>> {
         let message = "name a TARGET, or `replicas` of the repository in nightjar.toml".to_owned();
         return Err(CommandError::Usage(message).into());
     }
-    let source = program.access()?.url.to_string();
+    let source = program.access()?;
+    let source = source.url.address(&source.settings);
     let target = |name: &String| {
         let access = Access::of_target(program.globals, name)?;
-        if access.url.to_string() == source {
+        if access.url.address(&access.settings) == source {
             let message = format!("{name} is the repository itself, not a place for a copy of it");
             return Err(CommandError::Usage(message).into());
         }

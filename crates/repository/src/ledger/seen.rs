@@ -6,7 +6,7 @@ use nightjar_format::ids::to_hex;
 use nightjar_format::object::ObjectName;
 use nightjar_format::session::Position;
 use nightjar_format::{Digest, IncarnationId, limits};
-use nightjar_storage::ObjectInfo;
+use nightjar_storage::{ObjectInfo, Store};
 
 use super::{Beginning, Ledger, Line, open};
 use crate::cache::ObjectCache;
@@ -42,7 +42,7 @@ impl Seen {
     }
 
     pub(super) fn of_replica(repository: &Repository) -> Self {
-        Self::in_file(&repository.cache, format!("{HEAD}-{}", address(repository.store.url())))
+        Self::in_file(&repository.cache, format!("{HEAD}-{}", address(&repository.store)))
     }
 
     fn in_file(cache: &ObjectCache, file: String) -> Self {
@@ -144,8 +144,7 @@ pub(crate) fn head_seen(cache: &ObjectCache) -> Option<SeenHead> {
 /// the store that this one stands in for. The records before it are what it says they are.
 pub(super) fn follow_store(repository: &Repository, newest: &ObjectInfo) -> Result<()> {
     let ObjectInfo { name, size, modified_unix_nanos } = newest;
-    let stamp =
-        format!("{} {name} {size} {modified_unix_nanos}\n", address(repository.store.url()));
+    let stamp = format!("{} {name} {size} {modified_unix_nanos}\n", address(&repository.store));
     if repository.cache.read_file(NEWEST).is_some_and(|it| it == stamp.as_bytes()) {
         return Ok(());
     }
@@ -174,15 +173,15 @@ pub(super) fn note_own(repository: &Repository, position: Position, digest: Dige
 }
 
 /// The address of a store, as file names tell it.
-pub(crate) fn address(url: &str) -> String {
-    let hash = digest::hash(url.as_bytes());
+pub(crate) fn address(store: &Store) -> String {
+    let hash = digest::hash(store.address().as_bytes());
     to_hex(hash.0.first_chunk::<8>().unwrap_or(&[0; 8]))
 }
 
 /// Anybody who may write can make a replica of a repository by creating `ledger/replica`, where no
 /// older state would be noticed any more: a machine remembers the addresses at which it was none.
 pub(super) fn check_mark(repository: &Repository, ledger: &mut Ledger) {
-    let file = format!("repository-{}", address(repository.store.url()));
+    let file = format!("repository-{}", address(&repository.store));
     let was_repository = repository.cache.read_file(&file).is_some();
     if ledger.is_replica && was_repository {
         let url = repository.store.url();

@@ -78,7 +78,7 @@ fn hash(names: &str) -> String {
 }
 
 fn file(target: &Store) -> String {
-    format!("replica-{}", address(target.url()))
+    format!("replica-{}", address(target))
 }
 
 #[cfg(test)]

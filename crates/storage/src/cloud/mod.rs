@@ -66,7 +66,7 @@ fn misconfigured(cloud: &Cloud) -> impl Fn(object_store::Error) -> StoreError {
 }
 
 /// The endpoint that was given, in whatever way.
-fn endpoint(provider: Provider, settings: &StoreSettings) -> Option<&str> {
+pub(crate) fn endpoint(provider: Provider, settings: &StoreSettings) -> Option<&str> {
     let names: &[&str] = match provider {
         Provider::S3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"],
         Provider::Azure => &["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"],
