@@ -52,7 +52,8 @@ pub struct Configuration {
     pub copiers: usize,
     /// How many promote it.
     pub promoters: usize,
-    /// What is brought by those whose address led to the source, once it is promoted.
+    /// What those bring whose address led to the source, once it is promoted; deletions among it
+    /// only in variant LostCollectorGoesOn. Before that only in variant ReplicaWrittenTo.
     pub strays: Vec<Request>,
 }
 

@@ -6,6 +6,7 @@
 //! there, too; and who creates the next number after the head that he read knows that no record has
 //! come meanwhile.
 
+use crate::configuration::Configuration;
 use crate::ledger::Record;
 use crate::set::Set;
 use crate::state::Turn;
@@ -18,16 +19,29 @@ pub enum Promoter {
     /// Reads the ledger.
     #[default]
     Idle,
-    /// Lists the registers.
-    Registers(Survey),
-    /// Walks those that are forgotten.
-    Walk(Survey),
-    /// Lists the packs.
-    Packs(Survey),
+    /// Takes that one of its three looks at what is there.
+    Look(usize, Survey),
     /// Creates the record.
     Create(Survey),
     /// Nothing more.
     Ended,
+}
+
+/// A look at what is there.
+#[derive(Clone, Copy)]
+enum Look {
+    Registers,
+    Forgotten,
+    Packs,
+}
+
+/// Packs last.
+fn looks(variant: Variant) -> [Look; 3] {
+    match variant {
+        Variant::PacksFirst => [Look::Packs, Look::Registers, Look::Forgotten],
+        Variant::PacksBeforeWalk => [Look::Registers, Look::Packs, Look::Forgotten],
+        _ => [Look::Registers, Look::Forgotten, Look::Packs],
+    }
 }
 
 /// What it has found.
@@ -41,19 +55,24 @@ pub struct Survey {
     pub revived: Set,
 }
 
+impl Survey {
+    /// The snapshots found that a record forgets.
+    fn forgotten(&self, store: &Store) -> Set {
+        self.snapshots.and(store.sum_at(self.number - 1).forgotten)
+    }
+}
+
 /// All steps of one of them.
 pub(crate) fn steps(turn: &mut Turn<'_>, me: usize) {
     match turn.state.promoters[me] {
         Promoter::Idle => {
             if turn.state.store.is_replica() {
-                let then = begin(turn);
+                let then = begin(turn.state.store.ledger.head());
                 turn.step("reads the ledger", |next| next.promoters[me] = then);
             }
             return;
         }
-        Promoter::Registers(survey) => registers(turn, me, survey),
-        Promoter::Walk(survey) => walk(turn, me, survey),
-        Promoter::Packs(survey) => packs(turn, me, survey),
+        Promoter::Look(number, survey) => look(turn, me, number, survey),
         Promoter::Create(survey) => create(turn, me, survey),
         Promoter::Ended => return,
     }
@@ -61,69 +80,58 @@ pub(crate) fn steps(turn: &mut Turn<'_>, me: usize) {
 }
 
 /// Step 1: Read the ledger. The store must be a replica.
-fn begin(turn: &Turn<'_>) -> Promoter {
-    let survey = Survey { number: turn.state.store.ledger.head() + 1, ..Survey::default() };
-    match turn.configuration.variant {
-        Variant::PacksFirst => Promoter::Packs(survey),
-        _ => Promoter::Registers(survey),
-    }
+fn begin(head: usize) -> Promoter {
+    Promoter::Look(0, Survey { number: head + 1, ..Survey::default() })
 }
 
-/// Step 2: List the registers …
-fn registers(turn: &mut Turn<'_>, me: usize, survey: Survey) {
-    let registers = turn.state.store.registers;
-    let snapshots = (0..SESSIONS).filter(|session| registers[*session].is_committed()).collect();
-    turn.step("lists registers", |next| {
-        next.promoters[me] = Promoter::Walk(Survey { snapshots, ..survey });
-    });
-}
-
-/// … walk the forgotten snapshots: those of which everything is there come back …
-fn walk(turn: &mut Turn<'_>, me: usize, survey: Survey) {
-    let (variant, store) = (turn.configuration.variant, &turn.state.store);
-    let forgotten = survey.snapshots.and(forgotten_at(store, survey));
-    let readable = match variant {
-        Variant::BasesUnwalked => store.contents.blobs(store.packs.and(store.index.packs())),
-        _ => store.readable(&turn.configuration.bases),
-    };
-    let is_whole = |session: &usize| readable.covers(turn.configuration.blobs_of(*session));
-    let whole: Set = forgotten.iter().filter(is_whole).collect();
-    let back = if variant == Variant::BackUnwalked { forgotten } else { whole };
-    let snapshots = survey.snapshots.without(forgotten).or(back);
-    let survey = Survey { snapshots, ..survey };
-    turn.step("walks what is forgotten", |next| {
-        next.promoters[me] = match variant {
-            Variant::PacksFirst => Promoter::Create(survey),
-            _ => Promoter::Packs(survey),
-        };
-    });
-}
-
-fn forgotten_at(store: &Store, survey: Survey) -> Set {
-    store.sum_at(survey.number - 1).forgotten
-}
-
-/// … then list the packs: revived are those that are there and retired.
-fn packs(turn: &mut Turn<'_>, me: usize, survey: Survey) {
+/// Step 2: List the registers, walk the forgotten snapshots, list the packs.
+fn look(turn: &mut Turn<'_>, me: usize, number: usize, survey: Survey) {
     let (configuration, store) = (turn.configuration, &turn.state.store);
+    let looks = looks(configuration.variant);
+    let (does, found) = match looks[number] {
+        Look::Registers => ("lists registers", registers(store, survey)),
+        Look::Forgotten => ("walks what is forgotten", walked(configuration, store, survey)),
+        Look::Packs => ("lists packs", packs(configuration, store, survey)),
+    };
+    let is_last = number + 1 == looks.len();
+    turn.step(does, |next| {
+        next.promoters[me] =
+            if is_last { Promoter::Create(found) } else { Promoter::Look(number + 1, found) };
+    });
+}
+
+fn registers(store: &Store, survey: Survey) -> Survey {
+    let is_committed = |session: &usize| store.registers[*session].is_committed();
+    Survey { snapshots: (0..SESSIONS).filter(is_committed).collect(), ..survey }
+}
+
+/// Of the forgotten snapshots, those come back of which everything is there.
+fn walked(configuration: &Configuration, store: &Store, survey: Survey) -> Survey {
+    let forgotten = survey.forgotten(store);
+    let readable = match configuration.variant {
+        Variant::BasesUnwalked => store.contents.blobs(store.packs.and(store.index.packs())),
+        _ => store.readable(&configuration.bases),
+    };
+    let is_back = |session: &usize| {
+        configuration.variant == Variant::BackUnwalked
+            || readable.covers(configuration.blobs_of(*session))
+    };
+    let back = forgotten.iter().filter(is_back).collect();
+    Survey { snapshots: survey.snapshots.without(forgotten).or(back), ..survey }
+}
+
+/// Revived are the packs that are there and retired.
+fn packs(configuration: &Configuration, store: &Store, survey: Survey) -> Survey {
     let retired = store.packs.and(store.sum_at(survey.number - 1).retired);
+    let blobs = configuration.blobs_of_all(survey.forgotten(store));
+    let needed = store.contents.support(&configuration.bases, store.packs, blobs);
+    let is_needed = |pack: &usize| store.contents.0[*pack].blobs().meets(needed);
     let revived = match configuration.variant {
         Variant::NothingRevived => Set::EMPTY,
-        Variant::OnlyBackRevived => {
-            let back = survey.snapshots.and(forgotten_at(store, survey));
-            let blobs = configuration.blobs_of_all(back);
-            let needed = store.contents.support(&configuration.bases, store.packs, blobs);
-            retired.iter().filter(|pack| store.contents.0[*pack].blobs().meets(needed)).collect()
-        }
+        Variant::OnlyBackRevived => retired.iter().filter(is_needed).collect(),
         _ => retired,
     };
-    let survey = Survey { revived, ..survey };
-    turn.step("lists packs", |next| {
-        next.promoters[me] = match configuration.variant {
-            Variant::PacksFirst => Promoter::Registers(survey),
-            _ => Promoter::Create(survey),
-        };
-    });
+    Survey { revived, ..survey }
 }
 
 /// Step 3: Create the record of the next number. Who finds it taken begins anew.
@@ -134,7 +142,7 @@ fn create(turn: &mut Turn<'_>, me: usize, survey: Survey) {
         _ => Request::Append(survey.number, record),
     };
     let again = match turn.configuration.variant {
-        Variant::PromotedAgain => begin(turn),
+        Variant::PromotedAgain => begin(turn.state.store.ledger.head()),
         Variant::SurveyKept if turn.state.store.is_replica() => {
             Promoter::Create(Survey { number: turn.state.store.ledger.head() + 1, ..survey })
         }

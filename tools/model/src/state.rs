@@ -9,6 +9,7 @@ use crate::pack::Contents;
 use crate::promoter::Promoter;
 use crate::replicator::Replicator;
 use crate::store::{Request, Store};
+use crate::variant::Variant;
 use crate::writer::Writer;
 
 /// The store, what is on its way to it, and what each actor remembers.
@@ -181,11 +182,13 @@ pub(crate) fn land(turn: &mut Turn<'_>) {
             next.store.serve(*request);
         });
     }
-    if turn.state.store.is_replica() {
+    let variant = turn.configuration.variant;
+    if turn.state.store.is_replica() && variant != Variant::ReplicaWrittenTo {
         return;
     }
     // From whom nobody waits for an answer, it lands as often as it likes.
-    for request in &turn.configuration.strays {
+    let deletes = variant == Variant::LostCollectorGoesOn;
+    for request in turn.configuration.strays.iter().filter(|it| deletes || !it.is_deletion()) {
         turn.add("comes astray", Some(*request), false, |next| {
             next.store.serve(*request);
         });

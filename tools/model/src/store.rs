@@ -118,6 +118,19 @@ pub enum Request {
     Overwrite(usize, Record),
 }
 
+impl Request {
+    /// Whether something goes by it.
+    pub fn is_deletion(&self) -> bool {
+        matches!(
+            self,
+            Self::DeleteSession(_)
+                | Self::DeletePack(_)
+                | Self::DeleteIndex(_)
+                | Self::DeleteRegister(_)
+        )
+    }
+}
+
 /// All objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Store {

@@ -84,6 +84,9 @@ pub enum Variant {
     /// A promoter lists the packs before the registers: a snapshot that comes in between rests on
     /// retired packs that are not revived.
     PacksFirst,
+    /// A promoter lists the packs before it walks what is forgotten: a snapshot comes back with a
+    /// retired pack that came in between, and is not revived.
+    PacksBeforeWalk,
     /// Forgotten snapshots come back as soon as their registers are there.
     BackUnwalked,
     /// Forgotten snapshots come back if their blobs are there, whatever became of the bases.
@@ -114,6 +117,8 @@ pub enum Variant {
     LostStoreCached,
     /// A collector of the lost store goes on with its clean-up in the promoted one.
     LostCollectorGoesOn,
+    /// A writer commits in a replica: its address led to the source when it began.
+    ReplicaWrittenTo,
 }
 
 impl Variant {
@@ -153,6 +158,7 @@ impl Variant {
         Self::ReplicaLedgerOnce,
         Self::ReplicaListsOnce,
         Self::PacksFirst,
+        Self::PacksBeforeWalk,
         Self::BackUnwalked,
         Self::BasesUnwalked,
         Self::NothingRevived,
@@ -166,5 +172,6 @@ impl Variant {
         Self::AbsentStays,
         Self::LostStoreCached,
         Self::LostCollectorGoesOn,
+        Self::ReplicaWrittenTo,
     ];
 }
