@@ -102,7 +102,7 @@ fn registers(turn: &mut Turn<'_>) {
     for session in 0..turn.configuration.sessions() {
         let request = Request::DeleteRegister(session);
         match store.registers[session] {
-            Register::Committed if forgotten.has(session) => {
+            Register::Committed | Register::Copied if forgotten.has(session) => {
                 turn.send("deletes a forgotten register", request, |_, _| {});
             }
             Register::Fence if tidied && store.sessions[session].is_none() => {

@@ -78,6 +78,8 @@ fn alone(store: &Store) -> State {
         writers: Vec::new(),
         collectors: vec![Collector::Idle],
         replicator: Replicator::default(),
+        copiers: Vec::new(),
+        promoters: Vec::new(),
     }
 }
 

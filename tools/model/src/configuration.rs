@@ -1,8 +1,10 @@
 //! What a search begins with and what may happen in it.
 
+use std::sync::Arc;
+
 use crate::pack::{BLOBS, Bases, Contents, PACKS, Packs};
 use crate::set::Set;
-use crate::store::{Index, Register, SESSIONS, Store};
+use crate::store::{Index, Register, Request, SESSIONS, Store};
 use crate::variant::Variant;
 
 /// The bounds of a search.
@@ -44,6 +46,15 @@ pub struct Configuration {
     pub damageable: (Set, u8),
     /// Whether there is a replicator.
     pub replicator: bool,
+    /// If the store is a replica at the beginning: its source at each moment of a history.
+    pub source: Arc<[Store]>,
+    /// How many replicators fill it.
+    pub copiers: usize,
+    /// How many promote it.
+    pub promoters: usize,
+    /// What those bring whose address led to the source, once it is promoted; deletions among it
+    /// only in variant LostCollectorGoesOn. Before that only in variant ReplicaWrittenTo.
+    pub strays: Vec<Request>,
 }
 
 /// What collectors may condemn.
@@ -78,6 +89,10 @@ impl Default for Configuration {
             pages: false,
             damageable: (Set::EMPTY, 0),
             replicator: false,
+            source: Arc::default(),
+            copiers: 0,
+            promoters: 0,
+            strays: Vec::new(),
         }
     }
 }
@@ -128,6 +143,11 @@ impl Configuration {
         (first..first + self.copies).collect()
     }
 
+    /// Whether the store is a replica at the beginning.
+    pub fn is_promotion(&self) -> bool {
+        !self.source.is_empty()
+    }
+
     /// The store at the beginning.
     pub fn store(&self) -> Store {
         let made = self.packs.len() + self.writers.len() * self.packs_per_writer + self.copies;
@@ -135,6 +155,9 @@ impl Configuration {
         let mut contents = Packs::default();
         for (pack, held) in contents.0.iter_mut().zip(&self.packs) {
             *pack = *held;
+        }
+        if self.is_promotion() {
+            return Store { contents, is_marked: true, ..Store::default() };
         }
         let mut store = Store {
             packs: Set::below(self.packs.len()),

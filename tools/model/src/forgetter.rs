@@ -2,7 +2,7 @@
 
 use crate::ledger::Record;
 use crate::state::Turn;
-use crate::store::{Register, Request};
+use crate::store::Request;
 use crate::variant::Variant;
 
 /// All steps. It remembers nothing: a register that is left over is deleted by a collector.
@@ -10,7 +10,7 @@ pub(crate) fn steps(turn: &mut Turn<'_>) {
     let (configuration, store) = (turn.configuration, &turn.state.store);
     let forgotten = store.sum().forgotten;
     for session in configuration.forgettable.iter() {
-        if store.registers[session] != Register::Committed {
+        if !store.registers[session].is_committed() {
             continue;
         }
         if configuration.variant == Variant::RegisterBeforeForget {

@@ -26,11 +26,13 @@ pub enum Invariant {
     ReplicaIsWhole,
     /// The replicator left alone copies everything.
     ReplicaCatchesUp,
+    /// Nobody begins an incarnation that has begun.
+    PromotedOnce,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 7] = [
+    pub const ALL: [Invariant; 8] = [
         Self::NothingDangles,
         Self::NothingUsedIsDeleted,
         Self::ReportsAreTrue,
@@ -38,6 +40,7 @@ impl Invariant {
         Self::NoFalseAlarm,
         Self::ReplicaIsWhole,
         Self::ReplicaCatchesUp,
+        Self::PromotedOnce,
     ];
 
     /// Its name.
@@ -50,6 +53,7 @@ impl Invariant {
             Self::NoFalseAlarm => "no false alarm",
             Self::ReplicaIsWhole => "the replica is whole",
             Self::ReplicaCatchesUp => "the replica catches up",
+            Self::PromotedOnce => "promoted once",
         }
     }
 }

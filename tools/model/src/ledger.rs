@@ -18,6 +18,11 @@ pub enum Record {
     Damaged(usize),
     /// Ends that.
     Repaired(usize),
+    /// What was a replica is the repository: of the snapshots made before, these exist, and these
+    /// packs are retired no more.
+    Promote(Set, Set),
+    /// A record of the lost incarnation, behind its end. It says nothing.
+    Void,
 }
 
 /// All records, oldest first.
@@ -33,8 +38,10 @@ pub struct Sum {
     pub retired: Set,
     /// Damaged and not repaired.
     pub damaged: Set,
-    /// Sessions whose snapshots are forgotten. Final.
+    /// Sessions whose snapshots are forgotten. Final but for a promotion.
     pub forgotten: Set,
+    /// The snapshots that the newest promotion names, if there is one.
+    pub promoted: Option<Set>,
 }
 
 impl Sum {
@@ -73,9 +80,33 @@ impl Ledger {
         }
     }
 
-    /// How many rounds were begun.
+    /// How many rounds were begun since the promotion, if there is one.
     pub fn condemns(&self) -> usize {
-        self.0.iter().filter(|record| matches!(record, Record::Condemn(_))).count()
+        let since = self.0.iter().rev().take_while(|record| !record.is_promotion());
+        since.filter(|record| matches!(record, Record::Condemn(_))).count()
+    }
+
+    /// How often the repository was promoted.
+    pub fn promotions(&self) -> usize {
+        self.0.iter().filter(|record| record.is_promotion()).count()
+    }
+
+    /// The record of that number.
+    pub fn record(&self, number: usize) -> Record {
+        self.0[number - 1]
+    }
+
+    /// As [`Self::append`], by somebody who knows of no promotion.
+    pub fn bring(&mut self, number: usize, record: Record) -> bool {
+        let record = if self.promotions() == 0 { record } else { Record::Void };
+        self.append(number, record)
+    }
+
+    /// Puts the record of that number, whatever stands there.
+    pub fn overwrite(&mut self, number: usize, record: Record) {
+        if !self.append(number, record) {
+            self.0[number - 1] = record;
+        }
     }
 
     /// Creates the record of that number, unless one stands there.
@@ -101,6 +132,8 @@ impl Ledger {
                 Record::Forget(session) => sum.forgotten = sum.forgotten.or(Set::one(session)),
                 Record::Damaged(pack) => sum.damaged = sum.damaged.or(Set::one(pack)),
                 Record::Repaired(pack) => sum.damaged = sum.damaged.without(Set::one(pack)),
+                Record::Promote(snapshots, revived) => sum.promote(snapshots, revived),
+                Record::Void => {}
             }
         }
         sum
@@ -112,5 +145,22 @@ impl Sum {
         if self.open.is_some_and(|(number, _)| number == condemned) {
             self.open = None;
         }
+    }
+
+    /// What rounds and checks said was about packs of another store.
+    fn promote(&mut self, snapshots: Set, revived: Set) {
+        *self = Self {
+            open: None,
+            retired: self.retired.without(revived),
+            damaged: Set::EMPTY,
+            forgotten: self.forgotten.without(snapshots),
+            promoted: Some(snapshots),
+        };
+    }
+}
+
+impl Record {
+    fn is_promotion(&self) -> bool {
+        matches!(self, Self::Promote(..))
     }
 }

@@ -1,8 +1,10 @@
 //! A model of the protocol that lets writers, collectors, a forgetter and a replicator work on one
-//! store without clocks and without locks (format-spec, chapter 13), searched to its last state.
+//! store without clocks and without locks, and of the promotion of a replica (format-spec, chapters
+//! 13 and 15), searched to its last state.
 //!
 //! Each actor is a file: [`writer`], [`collector`] with its clean-up, the forgetter, whoever finds
-//! damage, [`replicator`]. It holds what the actor remembers and, for each thing that it may do
+//! damage, [`replicator`]; where the store is a replica at the beginning, [`copier`] and
+//! [`promoter`]. It holds what the actor remembers and, for each thing that it may do
 //! next, the rule beside the step. A step reads or writes the [`store`] once; between any two
 //! steps everybody else may act. An actor may crash at every step; any request may be delayed and
 //! land later, or never, or twice ([`state::Turn`]). Caches are of any age, listings may come in
@@ -28,6 +30,14 @@
 //! | replica | a replica is filled while a writer and a collector work; listings in pages | 3,111,539 |
 //! | replica_behind | a replica is filled while a snapshot is forgotten and packs collected twice | 4,295,979 |
 //! | replica_pages | a replica is filled while an index object is replaced; two collectors; listings in pages | 197,689 |
+//! | promotion_behind | a replica is promoted in the middle of a pass, while a slower replicator fills it | 1,636,538 |
+//! | promotion_back | a forgotten snapshot comes back, or not all of it is there; a writer finds the rest, a collector takes it | 1,618,702 |
+//! | promotion_late | what was on its way to the replica and to its source lands in the promoted store; two rounds, a forgetter | 834,140 |
+//! | promotion_twice | two promote a replica at once, while it is filled; a collector, a forgetter; one request is delayed | 2,547,094 |
+//!
+//! In the last four the store is a replica that is promoted, and then as any other. Its source is no
+//! store in which anybody works, but a [`history`]: the others search what can happen
+//! there, and that one pass of a replicator finds what belongs together.
 //!
 //! The tests fail if a number is no longer true. `NIGHTJAR_MODEL=large` searches larger bounds:
 //! two collectors where there was one, another delayed request, another round
@@ -44,11 +54,14 @@ mod cleaning;
 pub mod collector;
 pub mod completion;
 pub mod configuration;
+pub mod copier;
 mod forgetter;
+pub mod history;
 pub mod invariants;
 pub mod ledger;
 mod mark;
 pub mod pack;
+pub mod promoter;
 pub mod protocol;
 pub mod replicator;
 mod reuse;

@@ -71,8 +71,12 @@ fn mark(turn: &mut Turn<'_>, me: usize, of: (usize, bool), live: Set, seen: Inde
         Variant::V3 => condemned.or(sum.damaged),
         _ => sum.closed(variant),
     };
-    let staying = seen.packs().without(closed);
-    let sources = seen.packs().and(condemned).without(sum.damaged);
+    let there = match variant {
+        Variant::AbsentStays => seen.packs(),
+        _ => seen.packs().and(store.packs),
+    };
+    let staying = there.without(closed);
+    let sources = there.and(condemned).without(sum.damaged);
     let (copies, found) =
         store.contents.evacuation(&configuration.bases, staying, sources, live, variant);
     if found == Found::NotAll && variant != Variant::V4 {

@@ -8,10 +8,11 @@ use crate::collector::Collector;
 use crate::completion::{self, Completion};
 use crate::configuration::Configuration;
 use crate::invariants::{self, Invariant};
+use crate::promoter::Promoter;
 use crate::replicator::{At, Replicator};
 use crate::state::{State, Step, Turn, Who};
 use crate::writer::Writer;
-use crate::{checker, collector, forgetter, replicator, state, writer};
+use crate::{checker, collector, copier, forgetter, promoter, replicator, state, writer};
 
 /// A configuration that can be searched.
 #[derive(Clone, Debug)]
@@ -24,6 +25,23 @@ impl Protocol {
     /// A configuration that can be searched.
     pub fn new(configuration: Configuration) -> Self {
         Self { configuration, completion: Arc::default() }
+    }
+}
+
+/// What may happen where the store is a replica, or was.
+fn promotion(turn: &mut Turn<'_>) {
+    let state = turn.state;
+    for me in 0..state.copiers.len() {
+        if me == 0 || state.copiers.get(me) != state.copiers.get(me - 1) {
+            turn.who = Who::Copier(me);
+            copier::steps(turn, me);
+        }
+    }
+    for me in 0..state.promoters.len() {
+        if me == 0 || state.promoters.get(me) != state.promoters.get(me - 1) {
+            turn.who = Who::Promoter(me);
+            promoter::steps(turn, me);
+        }
     }
 }
 
@@ -41,6 +59,8 @@ impl Model for Protocol {
             writers: vec![Writer::new(configuration.variant); configuration.writers.len()],
             collectors: vec![Collector::Idle; configuration.collectors],
             replicator: Replicator::default(),
+            copiers: vec![None; configuration.copiers],
+            promoters: vec![Promoter::Idle; configuration.promoters],
         }]
     }
 
@@ -48,6 +68,10 @@ impl Model for Protocol {
         let configuration = &self.configuration;
         let mut turn = Turn { configuration, state, who: Who::Network, steps };
         state::land(&mut turn);
+        promotion(&mut turn);
+        if state.store.is_replica() {
+            return;
+        }
         for me in 0..state.writers.len() {
             turn.who = Who::Writer(me);
             writer::steps(&mut turn, me);
@@ -87,7 +111,8 @@ impl Model for Protocol {
             }),
             Property::always(name(Invariant::EverythingDeadGoes), |model: &Self, state: &State| {
                 // Any collector may crash: then it is idle, and the store the same.
-                state.collectors.iter().any(|collector| *collector != Collector::Idle)
+                state.store.is_replica()
+                    || state.collectors.iter().any(|collector| *collector != Collector::Idle)
                     || model.completion.collect(&model.configuration, &state.store).is_ok()
             }),
             Property::always(name(Invariant::NoFalseAlarm), |_: &Self, state| {
@@ -101,6 +126,9 @@ impl Model for Protocol {
                 state.replicator.at != At::Ledger
                     || !model.configuration.replicator
                     || completion::replicate(&model.configuration, state).is_ok()
+            }),
+            Property::always(name(Invariant::PromotedOnce), |_: &Self, state: &State| {
+                state.store.ledger.promotions() <= 1
             }),
         ]
     }

@@ -15,6 +15,10 @@ pub(crate) fn choose(turn: &mut Turn<'_>, me: usize) {
     let closed = store.sum_at(turn.state.writers[me].noted).closed(variant);
     let known = match variant {
         Variant::UnpublishedCached => store.ever_listed.or(store.packs),
+        Variant::AbsentReused => store.ever_listed,
+        Variant::LostStoreCached => listed_in_source(turn).or(store.ever_listed).and(store.packs),
+        // What is listed in a replica may not be there. Elsewhere nobody's safety rests on this.
+        _ if store.is_marked => store.ever_listed.and(store.packs),
         _ => store.ever_listed,
     };
     for cache in known.without(closed).subsets() {
@@ -33,6 +37,11 @@ pub(crate) fn choose(turn: &mut Turn<'_>, me: usize) {
             });
         }
     }
+}
+
+/// What a cache may hold that was made in the store for which the replica stands in.
+fn listed_in_source(turn: &Turn<'_>) -> Set {
+    turn.configuration.source.iter().fold(Set::EMPTY, |listed, store| listed.or(store.ever_listed))
 }
 
 /// What the writer takes for present in these packs.

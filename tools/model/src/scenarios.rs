@@ -2,8 +2,11 @@
 //! made to stress one thing. Together with [`crate::Variant`] they say what was checked.
 
 use crate::configuration::{Configuration, Plan};
+use crate::history;
+use crate::ledger::Record;
 use crate::pack::{Contents, PACKS};
 use crate::set::Set;
+use crate::store::{Register, Request};
 
 /// How much is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,10 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "replica", states: 3_111_539, configure: replica },
     Scenario { name: "replica_behind", states: 4_295_979, configure: replica_behind },
     Scenario { name: "replica_pages", states: 197_689, configure: replica_pages },
+    Scenario { name: "promotion_behind", states: 1_636_538, configure: promotion_behind },
+    Scenario { name: "promotion_back", states: 1_618_702, configure: promotion_back },
+    Scenario { name: "promotion_late", states: 834_140, configure: promotion_late },
+    Scenario { name: "promotion_twice", states: 2_547_094, configure: promotion_twice },
 ];
 
 /// One more in the large size.
@@ -266,6 +273,80 @@ fn replica_pages(size: Size) -> Configuration {
         collectors: 2 + more(size),
         replicator: true,
         pages: true,
+        ..Configuration::default()
+    }
+}
+
+/// A replica is promoted whose ledger tells of a part of what was copied: a snapshot's blob was
+/// moved, then the snapshot forgotten, then the new pack collected, too.
+fn promotion_behind(size: Size) -> Configuration {
+    let mut then = history::round(1, 0, Some(1));
+    then.push(Request::Append(3, Record::Forget(0)));
+    then.extend(history::round(4, 1, None));
+    Configuration {
+        packs: vec![whole(&[0]), whole(&[0])],
+        snapshots: vec![Set::of(&[0])],
+        source: history::of(&[0], &[0], &then),
+        copiers: 2,
+        promoters: 1,
+        collectors: more(size),
+        ..Configuration::default()
+    }
+}
+
+/// A replica is promoted that has the register of a forgotten snapshot, and not all it rests on. A
+/// writer finds what is left of it.
+fn promotion_back(size: Size) -> Configuration {
+    let mut then = vec![Request::Append(1, Record::Forget(0))];
+    then.extend(history::round(2, 0, None));
+    Configuration {
+        bases: [None, Some(0), None],
+        packs: vec![whole(&[0]), delta(&[1])],
+        snapshots: vec![Set::of(&[1])],
+        source: history::of(&[0, 1], &[0], &then),
+        writers: vec![Set::of(&[1])],
+        copiers: 1 + more(size),
+        promoters: 1,
+        ..Configuration::default()
+    }
+}
+
+/// What was on its way to a replica lands in the repository that it has become, and so does what was
+/// on its way to the source.
+fn promotion_late(size: Size) -> Configuration {
+    Configuration {
+        packs: vec![whole(&[0]), whole(&[0])],
+        snapshots: vec![Set::of(&[0]), Set::of(&[0])],
+        source: history::of(&[0], &[0], &history::round(1, 0, Some(1))),
+        writers: if size == Size::Large { vec![Set::of(&[0])] } else { Vec::new() },
+        copiers: 1 + more(size),
+        promoters: 1,
+        strays: vec![
+            Request::PutSession(1, 0),
+            Request::CreateRegister(1, Register::Copied),
+            Request::DeletePack(0),
+            Request::DeleteIndex(Set::of(&[0])),
+            Request::DeleteRegister(0),
+        ],
+        rounds: 2,
+        forgettable: Set::of(&[0]),
+        delays: delays(0, size),
+        ..Configuration::default()
+    }
+}
+
+/// Two promote a replica at once, while it is filled; a snapshot is forgotten then.
+fn promotion_twice(size: Size) -> Configuration {
+    let mut then = vec![Request::Append(1, Record::Forget(0))];
+    then.extend(history::round(2, 0, None));
+    Configuration {
+        packs: vec![whole(&[0])],
+        snapshots: vec![Set::of(&[0])],
+        source: history::of(&[0], &[0], &then),
+        copiers: 1,
+        promoters: 2,
+        forgettable: Set::of(&[0]),
+        delays: delays(1, size),
         ..Configuration::default()
     }
 }

@@ -4,9 +4,12 @@ use std::fmt;
 
 use crate::collector::Collector;
 use crate::configuration::Configuration;
+use crate::copier::Copier;
 use crate::pack::Contents;
+use crate::promoter::Promoter;
 use crate::replicator::Replicator;
 use crate::store::{Request, Store};
+use crate::variant::Variant;
 use crate::writer::Writer;
 
 /// The store, what is on its way to it, and what each actor remembers.
@@ -26,6 +29,10 @@ pub struct State {
     pub collectors: Vec<Collector>,
     /// The replicator and what it has copied.
     pub replicator: Replicator,
+    /// Those who fill the store as long as it is a replica, sorted.
+    pub copiers: Vec<Copier>,
+    /// Those who promote it, sorted.
+    pub promoters: Vec<Promoter>,
 }
 
 /// Who takes a step.
@@ -39,6 +46,10 @@ pub enum Who {
     Forgetter,
     /// Whoever copies to the replica.
     Replicator,
+    /// One of those who fill the store as long as it is a replica.
+    Copier(usize),
+    /// One of those who promote it.
+    Promoter(usize),
     /// Whoever finds and mends damage.
     Checker,
     /// What was on its way.
@@ -157,6 +168,8 @@ impl Turn<'_> {
         let mut next = self.state.clone();
         change(&mut next);
         next.collectors.sort_unstable();
+        next.copiers.sort_unstable();
+        next.promoters.sort_unstable();
         self.steps.push(Step { who: self.who, does, request, is_progress, next });
     }
 }
@@ -166,6 +179,17 @@ pub(crate) fn land(turn: &mut Turn<'_>) {
     for (place, request) in turn.state.late.iter().enumerate() {
         turn.add("lands late", Some(*request), false, |next| {
             next.late.remove(place);
+            next.store.serve(*request);
+        });
+    }
+    let variant = turn.configuration.variant;
+    if turn.state.store.is_replica() && variant != Variant::ReplicaWrittenTo {
+        return;
+    }
+    // From whom nobody waits for an answer, it lands as often as it likes.
+    let deletes = variant == Variant::LostCollectorGoesOn;
+    for request in turn.configuration.strays.iter().filter(|it| deletes || !it.is_deletion()) {
+        turn.add("comes astray", Some(*request), false, |next| {
             next.store.serve(*request);
         });
     }

@@ -19,8 +19,17 @@ pub enum Register {
     Absent,
     /// A snapshot.
     Committed,
+    /// A snapshot of the lost incarnation: behind a promotion it exists if that names it.
+    Copied,
     /// The session may not commit any more.
     Fence,
+}
+
+impl Register {
+    /// Whether it is a snapshot's.
+    pub fn is_committed(self) -> bool {
+        matches!(self, Self::Committed | Self::Copied)
+    }
 }
 
 /// Index objects, each known by the packs that it names: bit n stands for the set of number n.
@@ -102,6 +111,24 @@ pub enum Request {
     DeleteRegister(usize),
     /// Create the ledger record of this number.
     Append(usize, Record),
+    /// Create the ledger record of this number, made by somebody who knows of no promotion.
+    Bring(usize, Record),
+    /// Put the ledger record of this number, whatever stands there: only in variant
+    /// PromotionOverwrites.
+    Overwrite(usize, Record),
+}
+
+impl Request {
+    /// Whether something goes by it.
+    pub fn is_deletion(&self) -> bool {
+        matches!(
+            self,
+            Self::DeleteSession(_)
+                | Self::DeletePack(_)
+                | Self::DeleteIndex(_)
+                | Self::DeleteRegister(_)
+        )
+    }
 }
 
 /// All objects.
@@ -124,6 +151,8 @@ pub struct Store {
     /// Retired packs that nobody takes for retired any more: none, but for variants V1b and
     /// ReinstateRevives.
     pub unlearned: Set,
+    /// Whether it was made as a replica, and is one until it is promoted.
+    pub is_marked: bool,
 }
 
 impl Store {
@@ -155,6 +184,8 @@ impl Store {
             }
             Request::DeleteRegister(session) => self.registers[session] = Register::Absent,
             Request::Append(number, record) => return self.ledger.append(number, record),
+            Request::Bring(number, record) => return self.ledger.bring(number, record),
+            Request::Overwrite(number, record) => self.ledger.overwrite(number, record),
         }
         true
     }
@@ -176,16 +207,27 @@ impl Store {
         self.registers[session] != Register::Absent || self.sum().forgotten.has(session)
     }
 
-    /// The sessions that are committed and not forgotten.
-    pub fn snapshots(&self) -> Set {
-        let committed = (0..SESSIONS).filter(|s| self.registers[*s] == Register::Committed);
-        committed.collect::<Set>().without(self.sum().forgotten)
+    /// Whether nobody but replicators works in it.
+    pub fn is_replica(&self) -> bool {
+        self.is_marked && self.ledger.promotions() == 0
     }
 
-    /// The blobs that can be read from packs that are there, listed, sound and not retired.
+    /// The sessions that are committed and not forgotten.
+    pub fn snapshots(&self) -> Set {
+        let sum = self.sum();
+        let exists = |session: &usize| match self.registers[*session] {
+            Register::Committed => true,
+            Register::Copied => sum.promoted.is_none_or(|named| named.has(*session)),
+            Register::Absent | Register::Fence => false,
+        };
+        (0..SESSIONS).filter(exists).collect::<Set>().without(sum.forgotten)
+    }
+
+    /// The blobs that can be read from packs that are there, listed, sound and not retired; in a
+    /// replica, from all that are there and listed.
     pub fn readable(&self, bases: &Bases) -> Set {
         let sum = self.ledger.sum(self.ledger.head());
-        let gone = sum.retired.or(sum.damaged);
+        let gone = if self.is_replica() { Set::EMPTY } else { sum.retired.or(sum.damaged) };
         self.contents.readable(bases, self.packs.and(self.index.packs()).without(gone))
     }
 }

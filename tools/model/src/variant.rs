@@ -81,6 +81,44 @@ pub enum Variant {
     ReplicaLedgerOnce,
     /// The replicator lists the index once.
     ReplicaListsOnce,
+    /// A promoter lists the packs before the registers: a snapshot that comes in between rests on
+    /// retired packs that are not revived.
+    PacksFirst,
+    /// A promoter lists the packs before it walks what is forgotten: a snapshot comes back with a
+    /// retired pack that came in between, and is not revived.
+    PacksBeforeWalk,
+    /// Forgotten snapshots come back as soon as their registers are there.
+    BackUnwalked,
+    /// Forgotten snapshots come back if their blobs are there, whatever became of the bases.
+    BasesUnwalked,
+    /// A promotion takes no pack out of a Retire.
+    NothingRevived,
+    /// A promotion revives what snapshots need that come back, and nothing else: one that is not
+    /// forgotten may rest on retired packs, for the record that forgets it was not copied.
+    OnlyBackRevived,
+    /// The Promote record is put, whatever stands under its number.
+    PromotionOverwrites,
+    /// Who finds the number of his Promote taken begins anew without looking whether the store is
+    /// still a replica.
+    PromotedAgain,
+    /// Who finds the number of his Promote taken tries the next, with what he found before.
+    SurveyKept,
+    /// A snapshot does not say in which incarnation it was committed: one that the promotion does
+    /// not name counts when it comes late.
+    LateAdmitted,
+    /// Records do not say of which incarnation they are: those of the lost one count behind its
+    /// end.
+    LateRecordsCount,
+    /// A writer does not look whether the packs are there that an index object lists.
+    AbsentReused,
+    /// A collector takes packs for staying that are listed, whether they are there or not.
+    AbsentStays,
+    /// A writer goes by index objects that it read in the lost store.
+    LostStoreCached,
+    /// A collector of the lost store goes on with its clean-up in the promoted one.
+    LostCollectorGoesOn,
+    /// A writer commits in a replica: its address led to the source when it began.
+    ReplicaWrittenTo,
 }
 
 impl Variant {
@@ -119,5 +157,21 @@ impl Variant {
         Self::ReplicaLedgerFirst,
         Self::ReplicaLedgerOnce,
         Self::ReplicaListsOnce,
+        Self::PacksFirst,
+        Self::PacksBeforeWalk,
+        Self::BackUnwalked,
+        Self::BasesUnwalked,
+        Self::NothingRevived,
+        Self::OnlyBackRevived,
+        Self::PromotionOverwrites,
+        Self::PromotedAgain,
+        Self::SurveyKept,
+        Self::LateAdmitted,
+        Self::LateRecordsCount,
+        Self::AbsentReused,
+        Self::AbsentStays,
+        Self::LostStoreCached,
+        Self::LostCollectorGoesOn,
+        Self::ReplicaWrittenTo,
     ];
 }

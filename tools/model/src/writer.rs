@@ -253,7 +253,7 @@ fn commit(turn: &mut Turn<'_>, me: usize) {
 fn heed_register(next: &mut State, me: usize, session: usize) {
     let writer = &mut next.writers[me];
     let outcome = match next.store.registers[session] {
-        Register::Committed => Outcome::Success,
+        Register::Committed | Register::Copied => Outcome::Success,
         Register::Fence => Outcome::Failure,
         Register::Absent => return,
     };

@@ -63,5 +63,5 @@ macro_rules! searched {
 
 searched! {
     reuse two_writers everybody renewals rounds pages forgetting chains bases circles damage
-    replica replica_behind replica_pages
+    replica replica_behind replica_pages promotion_behind promotion_back promotion_late promotion_twice
 }

@@ -75,4 +75,20 @@ broken! {
     replica_ledger_first: ReplicaLedgerFirst in replica_behind breaks ReplicaIsWhole;
     replica_ledger_once: ReplicaLedgerOnce in replica_behind breaks ReplicaIsWhole;
     replica_lists_once: ReplicaListsOnce in replica_pages breaks ReplicaIsWhole;
+    packs_first: PacksFirst in promotion_behind breaks NothingDangles;
+    packs_before_walk: PacksBeforeWalk in promotion_behind breaks NothingDangles;
+    back_unwalked: BackUnwalked in promotion_back breaks NothingDangles;
+    bases_unwalked: BasesUnwalked in promotion_back breaks NothingDangles;
+    nothing_revived: NothingRevived in promotion_back breaks NothingDangles;
+    only_back_revived: OnlyBackRevived in promotion_behind breaks NothingDangles;
+    promotion_overwrites: PromotionOverwrites in promotion_back breaks NothingDangles;
+    promoted_again: PromotedAgain in promotion_twice breaks PromotedOnce;
+    survey_kept: SurveyKept in promotion_back breaks NothingDangles;
+    late_admitted: LateAdmitted in promotion_late breaks NothingDangles;
+    late_records_count: LateRecordsCount in promotion_back breaks NothingDangles;
+    absent_reused: AbsentReused in promotion_back breaks NothingDangles;
+    absent_stays: AbsentStays in promotion_back breaks NothingDangles;
+    lost_store_cached: LostStoreCached in promotion_back breaks NothingDangles;
+    lost_collector_goes_on: LostCollectorGoesOn in promotion_late breaks NothingDangles;
+    replica_written_to: ReplicaWrittenTo in promotion_late breaks NothingDangles;
 }
