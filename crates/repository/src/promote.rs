@@ -17,6 +17,7 @@ use crate::environment::Progress;
 use crate::error::{RepositoryError, Result};
 use crate::found::fetch_repository_object;
 use crate::ledger::{self, Ledger};
+use crate::packs::stored_sizes;
 use crate::repository::{Repository, probe};
 use crate::snapshots::{self, SnapshotInfo, SnapshotList};
 use crate::verify::{Level, VerifyRequest, verify};
@@ -135,15 +136,12 @@ fn survey(
     incarnation: IncarnationId,
     progress: &Progress,
 ) -> Result<Survey> {
-    // Before the registers: what they need was there before them.
-    let packs = repository.store.list("packs")?;
-    let listed = packs.iter().filter_map(|info| match ObjectName::parse(&info.name) {
-        Some(ObjectName::Pack(id)) => Some(id),
-        _ => None,
-    });
-    let revived: BTreeSet<PackId> = listed.filter(|id| ledger.state.retired.contains(id)).collect();
     let list = snapshots::list_under(repository, ledger)?;
     let whole = whole_of(repository, ledger, &list, progress)?;
+    // After both: a slow replicator brings what a register rests on before it, and nothing goes.
+    let packs = stored_sizes(repository)?;
+    let revived: BTreeSet<PackId> =
+        packs.into_keys().filter(|id| ledger.state.retired.contains(id)).collect();
     let is_back = |id: &SessionId| whole.contains(id);
     let forgotten = &ledger.state.forgotten;
     let snapshots = list.registers().filter(|id| !forgotten.contains(id) || is_back(id)).collect();
