@@ -187,6 +187,11 @@ fn with_bundle(fixture: &Fixture, signer: &Insider, slot: SlotId, copies: &Copie
     twin
 }
 
+/// Makes another copy of a record.
+type Harm = dyn Fn(&ObjectName, &[u8]) -> Vec<u8>;
+/// Takes a record away from a store.
+type Loss = dyn Fn(&Store, &str);
+
 fn number(name: &ObjectName) -> u64 {
     let ObjectName::Ledger(number) = name else { panic!("{name}") };
     *number
@@ -270,7 +275,7 @@ fn damaged_bundles_of_records_harm_nobody() {
         insider
             .bundle(name, &copies.map(|(it, copy)| (it, vec![0; copy.len()])).collect::<Vec<_>>())
     };
-    let damages: [&dyn Fn(&ObjectName, &[u8]) -> Vec<u8>; 6] = [
+    let damages: [&Harm; 6] = [
         &|_, whole| whole[..whole.len() / 2].to_vec(),
         &|_, whole| whole[..5].to_vec(),
         &|_, _| Vec::new(),
@@ -320,7 +325,7 @@ fn void_records_stay_void_beside_bundles() {
 #[test]
 fn what_the_store_does_not_list_as_it_was_is_not_taken_from_a_bundle() {
     let fixture = with_records(609, 60);
-    let lost: [&dyn Fn(&Store, &str); 3] = [
+    let lost: [&Loss; 3] = [
         &|store, name| store.delete(name).unwrap(),
         &|store, name| {
             let whole = read(store, name);
