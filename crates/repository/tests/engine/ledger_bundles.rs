@@ -188,7 +188,7 @@ fn with_bundle(fixture: &Fixture, signer: &Insider, slot: SlotId, copies: &Copie
 }
 
 /// Makes another copy of a record.
-type Harm = dyn Fn(&ObjectName, &[u8]) -> Vec<u8>;
+type Harm<'a> = dyn Fn(&ObjectName, &[u8]) -> Vec<u8> + 'a;
 /// Takes a record away from a store.
 type Loss = dyn Fn(&Store, &str);
 
@@ -275,7 +275,7 @@ fn damaged_bundles_of_records_harm_nobody() {
         insider
             .bundle(name, &copies.map(|(it, copy)| (it, vec![0; copy.len()])).collect::<Vec<_>>())
     };
-    let damages: [&Harm; 6] = [
+    let damages: [&Harm<'_>; 6] = [
         &|_, whole| whole[..whole.len() / 2].to_vec(),
         &|_, whole| whole[..5].to_vec(),
         &|_, _| Vec::new(),
