@@ -287,11 +287,11 @@ impl LedgerState {
         }
     }
 
-    /// What rounds and checks said was about packs of another store; so was what had been erased.
+    /// What rounds said was about packs of another store; so was what had been erased. What is
+    /// recorded as damaged stays so until somebody has looked: right bytes may hold wrong blobs.
     fn promote(&mut self, promotion: &Promotion) {
         let Promotion { incarnation, snapshots, revived, .. } = promotion;
         self.condemned.clear();
-        self.damaged.clear();
         self.retired.retain(|pack| !revived.contains(pack));
         self.forgotten.retain(|id| !snapshots.contains(id));
         self.erasures.extend(self.newest_erasure);
@@ -471,7 +471,7 @@ mod tests {
         let decoded: LedgerRecord =
             crate::record::decode(&crate::record::encode(&promoted)).unwrap();
         state.apply(&decoded);
-        assert_eq!(state.closed_set(), BTreeSet::from([lost]));
+        assert_eq!(state.closed_set(), BTreeSet::from([lost, PackId([8; 32])]));
         assert_eq!(state.forgotten, BTreeSet::from([gone]));
         // What was erased in the other store may be in this one.
         assert_eq!(state.erasures, BTreeSet::from([2]));

@@ -4,7 +4,7 @@
 //! <cache dir>/<repository id>/    mode 0700
 //!     objects/<name>              sealed bytes of write-once metadata objects; tables of bundles
 //!     head, head-<address>        the newest ledger head seen, and that in a replica
-//!     newest                      where the newest ledger record in here was read
+//!     records-<address>           size and time of the ledger records in here, as they were listed
 //!     repository-<address>        that there was no replica at an address
 //!     replica-<address>           what was copied of some series to a replica
 //!     lock                        held while the local index is brought up to date
@@ -21,34 +21,56 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use nightjar_codec::digest;
 use nightjar_format::bundle::BundleKind;
+use nightjar_format::ids::to_hex;
 use nightjar_format::object::ObjectName;
 use nightjar_format::{BundleId, CheckId, RepositoryId, SessionId};
+use nightjar_storage::Store;
 
 use crate::error::{Result, local};
+
+/// The address of a store, as file names tell it.
+pub(crate) fn address(store: &Store) -> String {
+    let hash = digest::hash(store.address().as_bytes());
+    to_hex(hash.0.first_chunk::<8>().unwrap_or(&[0; 8]))
+}
 
 /// The caches of one repository.
 pub(crate) struct ObjectCache {
     directory: PathBuf,
+    /// Of the store: another one may have other ledger records under the same names.
+    address: String,
 }
 
 impl ObjectCache {
-    pub(crate) fn open(cache_dir: &Path, repository: &RepositoryId) -> Result<Self> {
+    pub(crate) fn open(cache_dir: &Path, repository: &RepositoryId, store: &Store) -> Result<Self> {
         let directory = cache_dir.join(repository.to_string());
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&directory)
             .map_err(local(format!("cannot make the cache directory {}", directory.display())))?;
-        Ok(Self { directory })
+        Ok(Self { directory, address: address(store) })
     }
 
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
+    /// The address of the store, as file names tell it.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     fn path(&self, name: &ObjectName) -> PathBuf {
-        self.directory.join("objects").join(name.to_string())
+        let objects = self.directory.join("objects");
+        match name {
+            ObjectName::Ledger(number) => {
+                objects.join("ledger").join(&self.address).join(format!("{number:012}"))
+            }
+            name => objects.join(name.to_string()),
+        }
     }
 
     /// A cached object's bytes; whatever goes wrong, it is not cached.
@@ -102,7 +124,7 @@ impl ObjectCache {
 
     /// The ledger records that are cached.
     pub(crate) fn records(&self) -> Vec<ObjectName> {
-        self.ids("ledger").into_iter().map(ObjectName::Ledger).collect()
+        self.ids(&format!("ledger/{}", self.address)).into_iter().map(ObjectName::Ledger).collect()
     }
 
     /// The check objects that are cached.

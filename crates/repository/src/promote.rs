@@ -40,6 +40,8 @@ pub struct PromoteReport {
     pub in_part: Vec<SnapshotInfo>,
     /// Packs that had been retired and are back.
     pub packs_back: u64,
+    /// So many ledger records more had the repository when this machine last used it.
+    pub records_behind: u64,
     /// What is not as it should be, for people to read.
     pub findings: Vec<String>,
 }
@@ -144,7 +146,8 @@ fn survey(
         packs.into_keys().filter(|id| ledger.state.retired.contains(id)).collect();
     let is_back = |id: &SessionId| whole.contains(id);
     let forgotten = &ledger.state.forgotten;
-    let snapshots = list.registers().filter(|id| !forgotten.contains(id) || is_back(id)).collect();
+    let snapshots = list.registers().filter(|id| !forgotten.contains(id) || is_back(id));
+    let snapshots = snapshots.filter(|id| !list.late.contains(id)).collect();
     let SnapshotList { snapshots: stay, forgotten: were_forgotten, findings, .. } = list;
     let (back, in_part) = were_forgotten.into_iter().partition(|info| is_back(&info.id));
     let report = PromoteReport {
@@ -154,6 +157,8 @@ fn survey(
         back,
         in_part,
         packs_back: revived.len() as u64,
+        records_behind: ledger::head_seen(&repository.cache)
+            .map_or(0, |seen| seen.number.saturating_sub(ledger.head.number)),
         findings,
     };
     Ok(Survey { report, snapshots, revived })

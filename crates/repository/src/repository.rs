@@ -82,7 +82,7 @@ impl Repository {
         keychain: Keychain,
         environment: Environment,
     ) -> Result<Self> {
-        let cache = ObjectCache::open(&environment.cache_dir, &record.repository_id)?;
+        let cache = ObjectCache::open(&environment.cache_dir, &record.repository_id, &store)?;
         let history = History::default();
         let mut opened = Self { store, record, keychain, environment, cache, history };
         opened.follow_epochs().map(|()| opened)
@@ -115,7 +115,7 @@ impl Repository {
         let root = make_root(&record, &object, new, unlock, label, &environment)
             .map_err(|error| RepositoryError::in_object("repository", error))?;
         // What could still fail on this machine fails before anything is written.
-        ObjectCache::open(&environment.cache_dir, &record.repository_id)?;
+        ObjectCache::open(&environment.cache_dir, &record.repository_id, &store)?;
         let names: Vec<ObjectName> = root.iter().map(|(name, _)| *name).collect();
         let store = handle_for(store, &record);
         let created = root
@@ -241,15 +241,17 @@ impl Repository {
 
     /// Refuses to write to a replica.
     pub(crate) fn require_no_replica(&self) -> Result<()> {
-        if !self.is_replica() {
-            return Ok(());
-        }
+        if self.is_replica() { Err(self.is_a_replica()) } else { Ok(()) }
+    }
+
+    /// What to say to who would write there.
+    pub(crate) fn is_a_replica(&self) -> RepositoryError {
         let url = self.store.url();
-        Err(RepositoryError::Refused(format!(
+        RepositoryError::Refused(format!(
             "{url} is a replica: it can be read and verified, and only `nightjar replicate` writes to \
              it; do this in the repository that it is a replica of. (`ledger/replica` marks it: if \
              nobody replicates to here, somebody else made that object, and deleting it mends this)"
-        )))
+        ))
     }
 
     /// Whether a slot's object was there and could not be read.

@@ -49,6 +49,8 @@ impl<'a> Session<'a> {
         let ledger = ledger::read(repository)?;
         let unfit = match ledger.next_epoch {
             Some(_) => Err(RepositoryError::KeysChanged),
+            // The address may lead to another store by now.
+            None if ledger.is_replica => Err(repository.is_a_replica()),
             // An older state may seal to keys that a removed slot has.
             None => ledger.require_whole(),
         };
@@ -144,6 +146,9 @@ impl<'a> Session<'a> {
         let session = self.record.session;
         let ledger = match ledger::read(self.repository) {
             Ok(ledger) => ledger,
+            Err(RepositoryError::Store(source)) => {
+                return Err(RepositoryError::CommitOpen { session, source });
+            }
             Err(error) => {
                 tracing::warn!("the ledger cannot be read after the commit: {error}");
                 return Ok(());

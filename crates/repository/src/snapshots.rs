@@ -66,6 +66,8 @@ pub struct SnapshotList {
     pub accepted: BTreeMap<String, i64>,
     /// Snapshots that should be there and cannot be read, or are gone; `findings` says so too.
     pub lost: BTreeSet<SessionId>,
+    /// Registers that came after a promotion from the store that was given up: no snapshots.
+    pub late: BTreeSet<SessionId>,
     /// Snapshots of which a later one says that they were others; `findings` says so too.
     pub exchanged: BTreeSet<SessionId>,
     names: BTreeSet<String>,
@@ -86,6 +88,7 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
         findings: ledger.findings.clone(),
         accepted: ledger.state.accepted.clone(),
         lost: BTreeSet::new(),
+        late: BTreeSet::new(),
         exchanged: BTreeSet::new(),
         names: BTreeSet::new(),
     };
@@ -115,7 +118,8 @@ pub fn list_under(repository: &Repository, ledger: &Ledger) -> Result<SnapshotLi
         match fetch(repository, &name) {
             Ok((digest, Opened { record: Register::Committed(snapshot), signer, role, .. })) => {
                 if !ledger.state.admits(&id, snapshot.incarnation) {
-                    found.findings.push(late(&name));
+                    found.findings.push(late(&id));
+                    found.late.insert(id);
                     continue;
                 }
                 let stored = info.modified_unix_nanos;
@@ -181,10 +185,12 @@ fn find_exchanged(found: &mut SnapshotList) {
 }
 
 /// What to say of a snapshot that was committed in a store that was given up, and came after that.
-fn late(name: &ObjectName) -> String {
+fn late(id: &SessionId) -> String {
+    let (name, short) = (ObjectName::Snapshot(*id), id.short());
     format!(
         "{name} is no part of the repository: it was backed up in the store that this one stands in \
-         for, and came here after the promotion"
+         for, and came here after the promotion; `nightjar snapshot forget {short} --reason …` strikes \
+         it off"
     )
 }
 
@@ -206,12 +212,17 @@ fn find_missing(repository: &Repository, ledger: &Ledger, found: &mut SnapshotLi
     if missing.is_empty() {
         return Ok(());
     }
-    // A fence that has gone is no loss: what it fenced never was a snapshot. And what the store
-    // that was given up had more than this one was told when the promotion was seen.
+    // A fence that has gone is no loss: what it fenced never was a snapshot.
     missing.retain(|id| match cached(repository, id) {
         Some(Register::Fence { .. }) => false,
         Some(Register::Committed(it)) if !ledger.state.admits(id, it.incarnation) => {
-            repository.cache.remove(&ObjectName::Snapshot(*id));
+            let name = ObjectName::Snapshot(*id);
+            tracing::warn!(
+                "{name} of the series {} is not here: it was backed up in the store that this one \
+                 stands in for, after the last replication; said this once",
+                it.series
+            );
+            repository.cache.remove(&name);
             false
         }
         _ => true,
@@ -300,9 +311,10 @@ impl SnapshotList {
         }
     }
 
-    /// The one snapshot that is lost and whose id begins so: it can still be forgotten.
+    /// The one snapshot that is lost, or came late, and whose id begins so: it can be struck off.
     pub fn find_lost(&self, text: &str) -> Option<SessionId> {
-        let mut matches = self.lost.iter().filter(|id| id.to_string().starts_with(text));
+        let mut matches =
+            self.lost.iter().chain(&self.late).filter(|id| id.to_string().starts_with(text));
         matches.next().copied().filter(|_| matches.next().is_none())
     }
 
@@ -429,6 +441,7 @@ mod tests {
             forgotten: Vec::new(),
             findings: findings.iter().map(|&finding| finding.into()).collect(),
             accepted: BTreeMap::new(),
+            late: BTreeSet::new(),
             lost: BTreeSet::new(),
             exchanged: BTreeSet::new(),
             names: BTreeSet::new(),

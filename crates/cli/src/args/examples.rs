@@ -90,7 +90,7 @@ Ends with exit code 4 if something that the replica should hold is damaged: it i
 same, and `nightjar snapshot verify` says what is hit.
 
 With --json: repository, dry_run, record (the ledger's), incarnation, snapshots (how many),
-newest_snapshot, back and stay_forgotten (ids), packs_back and findings.";
+newest_snapshot, back and stay_forgotten (ids), packs_back, records_behind and findings.";
 
 pub(super) const SNAPSHOT: &str = "\
 Examples:

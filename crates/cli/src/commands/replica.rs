@@ -22,6 +22,7 @@ next:
   stop whatever still uses the lost repository: what it stores from now on is no part of this one
   give this address to every machine (-r, NIGHTJAR_REPOSITORY or nightjar.toml)
   nightjar gc, and nightjar snapshot verify --all
+  copied-until = \"now\" for retention policies, if hosts with write slots backed up: see README
   nightjar replicate, to a new place: this was a copy, and is the only one now
 ";
 
@@ -41,6 +42,8 @@ struct PromotedView<'a> {
     stay_forgotten: Vec<String>,
     /// Packs that had been retired, and are not any more.
     packs_back: u64,
+    /// So many ledger records more had the lost repository when this machine last used it.
+    records_behind: u64,
     findings: &'a [String],
 }
 
@@ -70,6 +73,7 @@ pub(super) fn promote(program: &Program<'_>, arguments: &ReplicaPromote) -> Resu
         back: ids(&report.back),
         stay_forgotten: ids(&report.in_part),
         packs_back: report.packs_back,
+        records_behind: report.records_behind,
         findings: &report.findings,
     };
     program.output.result(&view, || describe(&view, newest))?;
@@ -102,6 +106,11 @@ fn describe(view: &PromotedView<'_>, newest: Option<i64>) -> String {
     };
     text += &list(&view.back, "had been forgotten and back again");
     text += &list(&view.stay_forgotten, "had been forgotten and stay so, erased or not whole here");
+    if view.records_behind > 0 {
+        let records = count(view.records_behind, "ledger record", "ledger records");
+        text +=
+            &format!("when this machine last used the lost repository, it was {records} ahead\n");
+    }
     if !view.dry_run {
         text += NEXT;
     }

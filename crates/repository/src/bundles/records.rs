@@ -28,18 +28,25 @@ pub(crate) struct Records {
     /// Copies that are sealed under epochs which are not known yet.
     copies: BTreeMap<ObjectName, Bytes>,
     without_copies: bool,
+    /// Whether any copy was believed.
+    believed: bool,
 }
 
 impl Records {
-    /// Gets the records that the cache lacks, of those that are listed with their sizes. What cannot
+    /// Gets the records that the cache lacks or that are stale there, of those that are listed with
+    /// their sizes and times. What cannot
     /// be had is told when its turn comes.
     pub(crate) fn gather(
         &mut self,
         repository: &Repository,
-        listed: &BTreeMap<ObjectName, u64>,
+        listed: &BTreeMap<u64, (u64, i64)>,
+        stale: &BTreeSet<ObjectName>,
     ) -> Result<()> {
+        let sizes = listed.iter().map(|(number, (size, _))| (ObjectName::Ledger(*number), *size));
+        let listed: &BTreeMap<ObjectName, u64> = &sizes.collect();
         let is_at_hand = |name| self.objects.contains_key(name) || self.copies.contains_key(name);
-        let names = listed.keys().filter(|name| !is_at_hand(name) && !repository.cache.has(name));
+        let is_cached = |name| !stale.contains(name) && repository.cache.has(name);
+        let names = listed.keys().filter(|name| !is_at_hand(name) && !is_cached(name));
         let lacking: BTreeSet<ObjectName> = names.copied().collect();
         if !self.without_copies {
             self.take_copies(repository, listed, &lacking)?;
@@ -87,6 +94,7 @@ impl Records {
         for (name, copy) in due.into_iter().rev() {
             let is_named = self.named(repository, &name) == Some(digest::hash(&copy));
             if is_named && open_record(repository, &name, &copy).is_ok() {
+                self.believed = true;
                 self.keep(repository, name, copy);
             } else {
                 let object = repository.store.get(&name.to_string(), LIMIT).map_err(Into::into);
@@ -134,6 +142,11 @@ impl Records {
     /// A copy that is not believed yet. It says nothing, but that its record has to wait.
     pub(crate) fn waiting(&self, name: &ObjectName) -> Option<&Bytes> {
         self.copies.get(name)
+    }
+
+    /// Whether anything at hand came from a bundle.
+    pub(crate) fn has_believed_copies(&self) -> bool {
+        self.believed
     }
 
     /// Lets go of copies that wait for an epoch, and takes no more. True if there were any.

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use nightjar_format::ledger::LedgerBody;
-use nightjar_format::limits;
 use nightjar_format::session::Position;
+use nightjar_format::{IncarnationId, limits};
 
 use super::evacuate::Copies;
 use super::sessions::{self, Waiting};
@@ -63,7 +63,7 @@ pub(super) fn conclude(
     let is_heavy = survey.marks.dead_weight > 0;
     let open = |why: String| Ok(Erasure::Open { why });
     if let Some(Waiting { session, host, .. }) =
-        writers.iter().find(|writer| may_have_copied(writer, up_to))
+        writers.iter().find(|writer| may_have_copied(writer, up_to, ledger.head.incarnation))
     {
         let session = session.short();
         return open(format!(
@@ -103,7 +103,11 @@ pub(super) fn conclude(
 
 /// Whether a writer may hold something that it had from snapshots forgotten at `up_to`: it began
 /// before, or is a collector, which copies what was alive when it looked.
-fn may_have_copied(writer: &Waiting, up_to: u64) -> bool {
-    let after = |noted: Position| noted.number >= up_to && noted.number < limits::LEDGER_NUMBER;
+fn may_have_copied(writer: &Waiting, up_to: u64, incarnation: IncarnationId) -> bool {
+    let after = |noted: Position| {
+        noted.incarnation == incarnation
+            && noted.number >= up_to
+            && noted.number < limits::LEDGER_NUMBER
+    };
     !writer.noted.is_some_and(after)
 }

@@ -17,14 +17,14 @@ use nightjar_format::replica::ReplicaRecord;
 use nightjar_format::session::Position;
 use nightjar_format::slot::Role;
 use nightjar_format::{Digest, IncarnationId, PackId, SlotId, limits};
-use nightjar_storage::{Created, ObjectInfo, StoreError};
+use nightjar_storage::{Created, StoreError};
 
 use crate::bundles::Records;
 use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
-pub(crate) use seen::{SeenHead, address, head_seen};
+pub(crate) use seen::{SeenHead, head_seen};
 
-use seen::Seen;
+use seen::{Seen, Stamp, Stamps};
 
 /// The ledger as it stood when it was read.
 #[derive(Debug, Clone)]
@@ -48,6 +48,8 @@ pub struct Ledger {
     /// What the mark of a replica says, if there is one: of a replica that was promoted, it is left
     /// over.
     pub mark: Option<ReplicaRecord>,
+    /// The records as they follow on one another.
+    pub(crate) line: Line,
 }
 
 impl Ledger {
@@ -121,36 +123,45 @@ pub(crate) fn read_holding(repository: &Repository, held: &mut Records) -> Resul
         // A directory that is read while two records are appended may show the second alone.
         listed = Listed::look(repository)?;
     }
-    let Listed { numbers, sizes, newest, is_marked } = listed;
-    let Some(newest) = newest else {
+    let Listed { stamps: listed, is_marked } = listed;
+    if listed.is_empty() {
         return Err(RepositoryError::Tampered("ledger/ is missing from the store".into()));
-    };
-    seen::follow_store(repository, &newest)?;
-    let (mut ledger, mut line) = loop {
-        held.gather(repository, &sizes)?;
-        let (ledger, line) = replay(repository, &numbers, Some(held))?;
+    }
+    // What is cached of a store must be what stands there now: this one may stand in for it.
+    let stamps = Stamps::read(&repository.cache);
+    let stale = stamps.differ(&listed);
+    let mut ledger = loop {
+        held.gather(repository, &listed, &stale)?;
+        let ledger = replay(repository, &listed, Some(held))?;
         // Copies that wait for an epoch which never began: nothing will vouch for them.
         if ledger.next_epoch.is_some() || !held.refuse_copies() {
-            break (ledger, line);
+            break ledger;
         }
     };
-    if !ledger.broken.is_empty() {
-        // What is cached may be of a store that this one stands in for.
-        let there = replay(repository, &numbers, None)?;
-        if there.0.broken.is_empty() {
-            (ledger, line) = there;
-        }
+    if ledger.line.has_late && held.has_believed_copies() {
+        // What came late from a store that was given up vouches for copies from there.
+        ledger = replay(repository, &listed, None)?;
+    }
+    if !stale.is_empty() {
+        let is_cached = |name: &ObjectName| {
+            held.object(name).is_some_and(|object| {
+                repository.cache.get(name).is_some_and(|cached| cached == **object)
+            })
+        };
+        let unread = stale.into_iter().filter(|name| !is_cached(name)).collect();
+        stamps.note(&repository.cache, &listed, &unread);
     }
     if is_marked {
         ledger.mark = read_mark(repository)?;
-        ledger.is_replica = ledger.mark.is_none_or(|mark| !line.has_begun(&mark.incarnation));
+        let has_begun = |mark: ReplicaRecord| ledger.line.has_begun(&mark.incarnation);
+        ledger.is_replica = !ledger.mark.is_some_and(has_begun);
     }
     if ledger.is_replica {
         // That is about packs of the source: what was copied is sound.
         ledger.state.damaged.clear();
-        seen_in_replica.compare(repository, &mut ledger, &line);
+        seen_in_replica.compare(repository, &mut ledger);
     } else {
-        seen.compare(repository, &mut ledger, &line);
+        seen.compare(repository, &mut ledger);
     }
     seen::check_mark(repository, &mut ledger);
     ledger.findings.extend(ledger.broken.iter().cloned());
@@ -169,24 +180,17 @@ fn read_mark(repository: &Repository) -> Result<Option<ReplicaRecord>> {
 
 /// What the store shows of the ledger.
 struct Listed {
-    numbers: BTreeSet<u64>,
-    sizes: BTreeMap<ObjectName, u64>,
-    newest: Option<ObjectInfo>,
+    stamps: BTreeMap<u64, Stamp>,
     is_marked: bool,
 }
 
 impl Listed {
     fn look(repository: &Repository) -> Result<Self> {
-        let (numbers, sizes) = Default::default();
-        let mut listed = Self { numbers, sizes, newest: None, is_marked: false };
+        let mut listed = Self { stamps: BTreeMap::new(), is_marked: false };
         for info in repository.store.list("ledger")? {
             match ObjectName::parse(&info.name) {
-                Some(name @ ObjectName::Ledger(number)) => {
-                    listed.sizes.insert(name, info.size);
-                    if listed.numbers.last().is_none_or(|newest| *newest < number) {
-                        listed.newest = Some(info);
-                    }
-                    listed.numbers.insert(number);
+                Some(ObjectName::Ledger(number)) => {
+                    listed.stamps.insert(number, (info.size, info.modified_unix_nanos));
                 }
                 Some(ObjectName::Replica) => listed.is_marked = true,
                 _ => {}
@@ -196,7 +200,7 @@ impl Listed {
     }
 
     fn has_gap(&self) -> bool {
-        !(0..).zip(&self.numbers).all(|(place, number)| place == *number)
+        !(0..).zip(self.stamps.keys()).all(|(place, number)| place == *number)
     }
 }
 
@@ -218,8 +222,8 @@ struct Valid {
     epoch: u32,
 }
 
-/// Reads a record from the cache, from what is at hand, or from the store; from the store first
-/// where nothing is to be believed that was read before.
+/// Reads a record from what is at hand, from the cache, or from the store; from the store first where
+/// nothing is to be believed that was read before. What is cached stands in for what is damaged.
 fn fetch(repository: &Repository, name: &ObjectName, held: Option<&Records>) -> Result<Fetched> {
     let fetched = |object: &[u8], record| Fetched {
         digest: digest::hash(object),
@@ -231,7 +235,7 @@ fn fetch(repository: &Repository, name: &ObjectName, held: Option<&Records>) -> 
         let valid = open(repository, name, &object).ok()?;
         Some(fetched(&object, Ok(valid)))
     };
-    if held.is_some()
+    if held.is_some_and(|held| held.object(name).is_none())
         && let Some(fetched) = cached()
     {
         return Ok(fetched);
@@ -283,17 +287,21 @@ fn open(repository: &Repository, name: &ObjectName, object: &[u8]) -> Result<Val
 }
 
 /// The records as they follow on one another, for what is to be compared with them.
-struct Line {
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
     /// Digests of all objects that are there, by number.
     digests: BTreeMap<u64, Digest>,
     /// Where each incarnation begins, and under which epoch; the oldest first.
     incarnations: Vec<Beginning>,
     /// The newest epoch that has begun.
     epoch: u32,
+    /// Whether a record is void because it is of another incarnation.
+    has_late: bool,
 }
 
 /// Where an incarnation begins.
-struct Beginning {
+#[derive(Debug, Clone)]
+pub(crate) struct Beginning {
     incarnation: IncarnationId,
     number: u64,
     epoch: u32,
@@ -307,10 +315,10 @@ impl Line {
 
 fn replay(
     repository: &Repository,
-    numbers: &BTreeSet<u64>,
+    listed: &BTreeMap<u64, Stamp>,
     held: Option<&Records>,
-) -> Result<(Ledger, Line)> {
-    let newest = numbers.last().copied().unwrap_or(0);
+) -> Result<Ledger> {
+    let newest = listed.last_key_value().map_or(0, |(number, _)| *number);
     let first = repository.record.incarnation;
     let mut ledger = Ledger {
         head: Position { incarnation: first, number: newest },
@@ -322,11 +330,15 @@ fn replay(
         next_epoch: None,
         is_replica: false,
         mark: None,
+        line: Line {
+            digests: BTreeMap::new(),
+            incarnations: vec![Beginning { incarnation: first, number: 0, epoch: 1 }],
+            epoch: 1,
+            has_late: false,
+        },
     };
-    let beginning = Beginning { incarnation: first, number: 0, epoch: 1 };
-    let line = Line { digests: BTreeMap::new(), incarnations: vec![beginning], epoch: 1 };
-    let mut replay = Replay { previous: Some(Digest([0; 32])), expected: 0, line };
-    for number in numbers {
+    let mut replay = Replay { previous: Some(Digest([0; 32])), expected: 0 };
+    for number in listed.keys() {
         let name = ObjectName::Ledger(*number);
         if *number != replay.expected {
             let from = replay.expected;
@@ -344,9 +356,9 @@ fn replay(
             Err(why) => ledger.findings.push(why),
         }
         replay.previous = Some(digest);
-        replay.line.digests.insert(*number, digest);
+        ledger.line.digests.insert(*number, digest);
     }
-    Ok((ledger, replay.line))
+    Ok(ledger)
 }
 
 /// What the next record is measured against.
@@ -354,7 +366,6 @@ struct Replay {
     /// Digest of the record before; none if that is missing.
     previous: Option<Digest>,
     expected: u64,
-    line: Line,
 }
 
 impl Replay {
@@ -368,36 +379,37 @@ impl Replay {
         ledger: &mut Ledger,
     ) {
         let Valid { record, signer, epoch } = valid;
-        if epoch < self.line.epoch {
+        if epoch < ledger.line.epoch {
             let why = format!("{name} is void: it is sealed under epoch {epoch}, which had ended");
             ledger.findings.push(why);
             return;
         }
-        if epoch > self.line.epoch {
+        if epoch > ledger.line.epoch {
             let why = format!("{name}: the record that began epoch {epoch} is lost");
             ledger.broken.push(why);
         }
         if record.incarnation != ledger.head.incarnation {
             let of = record.incarnation;
             ledger.findings.push(format!("{name} is void: it is of another incarnation, {of}"));
+            ledger.line.has_late = true;
             return;
         }
         if self.previous.is_some_and(|previous| previous != record.previous) {
             ledger.broken.push(format!("{name} does not follow on the record before it"));
         }
         if let LedgerBody::Epoch { epoch: begun, digest } = record.body {
-            if begun != self.line.epoch + 1 {
+            if begun != ledger.line.epoch + 1 {
                 ledger.findings.push(format!("{name} is void: epoch {begun} is not the next"));
                 return;
             }
-            self.line.epoch = begun;
+            ledger.line.epoch = begun;
             if begun > repository.keychain.epoch() && ledger.next_epoch.is_none() {
                 ledger.next_epoch = Some((begun, digest));
             }
         }
         if let LedgerBody::Promote(promotion) = &record.body {
             let (incarnation, number) = (promotion.incarnation, record.number);
-            self.line.incarnations.push(Beginning { incarnation, number, epoch });
+            ledger.line.incarnations.push(Beginning { incarnation, number, epoch });
             ledger.head.incarnation = incarnation;
         }
         ledger.state.apply(&record);

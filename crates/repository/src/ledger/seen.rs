@@ -1,21 +1,17 @@
 //! What this machine saw of the ledger before: a store that shows less, or something else, shows an
 //! older state or is not where the repository goes on.
 
-use nightjar_codec::digest;
-use nightjar_format::ids::to_hex;
+use std::collections::{BTreeMap, BTreeSet};
+
 use nightjar_format::object::ObjectName;
 use nightjar_format::session::Position;
-use nightjar_format::{Digest, IncarnationId, limits};
-use nightjar_storage::{ObjectInfo, Store};
+use nightjar_format::{Digest, IncarnationId};
 
-use super::{Beginning, Ledger, Line, open};
+use super::{Beginning, Ledger, Line};
 use crate::cache::ObjectCache;
-use crate::error::{RepositoryError, Result};
 use crate::repository::Repository;
 
 const HEAD: &str = "head";
-/// Where the newest record that is cached was read.
-const NEWEST: &str = "newest";
 
 /// The newest head that this machine has seen, and of a replica, which may be behind its source, the
 /// newest seen there.
@@ -42,7 +38,7 @@ impl Seen {
     }
 
     pub(super) fn of_replica(repository: &Repository) -> Self {
-        Self::in_file(&repository.cache, format!("{HEAD}-{}", address(&repository.store)))
+        Self::in_file(&repository.cache, format!("{HEAD}-{}", repository.cache.address()))
     }
 
     fn in_file(cache: &ObjectCache, file: String) -> Self {
@@ -61,11 +57,12 @@ impl Seen {
     }
 
     /// Reports a ledger that is older than, or differs from, what was seen; else remembers it.
-    pub(super) fn compare(&self, repository: &Repository, ledger: &mut Ledger, line: &Line) {
+    pub(super) fn compare(&self, repository: &Repository, ledger: &mut Ledger) {
         if !ledger.broken.is_empty() {
             // What stands behind a gap may be anybody's.
             return;
         }
+        let line = &ledger.line;
         if let Some(seen) = self.parse()
             && line.digests.get(&seen.number) != Some(&seen.digest)
         {
@@ -77,28 +74,23 @@ impl Seen {
                      it: what was backed up there since its last replication is not here"
                 ));
             } else {
-                ledger.broken.push(self.altered(&seen, repository, ledger, line));
+                let why = self.altered(&seen, repository, ledger);
+                ledger.broken.push(why);
                 return;
             }
         }
         // One that does not open may be damaged, and must not count against the sound one.
         if ledger.records.last().is_some_and(|(newest, _)| newest.number == ledger.head.number) {
-            self.note(repository, ledger.head, ledger.head_digest, line.epoch);
+            self.note(repository, ledger.head, ledger.head_digest, ledger.line.epoch);
         }
     }
 
     /// What to say of a ledger that is not what was seen.
-    fn altered(
-        &self,
-        seen: &SeenHead,
-        repository: &Repository,
-        ledger: &Ledger,
-        line: &Line,
-    ) -> String {
+    fn altered(&self, seen: &SeenHead, repository: &Repository, ledger: &Ledger) -> String {
         let (number, head) = (seen.number, ledger.head.number);
         let file = repository.cache.directory().join(&self.file);
         let file = file.display();
-        if !line.has_begun(&seen.incarnation) {
+        if !ledger.line.has_begun(&seen.incarnation) {
             format!(
                 "this machine has used a replica that was promoted to stand for this repository \
                  (incarnation {}, ledger record {number}), and this store knows nothing of it: two \
@@ -128,7 +120,10 @@ impl Seen {
 impl Line {
     /// The promotion by which a store that was seen was given up, if that explains why it showed
     /// something else. Whoever was removed by an epoch that was seen cannot have made it.
-    fn left_behind(&self, seen: &SeenHead) -> Option<&Beginning> {
+    pub(crate) fn left_behind(&self, seen: &SeenHead) -> Option<&Beginning> {
+        if self.digests.get(&seen.number) == Some(&seen.digest) {
+            return None;
+        }
         let mut later = self.incarnations.iter();
         later.find(|it| it.incarnation == seen.incarnation)?;
         later.find(|it| it.number <= seen.number && it.epoch >= seen.epoch)
@@ -140,26 +135,47 @@ pub(crate) fn head_seen(cache: &ObjectCache) -> Option<SeenHead> {
     Seen::of_repository(cache).parse()
 }
 
-/// Sees that the newest record is the store's own: a record of its number may be cached that stood in
-/// the store that this one stands in for. The records before it are what it says they are.
-pub(super) fn follow_store(repository: &Repository, newest: &ObjectInfo) -> Result<()> {
-    let ObjectInfo { name, size, modified_unix_nanos } = newest;
-    let stamp = format!("{} {name} {size} {modified_unix_nanos}\n", address(&repository.store));
-    if repository.cache.read_file(NEWEST).is_some_and(|it| it == stamp.as_bytes()) {
-        return Ok(());
+/// When and how large the records were, of which the cache has what stood in the store.
+pub(super) struct Stamps {
+    file: String,
+    read: BTreeMap<u64, Stamp>,
+}
+
+/// Size, and Unix nanoseconds, as a listing shows them.
+pub(super) type Stamp = (u64, i64);
+
+impl Stamps {
+    pub(super) fn read(cache: &ObjectCache) -> Self {
+        let file = format!("records-{}", cache.address());
+        let text = cache.read_file(&file).unwrap_or_default();
+        let parse = |line: &str| {
+            let mut words = line.split_whitespace();
+            let number = words.next()?.parse().ok()?;
+            Some((number, (words.next()?.parse().ok()?, words.next()?.parse().ok()?)))
+        };
+        let read = String::from_utf8_lossy(&text).lines().filter_map(parse).collect();
+        Self { file, read }
     }
-    let Some(name) = ObjectName::parse(&newest.name) else { return Ok(()) };
-    let limit = limits::METADATA_OBJECT_BYTES as u64;
-    let object = match repository.store.get(&newest.name, limit).map_err(RepositoryError::from) {
-        // What is wrong with it is told when its turn comes.
-        Err(error) if error.is_damage() => return Ok(()),
-        object => object?,
-    };
-    if open(repository, &name, &object).is_ok() {
-        repository.cache.put(&name, &object);
-        repository.cache.write_file(NEWEST, stamp.as_bytes());
+
+    /// Records that are not, or may not be, what was cached.
+    pub(super) fn differ(&self, listed: &BTreeMap<u64, Stamp>) -> BTreeSet<ObjectName> {
+        let differ = listed.iter().filter(|(number, stamp)| self.read.get(number) != Some(stamp));
+        differ.map(|(number, _)| ObjectName::Ledger(*number)).collect()
     }
-    Ok(())
+
+    /// Notes that what is cached is what is listed, but for some.
+    pub(super) fn note(
+        &self,
+        cache: &ObjectCache,
+        listed: &BTreeMap<u64, Stamp>,
+        not: &BTreeSet<ObjectName>,
+    ) {
+        let noted =
+            listed.iter().filter(|(number, _)| !not.contains(&ObjectName::Ledger(**number)));
+        let line = |(number, (size, time)): (&u64, &Stamp)| format!("{number} {size} {time}\n");
+        let text: String = noted.map(line).collect();
+        cache.write_file(&self.file, text.as_bytes());
+    }
 }
 
 /// Remembers a record that this machine wrote, unless another process saw a newer one by now.
@@ -172,16 +188,10 @@ pub(super) fn note_own(repository: &Repository, position: Position, digest: Dige
     }
 }
 
-/// The address of a store, as file names tell it.
-pub(crate) fn address(store: &Store) -> String {
-    let hash = digest::hash(store.address().as_bytes());
-    to_hex(hash.0.first_chunk::<8>().unwrap_or(&[0; 8]))
-}
-
 /// Anybody who may write can make a replica of a repository by creating `ledger/replica`, where no
 /// older state would be noticed any more: a machine remembers the addresses at which it was none.
 pub(super) fn check_mark(repository: &Repository, ledger: &mut Ledger) {
-    let file = format!("repository-{}", address(&repository.store));
+    let file = format!("repository-{}", repository.cache.address());
     let was_repository = repository.cache.read_file(&file).is_some();
     if ledger.is_replica && was_repository {
         let url = repository.store.url();

@@ -243,7 +243,7 @@ impl Pair {
         environment: &Environment,
     ) -> Result<Repairing> {
         let Attempt { scratch, record, mut slots, keyrings } = attempt;
-        let real = ObjectCache::open(&environment.cache_dir, &record.repository_id)?;
+        let real = ObjectCache::open(&environment.cache_dir, &record.repository_id, &self.store)?;
         let seen = ledger::head_seen(&real);
         let one_at_a_time = environment.one_at_a_time;
         let mut records = Records::read(&self.store, &self.copy, seen, one_at_a_time)?;
@@ -256,7 +256,7 @@ impl Pair {
             Repository::open(scratch.clone(), unlock, inside)
         };
         let refresh = |repository: &mut Repository| {
-            repository.cache = ObjectCache::open(&aside.fresh(), &record.repository_id)?;
+            repository.cache = ObjectCache::open(&aside.fresh(), &record.repository_id, &scratch)?;
             repository.refresh_keys()
         };
         let mut repository = match open() {
@@ -268,8 +268,8 @@ impl Pair {
             }
             opened => opened?,
         };
-        let incarnation = ledger::read_with(&repository)?.head.incarnation;
-        if seen.is_some_and(|seen| seen.incarnation != incarnation) {
+        let line = ledger::read_with(&repository)?.line;
+        if seen.is_some_and(|seen| line.left_behind(&seen).is_some()) {
             records.forget_what_was_seen();
             records.write_to(&scratch)?;
             refresh(&mut repository)?;

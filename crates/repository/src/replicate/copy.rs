@@ -150,6 +150,13 @@ impl Copier<'_> {
                 if there == object {
                     return Ok(());
                 }
+                if matches!(name, ObjectName::Ledger(_)) && !object.starts_with(&there) {
+                    let why = format!(
+                        "{name} of the replica is another one than the source's: the replica was \
+                         promoted meanwhile, or somebody else writes there; nothing more was copied"
+                    );
+                    return Err(Failure::Other(RepositoryError::Tampered(why)));
+                }
                 if self.is_sound(name, &there) || !self.is_sound(name, &object) {
                     let why = "the replica has another object of this name, which is left as it is; if that is the \
                                 damaged one, delete it there and run this again";

@@ -382,7 +382,21 @@ impl Pass<'_> {
         }
         self.copy(&here, Kind::Bundles)?;
         self.copy(&here, Kind::Repository)?;
+        self.require_replica(&here)?;
         Ok(true)
+    }
+
+    /// Refuses to call a pass done if the target was promoted meanwhile: what came late is no part of
+    /// it.
+    fn require_replica(&self, here: &Listing) -> Result<()> {
+        let there = Listing::of(self.copier.target, Kind::Ledger)?;
+        match there.names().find(|name| here.get(name).is_none()) {
+            None => Ok(()),
+            Some(name) => Err(RepositoryError::Tampered(format!(
+                "{name} of the replica is not there in the source: it was promoted while this ran, and \
+                 snapshots that came late are no part of it"
+            ))),
+        }
     }
 
     /// Lists index objects and packs once more, and again as long as some went: what a collector put

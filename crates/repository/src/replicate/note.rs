@@ -13,7 +13,7 @@ use nightjar_format::{PackId, SessionId};
 use nightjar_storage::Store;
 
 use super::plan::Listing;
-use crate::ledger::address;
+use crate::cache::address;
 use crate::repository::Repository;
 
 /// Snapshots, and packs that hold all that these need.

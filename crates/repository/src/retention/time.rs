@@ -1,5 +1,7 @@
 //! Which of the times that a snapshot claims can be relied on (see the module above).
 
+use nightjar_format::slot::Role;
+
 use crate::snapshots::SnapshotInfo;
 
 /// Why a snapshot's times are not relied on.
@@ -40,7 +42,7 @@ pub(super) fn doubt(info: &SnapshotInfo, measure: &Measure) -> Option<Doubt> {
         Some(Doubt::InTheFuture)
     } else if started < stored.saturating_sub(tolerance)
         && !info.is_rewritten()
-        && !info.was_copied
+        && !(info.was_copied && info.role == Role::Full)
         && copied_until.is_none_or(|until| stored > until)
     {
         Some(Doubt::LongBeforeStored)

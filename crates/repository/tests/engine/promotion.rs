@@ -142,6 +142,9 @@ fn what_a_machine_saw_of_the_lost_repository_is_told_once_and_the_lost_one_is_re
     let last = fixture.night(&noise(704, 100_000));
     forgotten(&fixture, &[&made[0].0]);
     promoted(&replica);
+    // What stands behind the promotion must not hide it from who knows another record of its number.
+    collected(&replica, &thorough());
+    ledger::append(&replica.open(), &hold(made[0].0.id)).unwrap();
     // The machine that backed up to the lost one goes on with the promoted one.
     let moved = fixture.at(replica.store.clone(), fixture.cache.clone());
     let repository = moved.open();
@@ -167,12 +170,6 @@ fn what_a_machine_saw_of_the_lost_repository_is_told_once_and_the_lost_one_is_re
 fn what_comes_late_from_the_lost_repository_counts_for_nothing() {
     let (fixture, replica, made) = replicated_nights(706);
     let late = fixture.night(&noise(706, 300_000));
-    let hold = |id: SessionId| LedgerBody::Hold {
-        snapshots: vec![id],
-        until: None,
-        who: "me".into(),
-        why: "it is mine".into(),
-    };
     ledger::append(&fixture.open(), &hold(late.id)).unwrap();
     // A replicator copied its packs and was cut off before its register.
     for name in names(&fixture.store, "packs").iter().chain(&names(&fixture.store, "index")) {
@@ -207,6 +204,55 @@ fn what_comes_late_from_the_lost_repository_counts_for_nothing() {
     let night = noise(707, 100_000);
     let new = replica.night(&night);
     assert!(restore(&replica.open(), &new).unwrap() == night);
+    // Nor does it count after another promotion, and it can be struck off.
+    let home = empty_place(&fixture, "memory://home");
+    copy(&replica, &home);
+    promoted(&home);
+    assert_eq!(snapshots::list(&home.open()).unwrap().snapshots.len(), 4);
+    assert!(findings(&home).join("; ").contains("came here after the promotion"));
+    let id = snapshots::list(&home.open()).unwrap().find_lost(&late.id.to_string()).unwrap();
+    snapshots::forget(&home.open(), &[id], "me", "it came late").unwrap();
+    assert!(!findings(&home.elsewhere()).join("; ").contains("came here after"));
+}
+
+fn hold(id: SessionId) -> LedgerBody {
+    let (who, why) = ("me".to_owned(), "it is mine".to_owned());
+    LedgerBody::Hold { snapshots: vec![id], until: None, who, why }
+}
+
+#[test]
+fn a_promotion_between_any_two_requests_of_a_replicator_stands() {
+    let (fixture, replica, made) = replicated_nights(716);
+    fixture.night(&noise(716, 60_000));
+    for _ in 0..3 {
+        ledger::append(&fixture.open(), &hold(made[0].0.id)).unwrap();
+    }
+    let mut refused = 0;
+    for at in 0.. {
+        let target = copy_of(&replica.store);
+        let acting = replica.at(target.clone(), replica.world.fresh_cache());
+        let (other, id) = (acting.elsewhere(), made[1].0.id);
+        let meanwhile = MeanwhileStore::new(target.inner(), at, move || {
+            promoted(&other);
+            ledger::append(&other.open(), &hold(id)).unwrap();
+        });
+        let meanwhile = Arc::new(meanwhile);
+        let watched = Store::over(meanwhile.clone(), "memory://replica");
+        let told = replicate(Source::Opened(&fixture.open()), &watched, &Progress::default());
+        if !meanwhile.has_happened() {
+            told.unwrap();
+            break;
+        }
+        refused += u32::from(told.is_err());
+        let repository = acting.open();
+        assert!(!repository.is_replica() && !repository.is_history_altered(), "{at}");
+        let state = ledger::read(&repository).unwrap().state;
+        assert!(state.holds.contains_key(&id), "{at}: a record of the promoted one is gone");
+        for (info, bytes) in &made {
+            assert!(restore(&repository, info).unwrap() == *bytes, "{at}");
+        }
+    }
+    assert!(refused > 5, "{refused}");
 }
 
 #[test]
