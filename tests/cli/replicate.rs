@@ -322,7 +322,7 @@ fn a_replica_is_promoted_and_takes_backups() {
     // The lost one is not gone, and the machine that used it moves over.
     sandbox.nightjar("replicate").arg(replica.place()).exits(4).says("the replica was promoted");
     let moved = |args: &str| sandbox.nightjar(args).env("NIGHTJAR_REPOSITORY", replica.place());
-    moved("snapshot list").done().says("a replica was promoted");
+    moved("snapshot list").done().says("after the last replication");
     moved("restore --stdout").arg(&late).exits(1);
     moved("backup --stdin dump.sql").stdin(dump.clone()).done();
     sandbox.nightjar("backup --stdin dump.sql").stdin(dump.clone()).exits(4);
@@ -367,9 +367,9 @@ fn the_first_of_two_regions_is_lost_during_a_night_and_comes_back() {
     back_up("near", 1).done();
     // It is lost before that night is replicated.
     run("-r far replica promote --reason drill").done().prints("1 snapshot");
-    run("-r far restore latest --stdout").done().prints_bytes(&nights[0]);
-    let told = back_up("far", 2).done();
-    told.says("was backed up there since its last replication is not here");
+    let restored = run("-r far restore latest --stdout").done();
+    restored.says("after the last replication").prints_bytes(&nights[0]);
+    back_up("far", 2).done();
     run("-r far snapshot verify --all --level data").done();
     // It comes back: what it has more can be restored, by whoever has not moved.
     back_up("near", 3).exits(4).says("two stores go on as the same repository");
